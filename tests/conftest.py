@@ -1,0 +1,58 @@
+"""Fixtures for all tests. ComfyUI is started only when a test asks for it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import comfy_server
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The repository's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def clips() -> Path:
+    """A folder of real video clips beside the checkout; few people have it, so tests must do without."""
+    folder = ROOT.parent / "shared" / "clips"
+    if not folder.is_dir():
+        pytest.skip(f"no folder of real clips at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def unavailable():
+    """Say that a test cannot run here: skips it, but fails it under CI, where everything must run."""
+
+    def say(reason: str):
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+    return say
+
+
+@pytest.fixture(scope="session")
+def server_for(tmp_path_factory, unavailable):
+    """server_for(frontend) is a running ComfyServer; one for each frontend, shared by all tests."""
+    if not (comfy_server.COMFYUI / "main.py").exists():
+        install = [sys.executable, str(ROOT / "scripts" / "comfyui.py"), "install"]
+        done = subprocess.run(install, capture_output=True, text=True)
+        if done.returncode:
+            unavailable(f"ComfyUI cannot be installed here: {done.stderr[-500:]}")
+    running = {}
+
+    def get(frontend=None):
+        if frontend not in running:
+            base = tmp_path_factory.mktemp("comfyui")
+            # Without the cache a second run of the same prompt runs its nodes again.
+            running[frontend] = comfy_server.ComfyServer(base, frontend, ["--cache-none"], cpu=True).start()
+        return running[frontend]
+
+    yield get
+    for server in running.values():
+        server.stop()
