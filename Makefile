@@ -58,7 +58,7 @@ lint: $(LIBRARY)
 chromium:
 	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	       && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	       && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
 	  || echo 'No Chromium found: the browser tests will be skipped.'
 
 clean:

@@ -70,6 +70,12 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
+def is_listening(port: int) -> bool:
+    """Whether something on this machine answers at `port`."""
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
 class ComfyServer:
     """ComfyUI on 127.0.0.1, with its models, input, output, temp and user folders under `base_dir`.
 
@@ -98,6 +104,8 @@ class ComfyServer:
         """Start the server and wait until it answers with this pack loaded; returns self."""
         if not (COMFYUI / "main.py").exists():
             raise ServerFailed("ComfyUI is not installed: run `make setup`")
+        if is_listening(self.port):  # else its answers would be taken for ours
+            raise ServerFailed(f"port {self.port} is taken by another program: choose another with --port")
         self._prepare_folders()
         with open(self.log, "w") as log:
             self._process = subprocess.Popen(

@@ -123,7 +123,10 @@ def main() -> None:
             parser.error(f"unknown options: {' '.join(extra)}")
         install()
     else:
-        run(args.port, "newest" if args.frontend == "newest" else None, extra)
+        try:
+            run(args.port, "newest" if args.frontend == "newest" else None, extra)
+        except ServerFailed as failure:
+            raise SystemExit(f"ComfyUI did not run: {failure}") from None
 
 
 if __name__ == "__main__":

@@ -5,10 +5,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-import comfy_server
 import pytest
 
+import comfy_server
+
 ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("unit", "comfyui", "browser")  # from quick to slow
+
+
+def pytest_collection_modifyitems(items):
+    """Run the quick tests first, and mark those that need a server or a browser by the folder they are in."""
+
+    def folder(item) -> str:
+        return item.path.relative_to(ROOT / "tests").parts[0]
+
+    items.sort(key=lambda item: FOLDERS.index(folder(item)) if folder(item) in FOLDERS else -1)
+    for item in items:
+        if folder(item) in ("comfyui", "browser"):
+            item.add_marker(folder(item))
 
 
 @pytest.fixture(scope="session")

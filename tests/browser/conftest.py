@@ -1,7 +1,6 @@
 """ComfyUI's page in a real browser: both renderers of both frontends."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,6 @@ CHROMIUM_OPTIONS = (
     "--disable-sync",
 )
 PAGES = [(renderer, frontend) for frontend in ("pinned", "newest") for renderer in ("canvas", "vue")]
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session")

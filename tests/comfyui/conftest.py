@@ -1,14 +1,6 @@
 """A real ComfyUI server with this pack in it."""
 
-from pathlib import Path
-
 import pytest
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.comfyui)
 
 
 @pytest.fixture(scope="session")
