@@ -1,0 +1,1 @@
+"""Data sets and trainings of the models (real clips and synthetic scenes with exact ground truth)."""
