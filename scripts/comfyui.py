@@ -10,6 +10,7 @@ its requirements go into the environment of the Python that runs this script.
 import argparse
 import importlib.util
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -97,8 +98,11 @@ def install() -> None:
 
 def run(port: int, frontend: str | None, extra_args: list[str]) -> None:
     """Serve until Ctrl+C or until the server ends."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a `kill` must not leave the server behind
     with ComfyServer(COMFYUI.parent / "user", frontend=frontend, extra_args=extra_args, port=port) as server:
-        print(f"ComfyUI is at {server.url}  (files in {server.base}, log in {server.log}; Ctrl+C ends it)")
+        print(
+            f"ComfyUI is at {server.url}  (files and server.log in {server.base}; Ctrl+C ends it)", flush=True
+        )
         try:
             while server.alive():
                 time.sleep(0.5)

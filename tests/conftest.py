@@ -64,9 +64,16 @@ def server_for(tmp_path_factory, unavailable):
         if frontend not in running:
             base = tmp_path_factory.mktemp("comfyui")
             # Without the cache a second run of the same prompt runs its nodes again.
-            running[frontend] = comfy_server.ComfyServer(base, frontend, ["--cache-none"], cpu=True).start()
+            server = comfy_server.ComfyServer(base, frontend, ["--cache-none"], cpu=True)
+            try:
+                running[frontend] = server.start()
+            except comfy_server.ServerFailed as failure:
+                running[frontend] = failure  # told to every test, without another try
+        if isinstance(running[frontend], Exception):
+            raise running[frontend]
         return running[frontend]
 
     yield get
     for server in running.values():
-        server.stop()
+        if isinstance(server, comfy_server.ComfyServer):
+            server.stop()
