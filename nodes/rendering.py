@@ -1,0 +1,97 @@
+"""Softmax Splat Render."""
+
+from __future__ import annotations
+
+import comfy.model_management as model_management
+from comfy_api.latest import io
+
+from ..gid_core.images import image_batch
+from ..gid_core.rendering import render
+from .adapters import (
+    CATEGORY,
+    Progress,
+    advanced,
+    as_motion,
+    intermediate_dtype,
+    motion_or_volume_input,
+    optional_mask,
+    save_looping_preview,
+    schema,
+)
+
+
+class SoftmaxSplatRender(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return schema(
+            node_id="GID_SoftmaxSplatRender",
+            display_name="Softmax Splat Render",
+            category=CATEGORY,
+            description="Moves a picture's pixels along a motion and renders the frames. What moves more passes in "
+            "front; holes that open show the picture's surroundings and are reported as a mask.",
+            search_aliases=["animate image", "warp", "living photo", "cinemagraph", "forward warp", "displace"],
+            inputs=[
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture to move, of any size, with or without alpha. It may be another version of "
+                    "the picture that the motion belongs to: upscaled, restyled, painted over.",
+                ),
+                motion_or_volume_input("How it moves: a motion, or a spectral volume, which is then looped."),
+                io.Int.Input(
+                    "start_frame",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="First frame to render. A loop may start anywhere; parts of a clip fit together exactly.",
+                ),
+                io.Int.Input(
+                    "num_frames",
+                    default=0,
+                    min=0,
+                    max=100_000,
+                    tooltip="Frames to render; 0 renders to the end of the motion.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="White may move; black stays the picture's own pixels, to the last bit. Any size.",
+                ),
+                advanced(
+                    io.Int.Input(
+                        "frames_at_once",
+                        default=0,
+                        min=0,
+                        max=512,
+                        optional=True,
+                        tooltip="Frames computed together; 0 chooses by the picture's size. Halved by itself when "
+                        "memory runs out.",
+                    )
+                ),
+            ],
+            outputs=[
+                io.Image.Output("frames", display_name="frames", tooltip="The animated picture, for Create Video."),
+                io.Mask.Output("holes", display_name="holes", tooltip="White where nothing landed and the fill shows."),
+                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, for Create Video."),
+            ],
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def execute(cls, image, motion, start_frame, num_frames, mask=None, frames_at_once=0) -> io.NodeOutput:
+        motion = as_motion(motion)
+        height, width = image_batch(image).shape[-2:]
+        frames, holes = render(
+            image,
+            motion,
+            start=start_frame,
+            count=num_frames or None,
+            mask=optional_mask(mask, (height, width)),
+            chunk=frames_at_once or None,
+            device=model_management.get_torch_device(),
+            output_device=model_management.intermediate_device(),
+            dtype=intermediate_dtype(),
+            return_holes=True,
+            progress=Progress(),
+        )
+        preview = save_looping_preview(frames, motion.fps)
+        return io.NodeOutput(frames, holes, motion.fps, ui={"gid_loop": [preview]})
