@@ -1,4 +1,5 @@
-"""What synthetic scenes are made of: noise textures, backgrounds, painted surfaces and their deformation fields.
+"""What synthetic scenes are made of: noise textures, backgrounds, painted surfaces and their deformation
+fields.
 
 Lengths are pixels of the scene, angles radians in image axes (x right, y down), colours RGB in 0..1.
 """
@@ -14,10 +15,15 @@ from gid_core.training.scenes import Fields
 NOISE_SIZE = 1024
 
 
-@lru_cache(maxsize=4)
-def noise_tile(slope: float, finest: float) -> np.ndarray:
-    """Tileable Gaussian noise, float32 [1024, 1024], unit variance, amplitude ∝ 1/f^slope, no detail below
-    `finest` texels. The same tile serves all scenes, which look at it through random windows."""
+# Amplitude falls as 1/f^slope; no detail finer than so many texels.
+NOISES = {"grain": (0.7, 2.0), "blotch": (1.5, 4.0), "cloud": (2.0, 6.0)}
+
+
+@lru_cache
+def noise_tile(kind: str) -> np.ndarray:
+    """Tileable Gaussian noise of unit variance, float32 [1024, 1024]. All scenes share the tiles and look at
+    them through random windows."""
+    slope, finest = NOISES[kind]
     f = np.hypot(np.fft.fftfreq(NOISE_SIZE)[:, None], np.fft.rfftfreq(NOISE_SIZE)[None])
     f[0, 0] = 1
     gain = f**-slope * np.exp(-((f * finest) ** 2))
@@ -27,10 +33,10 @@ def noise_tile(slope: float, finest: float) -> np.ndarray:
     return (noise / noise.std()).astype(np.float32)
 
 
-def noise_at(x: np.ndarray, y: np.ndarray, slope: float = 1.0, finest: float = 2.0) -> np.ndarray:
+def noise_at(kind: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The noise tile at float coordinates x, y (texels, any range): float32, the shape of x."""
     mx, my = (np.mod(c, NOISE_SIZE).astype(np.float32) for c in (x, y))
-    return cv2.remap(noise_tile(slope, finest), mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return cv2.remap(noise_tile(kind), mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
 def grid(bounds: tuple[int, int, int, int], supersample: int) -> tuple[np.ndarray, np.ndarray]:
@@ -83,8 +89,8 @@ def rigid_fields(point) -> Fields:
 
 
 def cantilever_fields(root, direction, length: float, power: float = 1.8, second: bool = False) -> Fields:
-    """Bending across `direction` (unit) of a bar clamped at `root`, unit displacement at its tip; with `second`,
-    also the shape of the second bending mode."""
+    """Bending across `direction` (unit) of a bar clamped at `root`, unit displacement at its tip; with
+    `second`, also the shape of the second bending mode."""
     normal = np.array([-direction[1], direction[0]])
 
     def fields(x, y):
@@ -101,8 +107,8 @@ def both(first: Fields, second: Fields) -> Fields:
 
 
 def joint(fields: Fields, weights: np.ndarray, point, direction) -> np.ndarray:
-    """Motion of a point fixed to a surface, as weights [3, N] of `rigid_fields(point)`: its displacement, and the
-    turning of the surface's line through it along `direction` (unit)."""
+    """Motion of a point fixed to a surface, as weights [3, N] of `rigid_fields(point)`: its displacement,
+    and the turning of the surface's line through it along `direction` (unit)."""
     step = 0.5
     ends = np.array(
         [[point[i] - step * direction[i], point[i], point[i] + step * direction[i]] for i in (0, 1)]
@@ -117,7 +123,8 @@ def joint(fields: Fields, weights: np.ndarray, point, direction) -> np.ndarray:
 
 @dataclass
 class Bar:
-    """Geometry of a stem or a leaf: an axis from root along direction, bowed sideways by curve · length · h²."""
+    """Geometry of a stem or a leaf: an axis from root along direction, bowed sideways by curve · length ·
+    h²."""
 
     root: np.ndarray
     direction: np.ndarray
@@ -148,7 +155,8 @@ def direction(angle: float) -> np.ndarray:
 def paint_stem(
     studio: Studio, rng, bar: Bar, widths: tuple[float, float], colour, roughness=0.25
 ) -> tuple[np.ndarray, tuple[int, int]] | None:
-    """A textured round stem, `widths` pixels across at root and tip. Returns (RGBA texture, origin) or None."""
+    """A textured round stem, `widths` pixels across at root and tip. Returns (RGBA texture, origin) or
+    None."""
     line = bar.point(np.linspace(0, 1, 9))
     bounds = studio.bounds(line[:, 0], line[:, 1], max(widths) / 2 + 1)
     if bounds is None:
@@ -162,11 +170,10 @@ def paint_stem(
     side = float(np.dot(bar.normal, studio.light))
     shade = 0.45 + 0.55 * np.clip(np.sqrt(1 - across**2) * 0.8 + 0.5 * side * across, 0, 1)
     ox, oy = rng.uniform(0, NOISE_SIZE, 2)
-    grain = noise_at(ox + 1.6 * s, oy + 3 * r, 0.6, 2.0) + 0.8 * noise_at(
-        oy + 0.5 * s, ox + 0.5 * r, 0.8, 2.0
-    )
-    drift = noise_at(oy + 0.3 * s, ox + 0.1 * r, 1.5, 4.0)
-    tone = (shade * (1 + roughness * grain))[..., None] * np.asarray(colour, np.float32)
+    # Fibres along the stem and marks across it: the latter are what shows motion along a stem.
+    grain = 0.6 * noise_at("grain", ox + 0.35 * s, oy + 2 * r) + 0.7 * noise_at("grain", oy + s, ox + 0.8 * r)
+    drift = noise_at("blotch", oy + 0.3 * s, ox + 0.1 * r)
+    tone = (shade * np.exp(roughness * grain))[..., None] * np.asarray(colour, np.float32)
     tone = tone * (1 + 0.12 * drift[..., None] * np.array([1.2, 0.3, -0.8], np.float32))
     return studio.texture(tone, alpha), bounds[:2]
 
@@ -187,13 +194,13 @@ def paint_leaf(studio: Studio, rng, bar: Bar, width: float, colour, blunt=0.8):
     alpha = _edge(half - np.abs(r), studio) * _edge(s, studio) * _edge(bar.length - s, studio)
     side = float(np.dot(bar.normal, studio.light))
     ox, oy = rng.uniform(0, NOISE_SIZE, 2)
-    grain = noise_at(ox + 1.5 * s, oy + 1.5 * r, 0.7, 2.0)
+    grain = noise_at("grain", ox + s, oy + r)
     tone = 0.85 + 0.22 * side * np.tanh(2 * r) + 0.13 * grain
-    tone += 0.25 * np.exp(-((r / max(0.35, 0.05 * width)) ** 2))
+    tone += 0.2 * np.exp(-((r / max(0.35, 0.05 * width)) ** 2))
     tone += 0.07 * np.cos((s - 0.9 * np.abs(r)) * (2 * np.pi / max(2.5, 0.14 * bar.length)))
     tone *= 1 - 0.25 * (2 * np.abs(r) / width) ** 2
     tint = np.asarray(colour, np.float32) * (1 + rng.uniform(-0.15, 0.15, 3)).astype(np.float32)
-    rust = np.clip(noise_at(oy + 0.4 * s, ox + 0.4 * r, 1.3, 3.0) - 0.6, 0, 1)[..., None] * rng.uniform(
+    rust = np.clip(noise_at("blotch", oy + 0.4 * s, ox + 0.4 * r) - 0.6, 0, 1)[..., None] * rng.uniform(
         0, 0.5
     )
     return studio.texture(
@@ -202,16 +209,18 @@ def paint_leaf(studio: Studio, rng, bar: Bar, width: float, colour, blunt=0.8):
 
 
 def paint_cloth(studio: Studio, rng, corner, width: float, height: float, colours):
-    """A hanging sheet with folds and a printed pattern; `corner` is its top left. Returns (RGBA, origin) or None."""
+    """A hanging sheet with folds and a printed pattern; `corner` is its top left. Returns (RGBA, origin) or
+    None."""
     bounds = studio.bounds([corner[0], corner[0] + width], [corner[1], corner[1] + height], 3)
     if bounds is None:
         return None
     x, y = grid(bounds, studio.supersample)
     u, v = (x - corner[0]) / width, (y - corner[1]) / height
-    folds = rng.integers(3, 8)
+    folds = rng.uniform(2, 6)
     ox, oy = rng.uniform(0, NOISE_SIZE, 2)
-    warp = 0.05 * noise_at(ox + 0.4 * x, oy + 0.15 * y, 1.5, 4.0)
-    phase = 2 * np.pi * (folds * (u + warp * v) + rng.random())
+    warp = 0.05 * noise_at("blotch", ox + 0.4 * x, oy + 0.15 * y)
+    bunch = 0.08 * np.sin(2 * np.pi * (rng.uniform(0.6, 1.6) * u + rng.random()))  # folds of unequal width
+    phase = 2 * np.pi * (folds * (u + bunch + warp * v) + rng.random())
     hem = height + 1.5 * np.sin(phase) * np.clip(v, 0, 1)
     alpha = (
         _edge(x - corner[0] - 1.2 * np.sin(6 * v), studio)
@@ -226,13 +235,14 @@ def paint_cloth(studio: Studio, rng, corner, width: float, height: float, colour
         0: lambda: np.sin(2 * np.pi * px / cell),
         1: lambda: np.sin(2 * np.pi * py / cell),
         2: lambda: np.minimum(np.sin(2 * np.pi * px / cell), np.sin(2 * np.pi * py / cell)) + 0.3,
-        3: lambda: noise_at(oy + 0.7 * px, ox + 0.7 * py, 1.6, 5.0) - 0.4,
+        3: lambda: noise_at("blotch", oy + 0.7 * px, ox + 0.7 * py) - 0.4,
     }[int(pattern)]()
     mix = np.clip(0.5 + 2 * stripes, 0, 1)[..., None]
-    weave = noise_at(ox + 2 * x, oy + 2 * y, 0.4, 2.0)
+    weave = noise_at("grain", ox + x, oy + y)
     depth = 0.05 + 0.17 * np.clip(v, 0, 1) ** 0.5
-    shade = 0.82 + depth * np.sin(phase + np.sign(studio.light[0]) * 0.8) + 0.05 * weave
-    shade += 0.06 * noise_at(oy + 0.8 * x, ox + 0.5 * y, 1.2, 3.0)
+    fold = np.sin(phase + np.sign(studio.light[0]) * 0.8)
+    shade = 0.85 + depth * fold + 0.3 * depth * np.sin(2.3 * phase + 5 * warp + 1) + 0.04 * weave
+    shade += 0.06 * noise_at("blotch", oy + 0.8 * x, ox + 0.5 * y)
     return studio.texture(shade[..., None] * (base + mix * (second - base)), alpha), bounds[:2]
 
 
@@ -259,7 +269,7 @@ def paint_foliage(studio: Studio, rng, centre, radii, colour, leaf: float):
             + leaf * rng.uniform(0.6, 1.2) * (outline @ turn)
         )
         # Light falls on the leaves painted last and on those facing it; the first ones lie in shadow.
-        lit = 0.35 + 0.5 * i / len(place) + 0.18 * (px * studio.light[0] + py * studio.light[1])
+        lit = 0.3 + 0.65 * i / len(place) + 0.18 * (px * studio.light[0] + py * studio.light[1])
         tone = np.asarray(colour) * (lit + rng.uniform(-0.12, 0.25)) * (1 + rng.uniform(-0.12, 0.12, 3))
         tone = np.clip(tone * studio.tint, 0, 1)
         fixed = np.round(((shape - bounds[:2] + 0.5) * s - 0.5) * 16).astype(np.int32)
@@ -282,8 +292,8 @@ def paint_background(rng, size: tuple[int, int], style: str) -> np.ndarray:
     v = (y / h)[..., None]
     ox, oy = rng.uniform(0, NOISE_SIZE, 2)
     unit = 160.0 / h  # noise texels per pixel, so that larger pictures show the same things larger
-    cloud = noise_at(ox + unit * x, oy + unit * y, 2.0, 6.0)[..., None]
-    soft = noise_at(oy + 2 * unit * x, ox + 2 * unit * y, 1.5, 6.0)[..., None]
+    cloud = noise_at("cloud", ox + unit * x, oy + unit * y)[..., None]
+    soft = noise_at("blotch", oy + 2 * unit * x, ox + 2 * unit * y)[..., None]
     if style == "foliage":
         dark, bright = np.array([0.07, 0.12, 0.05]), np.array([0.5, 0.58, 0.3]) * rng.uniform(0.7, 1.2, 3)
         level = np.clip(0.38 + 0.15 * cloud + 0.12 * soft, 0, 1)
@@ -303,14 +313,14 @@ def paint_background(rng, size: tuple[int, int], style: str) -> np.ndarray:
         image = base * (shade - seen)
     else:
         far, near = np.array([0.6, 0.66, 0.66]), np.array([0.34, 0.38, 0.16]) * rng.uniform(0.7, 1.3, 3)
-        horizon = rng.uniform(0.25, 0.5) + 0.03 * noise_at(ox + unit * x, 0 * y + oy, 1.8, 6.0)[..., None]
+        horizon = rng.uniform(0.25, 0.5) + 0.03 * noise_at("cloud", ox + unit * x, 0 * y + oy)[..., None]
         ground = 1 / (1 + np.exp(-(v - horizon) * 60))
-        rows = noise_at(ox + unit * x, oy + 3 * unit * y, 1.0, 3.0)[..., None]
+        rows = noise_at("grain", ox + unit * x, oy + 3 * unit * y)[..., None]
         sky = np.array([0.7, 0.8, 0.9]) * (0.85 + 0.2 * v) + 0.04 * cloud
         fog = np.clip((v - horizon) * 2.5, 0, 1)
         image = sky + ground * ((far + fog * (near - far)) * (0.9 + 0.12 * rows + 0.1 * cloud) - sky)
-    fine = noise_at(ox + 1.3 * x, oy + 1.3 * y, 0.8, 2.0)[..., None]
-    image = image * (1 + 0.035 * fine)
+    fine = noise_at("grain", ox + x, oy + y)[..., None]
+    image = image * (1 + {"sky": 0.008, "foliage": 0.02}.get(style, 0.045) * fine)
     fall = 1 - 0.18 * (((x / w - 0.5) ** 2 + (y / h - 0.5) ** 2) * 2)[..., None]
     return np.clip(image * fall, 0, 1).astype(np.float32)
 

@@ -1,20 +1,21 @@
 """Layered 2D scenes whose motion is known exactly: geometry, ground truth and rendering.
 
-A scene is a static background and a stack of opaque layers. Layer l carries a texture painted in the coordinates
-of frame 0 and a smooth deformation
+A scene is a static background and a stack of opaque layers. Layer l carries a texture painted in the
+coordinates of frame 0 and a smooth deformation
 
     u_l(X, t) = Σ_j  fields_j(X) · a_j(t),        a_j(t) = Re Σ_n weights_jn (e^{2πi f_n t / fps} − 1)
 
 so that u_l(X, 0) = 0: frame 0 shows the textures undeformed, and the surface seen at pixel p of frame 0 is at
 p + u_l(p, t) in frame t. Frames are made by inverting X → X + u_l(X, t) (fixed-point iteration), sampling the
-textures at `supersample` times the resolution, compositing back to front and averaging over each pixel's area.
+textures at `supersample` times the resolution, compositing back to front and averaging over each pixel's
+area.
 
-Conventions are those of `gid_core.spectral_volume`: displacements (dx, dy) in pixels, +x right, +y down, pixel
-centres at integers; time t counts frames.
+Conventions are those of `gid_core.spectral_volume`: displacements (dx, dy) in pixels, +x right, +y down,
+pixel centres at integers; time t counts frames.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
@@ -27,13 +28,16 @@ Fields = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Layer:
     """One moving surface.
 
-    texture: float32 [h·s, w·s, 4], RGBA with colour already multiplied by alpha, s = the scene's supersampling.
+    texture: float32 [h·s, w·s, 4], RGBA with colour already multiplied by alpha, s = the scene's
+    supersampling.
     origin: (x, y) of the pixel that the texture's first s × s block covers; may lie outside the frame.
-    fields: maps x, y (float arrays of one shape [...], pixels) to the J displacement fields, [J, 2, ...]; must be
+    fields: maps x, y (float arrays of one shape [...], pixels) to the J displacement fields, [J, 2, ...];
+    must be
         defined and smooth around the texture too, since the inverse mapping looks there.
     weights: complex [J, N], pixels per unit field, one column per frequency of the scene.
     kind: "stems", "branches", "leaves" or "cloth".
-    width: the width the layer was drawn with, pixels (stems: across; leaves: their widest; cloth: of the sheet).
+    width: the width the layer was drawn with, pixels (stems: across; leaves: their widest; cloth: of the
+    sheet).
     """
 
     texture: np.ndarray
@@ -68,15 +72,12 @@ class Scene:
     periodic: bool = True
     noise: float = 0.0
     supersample: int = 3
-    _patches: list["_Patch"] = field(init=False, repr=False)
-
-    def __post_init__(self):
-        self._patches = [_patch(self, layer) for layer in self.layers]
 
     # ---- ground truth ----
 
     def displacement(self, t: float) -> np.ndarray:
-        """Displacement from frame 0 to time t (frames, any float) of the surface seen at each pixel of frame 0.
+        """Displacement from frame 0 to time t (frames, any float) of the surface seen at each pixel of frame
+        0.
 
         Returns float32 [2, H, W], pixels; zero on the background and at t = 0.
         """
@@ -133,8 +134,8 @@ class Scene:
     ):
         """bool [H, W]: pixels of frame 0 covered by one layer alone, so not mixed at an edge.
 
-        Chosen by layer number, kind or drawn width (all layers when none is given); `margin` more pixels are taken
-        off at the edges of each layer.
+        Chosen by layer number, kind or drawn width (all layers when none is given); `margin` more pixels are
+        taken off at the edges of each layer.
         """
         labels, pure = self._visibility
         chosen = np.zeros(self.size, bool)
@@ -151,37 +152,39 @@ class Scene:
 
     def background(self, margin: float = 2.0) -> np.ndarray:
         """bool [H, W]: pixels at least `margin` px away from wherever any layer is during one period."""
-        occupied = np.zeros(self.size, bool)
-        times = np.arange(self.period)
-        for layer, patch in zip(self.layers, self._patches):
-            amplitude = coordinates(layer.weights, self.frequencies, times, self.fps)
-            travel = np.zeros(patch.basis.shape[2:], np.float32)
-            for chunk in np.array_split(amplitude, 8):
-                u = np.tensordot(chunk, patch.basis, axes=1)
-                np.maximum(travel, np.hypot(u[:, 0], u[:, 1]).max(0), out=travel)
-            covered = np.zeros(travel.shape, bool)
-            x0, y0, x1, y1 = patch.bounds
-            rx, ry = patch.region[:2]
-            alpha = _block_max(layer.texture[..., 3], self.supersample)
-            covered[y0 - ry : y1 - ry, x0 - rx : x1 - rx] = alpha > 0
-            swept = np.zeros_like(covered)
-            limits = [-1, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 1e9]
-            for low, high in zip(limits, limits[1:]):
-                band = covered & (travel > low) & (travel <= high)
-                if band.any():
-                    swept |= _grow(band, int(np.ceil(min(high, travel.max()) + margin)) + 1)
-            frame, local = _overlap(patch.region, self.size)
-            occupied[frame] |= swept[local]
-        return ~occupied
+        times, pad = np.arange(self.period), 32  # what starts further outside the frame is not looked at
+        travel = np.full((self.size[0] + 2 * pad, self.size[1] + 2 * pad), -1, np.float32)
+        for layer in self.layers:
+            a = coordinates(layer.weights, self.frequencies, times, self.fps).astype(np.float32)
+            x0, y0, _, _ = layer.bounds(self.supersample)
+            ys, xs = np.nonzero(_block_max(layer.texture[..., 3], self.supersample))
+            ys, xs = ys + y0, xs + x0
+            seen = (np.minimum(xs, ys) >= -pad) & (xs < self.size[1] + pad) & (ys < self.size[0] + pad)
+            ys, xs = ys[seen], xs[seen]
+            basis = layer.fields(xs.astype(np.float32), ys.astype(np.float32)).astype(np.float32)
+            # The largest of |u| over time is found in steps, to hold a few frames of displacements at once.
+            far = np.zeros(len(xs), np.float32)
+            for chunk in np.array_split(a, 10):
+                u = np.tensordot(chunk, basis, axes=1)
+                np.maximum(far, (u**2).sum(1).max(0), out=far)
+            np.maximum.at(travel, (ys + pad, xs + pad), np.sqrt(far))
+        occupied = np.zeros(travel.shape, bool)
+        limits = [-0.5, 0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, np.inf]
+        for low, high in zip(limits[:-1], limits[1:], strict=True):
+            band = (travel > low) & (travel <= high)
+            if band.any():
+                occupied |= _grow(band, int(np.ceil(min(high, travel.max()) + margin)) + 1)
+        return ~occupied[pad:-pad, pad:-pad]
 
     # ---- pictures ----
 
     def render(self, t: float) -> np.ndarray:
         """Frame at time t (frames, any float): float32 [H, W, 3] in 0..1."""
         (h, w), s = self.size, self.supersample
-        canvas = cv2.resize(self.background_image, (w * s, h * s), interpolation=cv2.INTER_NEAREST)
-        touched = np.zeros(self.size, bool)
-        for layer, patch in zip(self.layers, self._patches):
+        # The fourth channel gathers how much of a pixel is covered by layers.
+        canvas = np.dstack([self.background_image, np.zeros(self.size, np.float32)])
+        canvas = cv2.resize(canvas, (w * s, h * s), interpolation=cv2.INTER_NEAREST)
+        for layer, patch in zip(self.layers, self._patches, strict=True):
             a = coordinates(layer.weights, self.frequencies, np.array([t]), self.fps)[0]
             window = _moved_window(patch, a, self.size)
             if window is None:
@@ -189,11 +192,11 @@ class Scene:
             x0, y0, x1, y1 = window
             surface = _sample(layer, patch, a, window, s)
             target = canvas[y0 * s : y1 * s, x0 * s : x1 * s]
-            target *= 1 - surface[..., 3:]
-            target += surface[..., :3]
-            touched[y0:y1, x0:x1] |= _block_max(surface[..., 3], s) > 0
-        image = cv2.resize(canvas, (w, h), interpolation=cv2.INTER_AREA)
-        image[~touched] = self.background_image[~touched]  # the same bits in every frame
+            target *= cv2.merge([1 - surface[..., 3]] * 4)
+            target += surface
+        canvas = cv2.resize(canvas, (w, h), interpolation=cv2.INTER_AREA)
+        # Where nothing moves the background is copied: the same bits in every frame.
+        image = np.where(canvas[..., 3:] > 0, canvas[..., :3], self.background_image)
         if self.noise:
             rng = np.random.default_rng([self.seed, int(round(t * 1000)) % 2**32])
             image = image + self.noise * rng.standard_normal(image.shape, dtype=np.float32)
@@ -208,16 +211,21 @@ class Scene:
     def _assemble(self, amplitudes: Callable[[Layer], np.ndarray]) -> np.ndarray:
         """Puts Σ_j amplitudes(layer)[n, j] · field_j at each layer's visible pixels: float32 [n, 2, H, W]."""
         labels, out = self._visibility[0], None
-        for number, (layer, patch) in enumerate(zip(self.layers, self._patches), start=1):
+        for number, layer in enumerate(self.layers, start=1):
             a = amplitudes(layer)  # [n, J]
             if out is None:
                 out = np.zeros((len(a), 2, *self.size), np.float32)
-            ys, xs = np.nonzero(labels == number)
-            basis = patch.basis[:, :, ys - patch.region[1], xs - patch.region[0]].astype(np.float64)
-            out[:, :, ys, xs] = np.tensordot(a, basis, axes=1)
+            here = _overlap(layer.bounds(self.supersample), self.size)[0]
+            ys, xs = np.nonzero(labels[here] == number)
+            ys, xs = ys + here[0].start, xs + here[1].start
+            out[:, :, ys, xs] = np.tensordot(a, layer.fields(xs.astype(float), ys.astype(float)), axes=1)
         if out is None:
             raise ValueError("a scene needs at least one layer")
         return out
+
+    @cached_property
+    def _patches(self) -> list["_Patch"]:
+        return [_patch(self, layer) for layer in self.layers]
 
     @cached_property
     def _visibility(self) -> tuple[np.ndarray, np.ndarray]:
@@ -225,8 +233,8 @@ class Scene:
         (h, w), s = self.size, self.supersample
         fine = np.zeros((h * s, w * s), np.int32)
         pure = np.ones((h * s, w * s), bool)
-        for number, (layer, patch) in enumerate(zip(self.layers, self._patches), start=1):
-            (fy, fx), (ly, lx) = _overlap(patch.bounds, self.size)
+        for number, layer in enumerate(self.layers, start=1):
+            (fy, fx), (ly, lx) = _overlap(layer.bounds(s), self.size)
             alpha = layer.texture[ly.start * s : ly.stop * s, lx.start * s : lx.stop * s, 3]
             here = np.s_[fy.start * s : fy.stop * s, fx.start * s : fx.stop * s]
             fine[here][alpha > 0.5] = number
@@ -257,7 +265,8 @@ def steepest(
 
 @dataclass
 class _Patch:
-    """A layer's fields sampled once: basis float32 [J, 2, h, w] over `region`, the texture's bounds plus its travel."""
+    """A layer's fields sampled once: basis float32 [J, 2, h, w] over `region`, the texture's bounds plus its
+    travel."""
 
     bounds: tuple[int, int, int, int]
     region: tuple[int, int, int, int]
@@ -274,7 +283,8 @@ def _patch(scene: Scene, layer: Layer) -> _Patch:
 
 
 def _moved_window(patch: _Patch, a: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Pixel rectangle of the frame that the layer can reach with coordinates a; None when outside the frame."""
+    """Pixel rectangle of the frame that the layer can reach with coordinates a; None when outside the
+    frame."""
     x0, y0, x1, y1 = patch.bounds
     rx, ry = patch.region[:2]
     u = np.tensordot(a, patch.basis[:, :, y0 - ry : y1 - ry : 2, x0 - rx : x1 - rx : 2], axes=1)
@@ -292,7 +302,7 @@ def _sample(layer: Layer, patch: _Patch, a: np.ndarray, window, s: int) -> np.nd
     y, x = np.mgrid[y0 - 1 : y1 + 1, x0 - 1 : x1 + 1].astype(np.float32)
     px, py = x - patch.region[0], y - patch.region[1]
     vx, vy = np.zeros_like(px), np.zeros_like(py)
-    for _ in range(12):  # X ← Y − u(X), a contraction while the Jacobian of u stays below 1
+    for _ in range(20):  # X ← Y − u(X), a contraction while the Jacobian of u stays below 1
         new_x, new_y = (
             cv2.remap(c, px - vx, py - vy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for c in u
         )

@@ -1,12 +1,13 @@
-"""Endless synthetic scenes of swaying things with exact ground truth: for tests of every stage and for training.
+"""Endless synthetic scenes of swaying things with exact ground truth: for tests of every stage and for
+training.
 
     scene = random_scene(seed=3)                 # stems, branches, leaves, cloth over a still background
     still, volume = scene.render(0), scene.spectral_volume()
     clip, truth = scene.frames(), scene.displacements(range(150))
 
-The physics is that of the paper's section 3 in small: a gust with a red spectrum travels over the scene and drives
-damped oscillators, one for each bending mode; what is fixed to a branch follows it. `scenes.py` says what a scene is
-and renders it; `scene_parts.py` paints it.
+The physics is that of the paper's section 3 in small: a gust with a red spectrum travels over the scene and
+drives damped oscillators, one for each bending mode; what is fixed to a branch follows it. `scenes.py` says
+what a scene is and renders it; `scene_parts.py` paints it.
 """
 
 from dataclasses import dataclass, replace
@@ -19,12 +20,13 @@ from gid_core.training.scenes import Layer, Scene, steepest
 __all__ = ["Layer", "Scene", "random_scene", "stems_scene", "KINDS"]
 
 KINDS = ("stems", "branches", "leaves", "cloth")
-STEEPEST = 0.45  # largest Jacobian entry of a deformation: below 1 nothing folds and the inverse exists
+STEEPEST = 0.6  # largest Jacobian entry of a deformation: below 1 nothing folds and the inverse exists
 
 
 @dataclass
 class Wind:
-    """A gust front with a red spectrum. frequencies [N] Hz; gust complex [N]; direction ±1 along x; speed px/s."""
+    """A gust front with a red spectrum. frequencies [N] Hz; gust complex [N]; direction ±1 along x; speed
+    px/s."""
 
     frequencies: np.ndarray
     gust: np.ndarray
@@ -34,7 +36,8 @@ class Wind:
     def drive(
         self, rng, natural: float, damping: float, x: float = 0.0, coherence: float = 0.8
     ) -> np.ndarray:
-        """Weights [N] of an oscillator (natural Hz, damping ratio) at x pixels, scaled to unit rms displacement.
+        """Weights [N] of an oscillator (natural Hz, damping ratio) at x pixels, scaled to unit rms
+        displacement.
 
         The gust reaches x after x / speed seconds; the rest, 1 − coherence², is turbulence of its own.
         """
@@ -69,10 +72,11 @@ def stems_scene(
 ) -> Scene:
     """Separate tilted textured stems, three of each width, over a textured wall: the test of optical flow.
 
-    The first stem of each width moves rigidly, the two others bend like bars clamped at the bottom edge. All move
-    across themselves by sums of bins 1..10 (or irregular frequencies to 3.2 Hz). `amplitude`: rms over one period
-    of the displacement in pixels, everywhere on a rigid stem, at the tip (near the top edge) of a bending one; the
-    largest displacement is about 2 to 3 times that. `noise`: standard deviation of the sensor noise of each frame.
+    The first stem of each width moves rigidly, the two others bend like bars clamped at the bottom edge. All
+    move across themselves by sums of bins 1..10 (or irregular frequencies to 3.2 Hz). `amplitude`: rms over
+    one period of the displacement in pixels, everywhere on a rigid stem, at the tip (near the top edge) of a
+    bending one; the largest displacement is about 2 to 3 times that. `noise`: standard deviation of the
+    sensor noise of each frame.
     """
     rng = np.random.default_rng(seed)
     h, w = size
@@ -101,7 +105,7 @@ def stems_scene(
     layers = [replace(item, weights=item.weights * _to_rms(item.weights, wind, amplitude)) for item in layers]
     background = parts.paint_background(rng, size, "wall")
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
-    detail = parts.noise_at(rng.uniform(0, 1000) + x, rng.uniform(0, 1000) + y, 0.9, 2.5)[..., None]
+    detail = parts.noise_at("grain", rng.uniform(0, 1000) + x, rng.uniform(0, 1000) + y)[..., None]
     background = np.clip(background * (1 + 0.15 * detail), 0, 1)
     return Scene(
         size,
@@ -126,9 +130,10 @@ def random_scene(
 ) -> Scene:
     """A scene drawn at random: one to three of `kinds` over a random background.
 
-    mean_motion: mean over the moving pixels and one period of |F_t(p)| in pixels of this size; less where a surface
-    would otherwise fold. `periodic`: motion of bins 1..15 of 150 frames, so the clip loops and 16 bins hold all of
-    it; otherwise it does not repeat and drifts, as real clips do. Every choice follows from `seed`.
+    mean_motion: mean over the moving pixels and one period of |F_t(p)| in pixels of this size; less where a
+    surface would otherwise fold. `periodic`: motion of bins 1..15 of 150 frames, so the clip loops and 16
+    bins hold all of it; otherwise it does not repeat and drifts, as real clips do. Every choice follows from
+    `seed`.
     """
     unknown = set(kinds) - set(KINDS)
     if unknown or not kinds:
@@ -285,7 +290,9 @@ def _cloth(rng, studio, wind, size, layers):
     h, w = size
     width, height = w * rng.uniform(0.25, 0.55), h * rng.uniform(0.45, 0.8)
     corner = np.array([rng.uniform(0.02, 0.98) * (w - width), h * rng.uniform(-0.1, 0.15)])
-    colours = rng.uniform(0.25, 0.95, (2, 3))
+    # A dyed colour, not too vivid, and a paler print.
+    colours = np.clip(rng.uniform(0.35, 0.85) + 0.22 * rng.standard_normal((2, 3)), 0.08, 0.95)
+    colours[1] = 0.45 * colours[1] + 0.55 * rng.uniform(0.6, 0.95)
     painted = parts.paint_cloth(studio, rng, corner, width, height, colours)
     k = wind.sign * rng.uniform(0.5, 1.5) * 2 * np.pi / width
     side = parts.direction(rng.uniform(0.1, 0.5))
@@ -326,7 +333,8 @@ def _with_motion(scene: Scene, mean_motion: float, reach: float) -> Scene:
 
 
 def _to_rms(weights, wind: Wind, amplitude: float) -> float:
-    """Factor that gives the displacement of one coordinate the rms `amplitude` over 150 frames from F_0 = 0."""
+    """Factor that gives the displacement of one coordinate the rms `amplitude` over 150 frames from F_0 =
+    0."""
     from gid_core.training.scenes import coordinates
 
     a = coordinates(weights, wind.frequencies, np.arange(150), 30.0)
@@ -338,7 +346,8 @@ def _shift_fields(along) -> parts.Fields:
 
 
 def _ripple_fields(centre, wave) -> parts.Fields:
-    """Cosine and sine of one plane wave: with weights (q, −iq) it travels along `wave` (radians per pixel)."""
+    """Cosine and sine of one plane wave: with weights (q, −iq) it travels along `wave` (radians per
+    pixel)."""
 
     def fields(x, y):
         phase = wave[0] * (x - centre[0]) + wave[1] * (y - centre[1])
