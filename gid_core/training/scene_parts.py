@@ -256,10 +256,15 @@ def paint_foliage(studio: Studio, rng, centre, radii, colour, leaf: float):
     s = studio.supersample
     h, w = (bounds[3] - bounds[1]) * s, (bounds[2] - bounds[0]) * s
     picture = np.zeros((h, w, 4), np.float32)
-    count = int(np.clip(5.0 * radii[0] * radii[1] / leaf**2, 20, 700))
+    count = int(np.clip(8.0 * radii[0] * radii[1] / leaf**2, 30, 900))
     place = rng.standard_normal((count, 2)) * 0.42
     place = place[np.hypot(*place.T) < 0.93]
     outline = np.array([[0, 0], [0.3, 0.2], [0.6, 0.17], [1, 0], [0.6, -0.17], [0.3, -0.2]])
+    foot = np.array([0.2 * radii[0] * rng.standard_normal(), radii[1]])
+    for tip in place[:: max(1, len(place) // 14)] * radii:  # twigs, from one foot at the lower edge
+        ends = np.round((np.array([foot, tip]) + centre - bounds[:2]) * s).astype(int)
+        tone = tuple(map(float, np.clip(np.array([0.22, 0.17, 0.12]) * studio.tint, 0, 1)))
+        cv2.line(picture, *map(tuple, ends.tolist()), (*tone, 1.0), max(1, round(0.12 * leaf * s)))
     for i, (px, py) in enumerate(place):
         along = direction(rng.uniform(0, 2 * np.pi))
         turn = np.array([along, [-along[1], along[0]]])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gid_core.training import scene_parts as parts
-from gid_core.training.scenes import Layer, Scene, steepest
+from gid_core.training.scenes import Layer, Scene, coordinates, steepest
 
 __all__ = ["Layer", "Scene", "random_scene", "stems_scene", "KINDS"]
 
@@ -139,33 +139,30 @@ def random_scene(
     if unknown or not kinds:
         raise ValueError(f"kinds must be some of {KINDS}, got {tuple(kinds)}")
     rng = np.random.default_rng(seed)
+    settings = dict(seed=seed, periodic=periodic, noise=noise, supersample=supersample)
+    for _ in range(20):  # now and then all grows outside the frame
+        scene = _draw(rng, size, sorted(kinds), mean_motion, settings)
+        if (scene.labels() > 0).mean() >= 0.02:
+            return _with_motion(scene, mean_motion)
+    raise ValueError(f"seed {seed} drew nothing inside a frame of size {size}; use a larger size")
+
+
+def _draw(rng, size, kinds, mean_motion, settings) -> Scene:
+    """A random scene that moves by about 1 px; its canvas has room for `mean_motion`."""
     h, w = size
-    wind = make_wind(rng, w, periodic)
-    reach = int(np.ceil(6 * mean_motion)) + 6
+    wind = make_wind(rng, w, settings["periodic"])
+    reach = int(np.ceil(12 * mean_motion)) + 8
     light = parts.direction(rng.uniform(-0.85, -0.15) * np.pi)
     tint = np.clip(1 + rng.uniform(-1, 1) * np.array([0.1, 0.0, -0.12]), 0, 1.2) * rng.uniform(0.8, 1.1)
-    studio = parts.Studio(supersample, (-reach, -reach, w + reach, h + reach), tuple(light), tuple(tint))
-    chosen = [
-        kind
-        for kind in KINDS
-        if kind in set(rng.choice(kinds, rng.integers(1, min(3, len(kinds)) + 1), False))
-    ]
-    style = rng.choice(["foliage", "sky", "wall", "field"])
-    background = parts.paint_background(rng, size, style)
+    canvas = (-reach, -reach, w + reach, h + reach)
+    studio = parts.Studio(settings["supersample"], canvas, tuple(light), tuple(tint))
+    chosen = set(rng.choice(kinds, rng.integers(1, min(3, len(kinds)) + 1), replace=False))
+    background = parts.paint_background(rng, size, rng.choice(["foliage", "sky", "wall", "field"]))
     layers: list[Layer] = []
-    for kind in sorted(chosen, key=["cloth", "branches", "leaves", "stems"].index):  # back to front
-        BUILDERS[kind](rng, studio, wind, size, layers)
-    scene = Scene(
-        size,
-        layers,
-        background,
-        wind.frequencies,
-        seed,
-        periodic=periodic,
-        noise=noise,
-        supersample=supersample,
-    )
-    return _with_motion(scene, mean_motion, reach)
+    for kind, build in BUILDERS.items():
+        if kind in chosen:
+            build(rng, studio, wind, size, layers)
+    return Scene(size, layers, background, wind.frequencies, **settings)
 
 
 # ---- builders: append the layers of one thing, back to front, moving by about 1 px ----
@@ -288,8 +285,8 @@ def _leaf(rng, studio, wind, layers, bar, fields, weights, place, h, colour, kin
 
 def _cloth(rng, studio, wind, size, layers):
     h, w = size
-    width, height = w * rng.uniform(0.25, 0.55), h * rng.uniform(0.45, 0.8)
-    corner = np.array([rng.uniform(0.02, 0.98) * (w - width), h * rng.uniform(-0.1, 0.15)])
+    width, height = w * rng.uniform(0.25, 0.55), h * rng.uniform(0.6, 1.0)
+    corner = np.array([rng.uniform(0.02, 0.98) * (w - width), h * rng.uniform(-0.25, -0.05)])
     # A dyed colour, not too vivid, and a paler print.
     colours = np.clip(rng.uniform(0.35, 0.85) + 0.22 * rng.standard_normal((2, 3)), 0.08, 0.95)
     colours[1] = 0.45 * colours[1] + 0.55 * rng.uniform(0.6, 0.95)
@@ -308,7 +305,7 @@ def _cloth(rng, studio, wind, size, layers):
     _add(layers, painted, fields, np.stack([swing, wave, -1j * wave]), "cloth", width)
 
 
-BUILDERS = {"stems": _stems, "branches": _branches, "leaves": _leaves, "cloth": _cloth}
+BUILDERS = {"cloth": _cloth, "branches": _branches, "leaves": _leaves, "stems": _stems}  # back to front
 
 
 # ---- helpers ----
@@ -319,15 +316,12 @@ def _add(layers, painted, fields, weights, kind, width):
         layers.append(Layer(*painted, fields, weights, kind, float(width)))
 
 
-def _with_motion(scene: Scene, mean_motion: float, reach: float) -> Scene:
-    """The scene with all motion scaled by one factor: to the mean asked for, within what can be rendered."""
-    moving = scene.labels() > 0
-    if not moving.any():
-        raise ValueError(f"seed {scene.seed} drew nothing inside the frame of size {scene.size}")
-    f = scene.displacements(np.arange(0, scene.period, 6))[:, :, moving]
-    factor = mean_motion / max(float(np.hypot(f[:, 0], f[:, 1]).mean()), 1e-6)
+def _with_motion(scene: Scene, mean_motion: float) -> Scene:
+    """The scene with all motion scaled by one factor: to the mean asked for, if nothing folds."""
+    f = scene.displacements(np.arange(0, scene.period, 6))[:, :, scene.labels() > 0]
+    factor = mean_motion / float(np.hypot(f[:, 0], f[:, 1]).mean())
     for layer in scene.layers:
-        far, steep = steepest(layer, scene.frequencies, scene.fps, scene.period, scene.supersample)
+        _, steep = steepest(layer, scene.frequencies, scene.fps, scene.period, scene.supersample)
         factor = min(factor, STEEPEST / max(steep, 1e-9))
     return replace(scene, layers=[replace(item, weights=item.weights * factor) for item in scene.layers])
 
@@ -335,8 +329,6 @@ def _with_motion(scene: Scene, mean_motion: float, reach: float) -> Scene:
 def _to_rms(weights, wind: Wind, amplitude: float) -> float:
     """Factor that gives the displacement of one coordinate the rms `amplitude` over 150 frames from F_0 =
     0."""
-    from gid_core.training.scenes import coordinates
-
     a = coordinates(weights, wind.frequencies, np.arange(150), 30.0)
     return amplitude / np.sqrt((a**2).mean())
 
