@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -49,6 +52,42 @@ def mask_batch(mask: Tensor | np.ndarray, batch: int, name: str = "mask") -> Ten
     if not bool(torch.isfinite(tensor).all()):
         raise ValueError(f"{name} holds NaN or infinite values; check the node or file that made it.")
     return tensor.clamp(0, 1)
+
+
+def read_image(path: str | os.PathLike) -> Tensor:
+    """Read a picture file: float32 [H, W, 3], or [H, W, 4] if it has alpha, in 0..1.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a picture.
+    """
+    import cv2
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No picture at {path}.")
+    # Read by Python, since OpenCV cannot open every path on Windows.
+    data = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if data is None:
+        raise ValueError(f"{path.name} cannot be read as a picture.")
+    scale = float(np.iinfo(data.dtype).max) if np.issubdtype(data.dtype, np.integer) else 1.0
+    if data.ndim == 2:
+        data = np.repeat(data[..., None], 3, axis=-1)
+    data = data[..., [2, 1, 0, 3][: data.shape[-1]]]
+    return torch.from_numpy(data.astype(np.float32) / scale)
+
+
+def write_image(path: str | os.PathLike, image: Tensor) -> Path:
+    """Write [H, W, 3 or 4] in 0..1 as a picture; the suffix decides the format."""
+    import cv2
+
+    path = Path(path)
+    data = (image.clamp(0, 1) * 255).round().byte().cpu().numpy()[..., [2, 1, 0, 3][: image.shape[-1]]]
+    done, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(data))
+    if not done:
+        raise ValueError(f"Cannot write a {path.suffix} picture.")
+    path.write_bytes(encoded.tobytes())
+    return path
 
 
 def feather_mask(mask: Tensor, feather: float) -> Tensor:

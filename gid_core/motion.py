@@ -66,7 +66,7 @@ class Motion:
         frames = torch.linspace(0, len(self) - 1, count).round().long()
         total = 0
         for frame in frames.tolist():
-            total = total + self.displacement(frame, frame + 1)[:, 0].norm(dim=1)
+            total = total + torch.hypot(*self.displacement(frame, frame + 1)[:, 0].unbind(1))
         return total / count
 
     def retime(self, speed: float = 1.0, num_frames: int | None = None) -> Motion:
@@ -122,6 +122,15 @@ def loop(volume: SpectralVolume, num_frames: int | None = None, speed: float = 1
     return Motion(volume, playback_coordinates(volume, time), float(fps), loops=True)
 
 
+def playback(volume: SpectralVolume) -> Motion:
+    """A volume played once, as it was measured: every bin as stored, the constant one too, so F_0 is near 0 only.
+
+    With `detrend="none"` this is the low-passed motion of the clip; frames are the window's T samples.
+    """
+    time = torch.arange(volume.period, dtype=torch.float64)
+    return Motion(volume, playback_coordinates(volume, time, pin=False), volume.fps)
+
+
 def playback_coordinates(volume: SpectralVolume, time: Tensor, pin: bool = True) -> Tensor:
     """Modal coordinates of the inverse transform at given times.
 
@@ -159,7 +168,7 @@ def limit_displacement(volume: SpectralVolume, max_fraction: float) -> SpectralV
     motion = loop(volume)
     peak = torch.zeros_like(volume.coefficients[:, 0, 0])
     for frame in range(len(motion)):
-        peak = torch.maximum(peak, motion.displacement(frame, frame + 1)[:, 0].norm(dim=1))
+        peak = torch.maximum(peak, torch.hypot(*motion.displacement(frame, frame + 1)[:, 0].unbind(1)))
     ratio = peak / (max_fraction * volume.size[1])
     scale = torch.where(ratio > 1e-4, torch.tanh(ratio) / ratio.clamp(min=1e-4), 1.0)
     return volume.replace(coefficients=volume.coefficients * scale[:, None, None])

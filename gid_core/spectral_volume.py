@@ -72,8 +72,9 @@ class SpectralVolume:
         if not self.fps > 0 or not np.isfinite(self.fps):
             raise ValueError(f"fps of a spectral volume must be > 0; got {self.fps}.")
         if not 2 * (c.shape[1] - 1) <= self.period:
-            raise ValueError(f"{c.shape[1]} bins need a period of at least {2 * (c.shape[1] - 1)} samples; "
-                             f"got {self.period}.")
+            raise ValueError(
+                f"{c.shape[1]} bins need a period of at least {2 * (c.shape[1] - 1)} samples; got {self.period}."
+            )
         if self.detrend not in DETREND_MODES:
             raise ValueError(f"detrend is one of {DETREND_MODES}; got {self.detrend!r}.")
 
@@ -206,17 +207,22 @@ class SpectralVolume:
                 header = dict(file.metadata() or {})
                 keys = sorted(file.keys())
                 if header.get("format") != FORMAT:
-                    raise ValueError(f"{path.name} is not a spectral volume: it holds {keys[:4]}"
-                                     f"{' and more' if len(keys) > 4 else ''}. Load a file that "
-                                     "Save Spectral Volume (or SpectralVolume.save) wrote.")
+                    raise ValueError(
+                        f"{path.name} is not a spectral volume: it holds {keys[:4]}"
+                        f"{' and more' if len(keys) > 4 else ''}. Load a file that "
+                        "Save Spectral Volume (or SpectralVolume.save) wrote."
+                    )
                 if header.get("version") != FORMAT_VERSION:
-                    raise ValueError(f"{path.name} is a spectral volume of version {header.get('version')}; this "
-                                     f"software reads version {FORMAT_VERSION}. Update it, or save the file again.")
+                    raise ValueError(
+                        f"{path.name} is a spectral volume of version {header.get('version')}; this "
+                        f"software reads version {FORMAT_VERSION}. Update it, or save the file again."
+                    )
                 settings = json.loads(header.pop("spectral_volume"))
                 coefficients = file.get_tensor("coefficients")
         except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path.name} cannot be read as a spectral volume; it is cut short or damaged "
-                             f"({error}).") from error
+            raise ValueError(
+                f"{path.name} cannot be read as a spectral volume; it is cut short or damaged ({error})."
+            ) from error
         extra = {key: value for key, value in header.items() if key not in ("format", "version")}
         return cls(coefficients, float(settings["fps"]), int(settings["period"]), settings["detrend"], extra)
 

@@ -47,7 +47,7 @@ def softmax_splat(features: Tensor, flow: Tensor, importance: Tensor) -> tuple[T
     Raises:
         ValueError: if the shapes do not fit together.
     """
-    count, height, width = flow.shape[0], *flow.shape[-2:]
+    count = flow.shape[0]
     fits = (
         features.ndim == flow.ndim == importance.ndim == 4
         and flow.shape[1] == 2
@@ -98,9 +98,7 @@ class _SoftmaxSplat(torch.autograd.Function):
             grad_importance = weight * score
         if ctx.needs_input_grad[1]:
             sources = torch.cat([weight * features, weight, torch.ones_like(weight)], dim=1)
-            _, grad_grid = torch.ops.aten.grid_sampler_2d_backward(
-                sources, targets, grid, 0, 0, False, [False, True]
-            )
+            _, grad_grid = torch.ops.aten.grid_sampler_2d_backward(sources, targets, grid, 0, 0, False, [False, True])
             height, width = flow.shape[-2:]
             grad_flow = grad_grid.permute(0, 3, 1, 2) * grad_grid.new_tensor([2 / width, 2 / height]).view(1, 2, 1, 1)
         return grad_features, grad_flow, grad_importance

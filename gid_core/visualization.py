@@ -102,7 +102,10 @@ def xt_slice(motion: Motion, image: Tensor | None = None, width: int = 512) -> T
 
     height = _height(motion, image, width)
     single = Motion(
-        motion.volume.replace(coefficients=motion.volume.coefficients[:1]), motion.coordinates, motion.fps, motion.loops
+        motion.volume.replace(coefficients=motion.volume.coefficients[:1]),
+        motion.coordinates,
+        motion.fps,
+        motion.loops,
     )
     photo = _stripes(height, width) if image is None else _photo(image, (height, width))
     magnitude = resize_maps(single.magnitude()[:, None], (height, width))[0, 0]

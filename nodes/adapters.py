@@ -129,9 +129,7 @@ def save_looping_preview(frames: Tensor, fps: float) -> dict:
     )
     file = Path(folder) / f"{name}_{counter:05}_.webp"
     duration = round(1000 * step / fps)
-    pictures[0].save(
-        file, save_all=True, append_images=pictures[1:], duration=duration, loop=0, quality=80, method=2
-    )
+    pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=duration, loop=0, quality=80, method=2)
     return {"filename": file.name, "subfolder": subfolder, "type": "temp"}
 
 

@@ -18,7 +18,13 @@ class SpectralVolumeFromVideo(io.ComfyNode):
             category=CATEGORY,
             description="Measures how every pixel of a clip with a still camera sways, as a spectral volume. "
             "The clip's first frame (or a restyled picture of it) can then be looped, amplified or slowed.",
-            search_aliases=["optical flow", "motion from video", "extract motion", "cinemagraph", "motion transfer"],
+            search_aliases=[
+                "optical flow",
+                "motion from video",
+                "extract motion",
+                "cinemagraph",
+                "motion transfer",
+            ],
             inputs=[
                 io.MultiType.Input(
                     "video",
@@ -76,7 +82,9 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                     "spectral_volume", display_name="spectral volume", tooltip="The clip's motion."
                 ),
                 io.Image.Output(
-                    "reference", display_name="reference frame", tooltip="The frame that the motion belongs to."
+                    "reference",
+                    display_name="reference frame",
+                    tooltip="The frame that the motion belongs to.",
                 ),
                 io.Float.Output("fps", display_name="fps", tooltip="Frames a second of the volume's natural playback."),
             ],

@@ -77,11 +77,24 @@ class AmplifyMotion(io.ComfyNode):
             display_name="Amplify Motion",
             category=CATEGORY,
             description="Makes motion larger or smaller, as a whole, by frequency, and only where a mask is white.",
-            search_aliases=["motion magnification", "strength", "minify", "exaggerate", "motion mask", "equalizer"],
+            search_aliases=[
+                "motion magnification",
+                "strength",
+                "minify",
+                "exaggerate",
+                "motion mask",
+                "equalizer",
+            ],
             inputs=[
                 SpectralVolumeType.Input("spectral_volume", tooltip="The motion to change."),
-                gain("gain", "Factor for all motion: 0 is still, 1 as it is, 2 twice as large, negative mirrored."),
-                gain("slow_gain", "Further factor for the slowest motion; blends into the next towards the middle."),
+                gain(
+                    "gain",
+                    "Factor for all motion: 0 is still, 1 as it is, 2 twice as large, negative mirrored.",
+                ),
+                gain(
+                    "slow_gain",
+                    "Further factor for the slowest motion; blends into the next towards the middle.",
+                ),
                 gain("middle_gain", "Further factor for the middle frequencies."),
                 gain("fast_gain", "Further factor for the fastest motion; 0 calms flutter."),
                 io.Float.Input(
@@ -104,7 +117,9 @@ class AmplifyMotion(io.ComfyNode):
                 io.Mask.Input("mask", optional=True, tooltip="White moves, black stays still. Any size."),
             ],
             outputs=[
-                SpectralVolumeType.Output("spectral_volume", display_name="spectral volume", tooltip="The changed motion.")
+                SpectralVolumeType.Output(
+                    "spectral_volume", display_name="spectral volume", tooltip="The changed motion."
+                )
             ],
         )
 

@@ -19,7 +19,14 @@ class PreviewMotion(io.ComfyNode):
             category=CATEGORY,
             description="Pictures of a motion: where it moves, at which frequencies, how one row of the picture runs "
             "over time (with the seam of the loop marked), and in which direction.",
-            search_aliases=["motion map", "power spectrum", "x-t slice", "flow wheel", "visualize motion", "optical flow"],
+            search_aliases=[
+                "motion map",
+                "power spectrum",
+                "x-t slice",
+                "flow wheel",
+                "visualize motion",
+                "optical flow",
+            ],
             inputs=[
                 motion_or_volume_input("The motion to look at, or a spectral volume, which is then looped."),
                 io.Image.Input("image", optional=True, tooltip="The picture that moves; drawn under the motion."),

@@ -29,7 +29,14 @@ class SoftmaxSplatRender(io.ComfyNode):
             category=CATEGORY,
             description="Moves a picture's pixels along a motion and renders the frames. What moves more passes in "
             "front; holes that open show the picture's surroundings and are reported as a mask.",
-            search_aliases=["animate image", "warp", "living photo", "cinemagraph", "forward warp", "displace"],
+            search_aliases=[
+                "animate image",
+                "warp",
+                "living photo",
+                "cinemagraph",
+                "forward warp",
+                "displace",
+            ],
             inputs=[
                 io.Image.Input(
                     "image",

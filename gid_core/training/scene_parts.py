@@ -81,9 +81,7 @@ def rigid_fields(point) -> Fields:
 
     def fields(x, y):
         one, zero = np.ones_like(x), np.zeros_like(x)
-        return np.stack(
-            [np.stack([one, zero]), np.stack([zero, one]), np.stack([point[1] - y, x - point[0]])]
-        )
+        return np.stack([np.stack([one, zero]), np.stack([zero, one]), np.stack([point[1] - y, x - point[0]])])
 
     return fields
 
@@ -110,9 +108,7 @@ def joint(fields: Fields, weights: np.ndarray, point, direction) -> np.ndarray:
     """Motion of a point fixed to a surface, as weights [3, N] of `rigid_fields(point)`: its displacement,
     and the turning of the surface's line through it along `direction` (unit)."""
     step = 0.5
-    ends = np.array(
-        [[point[i] - step * direction[i], point[i], point[i] + step * direction[i]] for i in (0, 1)]
-    )
+    ends = np.array([[point[i] - step * direction[i], point[i], point[i] + step * direction[i]] for i in (0, 1)])
     before, here, after = np.moveaxis(fields(ends[0], ends[1]), 2, 0)  # each [J, 2]
     turn = (after - before) / (2 * step) @ np.array([-direction[1], direction[0]])
     return np.stack([here[:, 0] @ weights, here[:, 1] @ weights, turn @ weights])
@@ -200,12 +196,8 @@ def paint_leaf(studio: Studio, rng, bar: Bar, width: float, colour, blunt=0.8):
     tone += 0.07 * np.cos((s - 0.9 * np.abs(r)) * (2 * np.pi / max(2.5, 0.14 * bar.length)))
     tone *= 1 - 0.25 * (2 * np.abs(r) / width) ** 2
     tint = np.asarray(colour, np.float32) * (1 + rng.uniform(-0.15, 0.15, 3)).astype(np.float32)
-    rust = np.clip(noise_at("blotch", oy + 0.4 * s, ox + 0.4 * r) - 0.6, 0, 1)[..., None] * rng.uniform(
-        0, 0.5
-    )
-    return studio.texture(
-        tone[..., None] * (tint + rust * np.array([0.5, 0.1, -0.1], np.float32)), alpha
-    ), bounds[:2]
+    rust = np.clip(noise_at("blotch", oy + 0.4 * s, ox + 0.4 * r) - 0.6, 0, 1)[..., None] * rng.uniform(0, 0.5)
+    return studio.texture(tone[..., None] * (tint + rust * np.array([0.5, 0.1, -0.1], np.float32)), alpha), bounds[:2]
 
 
 def paint_cloth(studio: Studio, rng, corner, width: float, height: float, colours):
@@ -268,11 +260,7 @@ def paint_foliage(studio: Studio, rng, centre, radii, colour, leaf: float):
     for i, (px, py) in enumerate(place):
         along = direction(rng.uniform(0, 2 * np.pi))
         turn = np.array([along, [-along[1], along[0]]])
-        shape = (
-            np.array([px * radii[0], py * radii[1]])
-            + centre
-            + leaf * rng.uniform(0.6, 1.2) * (outline @ turn)
-        )
+        shape = np.array([px * radii[0], py * radii[1]]) + centre + leaf * rng.uniform(0.6, 1.2) * (outline @ turn)
         # Light falls on the leaves painted last and on those facing it; the first ones lie in shadow.
         lit = 0.3 + 0.65 * i / len(place) + 0.18 * (px * studio.light[0] + py * studio.light[1])
         tone = np.asarray(colour) * (lit + rng.uniform(-0.12, 0.25)) * (1 + rng.uniform(-0.12, 0.12, 3))

@@ -140,11 +140,7 @@ class Scene:
         labels, pure = self._visibility
         chosen = np.zeros(self.size, bool)
         for number, item in enumerate(self.layers, start=1):
-            if (
-                layer not in (None, number)
-                or kind not in (None, item.kind)
-                or width not in (None, item.width)
-            ):
+            if layer not in (None, number) or kind not in (None, item.kind) or width not in (None, item.width):
                 continue
             mask = (labels == number) & pure
             chosen |= _grow(~mask, margin) == 0 if margin else mask
@@ -250,9 +246,7 @@ def coordinates(weights: np.ndarray, frequencies: np.ndarray, times: np.ndarray,
     return (waves @ weights.T).real
 
 
-def steepest(
-    layer: Layer, frequencies: np.ndarray, fps: float, period: int, supersample: int
-) -> tuple[float, float]:
+def steepest(layer: Layer, frequencies: np.ndarray, fps: float, period: int, supersample: int) -> tuple[float, float]:
     """(largest displacement in px, largest Jacobian entry) of a layer over one period, on a coarse grid."""
     x0, y0, x1, y1 = layer.bounds(supersample)
     x, y = np.meshgrid(np.linspace(x0, x1, 13), np.linspace(y0, y1, 13))
@@ -303,9 +297,7 @@ def _sample(layer: Layer, patch: _Patch, a: np.ndarray, window, s: int) -> np.nd
     px, py = x - patch.region[0], y - patch.region[1]
     vx, vy = np.zeros_like(px), np.zeros_like(py)
     for _ in range(20):  # X ← Y − u(X), a contraction while the Jacobian of u stays below 1
-        new_x, new_y = (
-            cv2.remap(c, px - vx, py - vy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for c in u
-        )
+        new_x, new_y = (cv2.remap(c, px - vx, py - vy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for c in u)
         change = max(np.abs(new_x - vx).max(), np.abs(new_y - vy).max())
         vx, vy = new_x, new_y
         if change < 2e-3:  # remap() itself rounds positions to 1/32 px

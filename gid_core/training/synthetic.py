@@ -33,9 +33,7 @@ class Wind:
     sign: float
     speed: float
 
-    def drive(
-        self, rng, natural: float, damping: float, x: float = 0.0, coherence: float = 0.8
-    ) -> np.ndarray:
+    def drive(self, rng, natural: float, damping: float, x: float = 0.0, coherence: float = 0.8) -> np.ndarray:
         """Weights [N] of an oscillator (natural Hz, damping ratio) at x pixels, scaled to unit rms
         displacement.
 
@@ -49,9 +47,7 @@ class Wind:
         return self.sign * weights / np.sqrt((np.abs(weights) ** 2).sum() / 2)
 
 
-def make_wind(
-    rng, width: int, periodic: bool, fps: float = 30.0, period: int = 150, top_bin: int = 15
-) -> Wind:
+def make_wind(rng, width: int, periodic: bool, fps: float = 30.0, period: int = 150, top_bin: int = 15) -> Wind:
     """Frequencies: bins 1..top_bin of the period, or (not periodic) 48 irregular ones from 0.04 to 3.2 Hz."""
     if periodic:
         frequencies = np.arange(1, top_bin + 1) * fps / period
@@ -226,12 +222,8 @@ def _branch(rng, studio, wind, layers, bar, width, parent, colours, depth, h):
     if depth:
         for place in np.sort(rng.uniform(0.15, 0.95, rng.integers(3, 6))):
             at = bar.point(place)
-            heading = np.arctan2(bar.direction[1], bar.direction[0]) + rng.choice([-1, 1]) * rng.uniform(
-                0.4, 0.9
-            )
-            twig = parts.Bar(
-                at, parts.direction(heading), bar.length * rng.uniform(0.3, 0.5), rng.uniform(-0.2, 0.2)
-            )
+            heading = np.arctan2(bar.direction[1], bar.direction[0]) + rng.choice([-1, 1]) * rng.uniform(0.4, 0.9)
+            twig = parts.Bar(at, parts.direction(heading), bar.length * rng.uniform(0.3, 0.5), rng.uniform(-0.2, 0.2))
             twigs.append((twig, parts.joint(fields, weights, at, bar.direction)))
     for twig, hold in twigs:
         _branch(rng, studio, wind, layers, twig, 0.5 * width, hold, colours, depth - 1, h)
@@ -252,9 +244,7 @@ def _leaves(rng, studio, wind, size, layers):
             studio, rng, centre, radii, colour * rng.uniform(0.8, 1.2), h * rng.uniform(0.04, 0.08)
         )
         wave = rng.uniform(0.4, 1.2) * parts.direction(rng.uniform(0, 2 * np.pi)) / radii.mean()
-        fields = parts.both(
-            _shift_fields(parts.direction(rng.uniform(-0.4, 0.4))), _ripple_fields(centre, wave)
-        )
+        fields = parts.both(_shift_fields(parts.direction(rng.uniform(-0.4, 0.4))), _ripple_fields(centre, wave))
         swing = 1.3 * wind.drive(rng, rng.uniform(0.4, 1.0), 0.15, centre[0])
         flutter = 0.35 * wind.drive(rng, rng.uniform(1.0, 2.2), 0.2, centre[0], 0.5)
         _add(layers, painted, fields, np.stack([swing, flutter, -1j * flutter]), "leaves", 2 * radii[0])
@@ -276,9 +266,7 @@ def _leaf(rng, studio, wind, layers, bar, fields, weights, place, h, colour, kin
     leaf = parts.Bar(at, parts.direction(heading), h * rng.uniform(0.07, 0.16), rng.uniform(-0.2, 0.2))
     width = leaf.length * rng.uniform(0.25, 0.5)
     hold = parts.joint(fields, weights, at, bar.direction)
-    hold[2] += wind.drive(rng, rng.uniform(1.0, 2.4), rng.uniform(0.08, 0.25), at[0], 0.6) * rng.uniform(
-        0.02, 0.06
-    )
+    hold[2] += wind.drive(rng, rng.uniform(1.0, 2.4), rng.uniform(0.08, 0.25), at[0], 0.6) * rng.uniform(0.02, 0.06)
     painted = parts.paint_leaf(studio, rng, leaf, width, colour * rng.uniform(0.7, 1.35))
     _add(layers, painted, parts.rigid_fields(at), hold, kind, width)
 
@@ -364,7 +352,5 @@ def _gaussian(rng, n: int) -> np.ndarray:
 
 def _green(rng) -> np.ndarray:
     """A colour of plants: mostly greens, sometimes straw or autumn."""
-    base = np.array(
-        [[0.35, 0.52, 0.18], [0.22, 0.42, 0.2], [0.55, 0.58, 0.25], [0.7, 0.6, 0.35], [0.72, 0.38, 0.15]]
-    )
+    base = np.array([[0.35, 0.52, 0.18], [0.22, 0.42, 0.2], [0.55, 0.58, 0.25], [0.7, 0.6, 0.35], [0.72, 0.38, 0.15]])
     return base[rng.choice(5, p=[0.35, 0.25, 0.2, 0.12, 0.08])] * rng.uniform(0.85, 1.15, 3)

@@ -1,0 +1,178 @@
+"""The command line: python -m gid_core extract | loop | render | animate-clip."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from .images import read_image, write_image
+from .motion import Motion, limit_displacement, loop, playback
+from .rendering import render_chunks
+from .spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
+from .video import read_video, write_video
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 with a message on bad input, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s")
+    warnings.showwarning = lambda message, *_: print(f"Note: {message}", file=sys.stderr)
+    try:
+        options.command(options)
+    except (ValueError, OSError) as error:
+        print(f"gid_core {options.name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def extract(options) -> None:
+    """A clip to a spectral volume, and the reference frame if asked for."""
+    volume, reference = _extract(options)
+    volume.save(options.output)
+    print(f"{options.output}: {volume.num_bins} bins up to {volume.frequencies[-1]:.2f} Hz, "
+          f"{volume.size[1]} x {volume.size[0]} pixels, {volume.duration:.2f} s")  # fmt: skip
+    if options.reference:
+        print(write_image(options.reference, reference))
+
+
+def loop_command(options) -> None:
+    """A volume and a photo to a seamless loop."""
+    volume = _shape(SpectralVolume.load(options.volume), options)
+    _write(options, read_image(options.photo), loop(volume, options.frames, options.speed, options.fps))
+
+
+def render_command(options) -> None:
+    """A volume and a photo to frames, played once as measured."""
+    motion = playback(_shape(SpectralVolume.load(options.volume), options))
+    _write(options, read_image(options.photo), motion, options.start, options.count)
+
+
+def animate_clip(options) -> None:
+    """A clip to a seamless loop of its first frame."""
+    volume, reference = _extract(options)
+    _write(options, reference, loop(_shape(volume, options), options.frames, options.speed, options.fps))
+
+
+def _extract(options) -> tuple[SpectralVolume, torch.Tensor]:
+    from .extract import extract_spectral_volume
+
+    frames, fps = read_video(options.clip)
+    with tqdm(desc="motion", unit="frame", disable=None) as bar:
+        volume = extract_spectral_volume(
+            frames,
+            fps,
+            num_bins=options.bins,
+            detrend=options.detrend,
+            period=options.period,
+            window_seconds=options.window_seconds,
+            start=options.start_frame,
+            stabilise=options.stabilise,
+            max_size=options.max_size,
+            progress=lambda done, total: _advance(bar, done, total),
+        )
+    return volume, frames[options.start_frame]
+
+
+def _shape(volume: SpectralVolume, options) -> SpectralVolume:
+    volume = volume.amplify(options.gain, options.band_gains)
+    if options.mask:
+        volume = volume.mask(read_image(options.mask)[..., :3].mean(-1), options.feather)
+    return limit_displacement(volume, options.limit) if options.limit else volume
+
+
+def _write(options, photo, motion: Motion, start: int = 0, count: int | None = None) -> None:
+    """Render to a video file, or to numbered pictures when the output is a folder."""
+    mask = read_image(options.mask)[..., :3].mean(-1) if options.mask else None
+    total = len(motion) - start if count is None else count
+    chunks = render_chunks(photo, motion, start=start, count=count, mask=mask, device=options.device)
+    frames = _with_bar((frames for frames, _ in chunks), total)
+    output = Path(options.output)
+    if output.suffix:
+        write_video(output, frames, motion.fps, crf=options.crf)
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        for index, frame in enumerate(frame for chunk in frames for frame in chunk):
+            write_image(output / f"{start + index:05d}.png", frame)
+    print(f"{output}: {total} frames at {motion.fps:g} fps{', a seamless loop' if motion.loops else ''}")
+
+
+def _with_bar(chunks: Iterator[torch.Tensor], total: int) -> Iterator[torch.Tensor]:
+    with tqdm(desc="frames", unit="frame", total=total, disable=None) as bar:
+        for chunk in chunks:
+            yield chunk
+            bar.update(len(chunk))
+
+
+def _advance(bar: tqdm, done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gid_core", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    def command(name, function, *parts):
+        sub = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        for part in parts:
+            part(sub)
+        sub.set_defaults(command=function)
+        return sub
+
+    sub = command("extract", extract, _clip_options)
+    sub.add_argument("-o", "--output", required=True, help="the .safetensors file to write")
+    sub.add_argument("--reference", help="also write the reference frame to this picture file")
+    command("loop", loop_command, _volume_options, _shape_options, _loop_options, _output_options)
+    sub = command("render", render_command, _volume_options, _shape_options, _output_options)
+    sub.add_argument("--start", type=int, default=0, help="first frame")
+    sub.add_argument("--count", type=int, help="number of frames (default: to the end)")
+    command("animate-clip", animate_clip, _clip_options, _shape_options, _loop_options, _output_options)
+    return parser
+
+
+def _clip_options(sub) -> None:
+    sub.add_argument("clip", help="a video of 16 frames or more from a still camera")
+    sub.add_argument("--detrend", choices=DETREND_MODES, default="ramp", help="ramp loops without a jerk (default)")
+    sub.add_argument("--start-frame", type=int, default=0, help="the reference frame")
+    sub.add_argument("--window-seconds", type=float, default=5.0, help="length of motion to measure (default 5)")
+    sub.add_argument("--bins", type=int, default=DEFAULT_BINS, help="frequency bins, the constant one included")
+    sub.add_argument("--period", type=int, default=DEFAULT_PERIOD, help="samples of the window")
+    sub.add_argument("--max-size", type=int, default=512, help="longer side at which motion is measured")
+    sub.add_argument("--stabilise", action="store_true", help="take off a shake of the whole camera")
+
+
+def _volume_options(sub) -> None:
+    sub.add_argument("volume", help="a spectral volume (.safetensors)")
+    sub.add_argument("photo", help="the picture to move")
+
+
+def _shape_options(sub) -> None:
+    sub.add_argument("--gain", type=float, default=1.0, help="amplify motion (2) or calm it (0.5)")
+    sub.add_argument(
+        "--band-gains", type=lambda text: [float(part) for part in text.split(",")],
+        help="further gains from the slowest to the fastest motion, as 1,1,0.5",
+    )  # fmt: skip
+    sub.add_argument("--limit", type=float, help="largest displacement as a fraction of the width")
+    sub.add_argument("--mask", help="a picture: white moves, black stays")
+    sub.add_argument("--feather", type=float, default=16.0, help="soft edge of the mask in its pixels")
+
+
+def _loop_options(sub) -> None:
+    sub.add_argument("--frames", type=int, help="frames of the loop (default: one period)")
+    sub.add_argument("--speed", type=float, default=1.0, help="0.5 is slow motion")
+    sub.add_argument("--fps", type=float, help="frames a second (default: the volume's)")
+
+
+def _output_options(sub) -> None:
+    sub.add_argument("-o", "--output", required=True, help="a .mp4 or .webm file, or a folder for pictures")
+    sub.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    sub.add_argument("--crf", type=int, default=18, help="quality of the video, smaller is better")
