@@ -1,5 +1,5 @@
 # make setup   one environment (.venv) with this library and ComfyUI's requirements; ComfyUI itself in .comfyui
-# make demo    a clip or a photo brought to motion: make demo CLIP=clip.mp4 PHOTO=photo.jpg
+# make demo    a photo in motion; make demo CLIP=clip.mp4: a clip as an endless loop
 # make test    lint, then every test: the library, a real ComfyUI server, a real browser
 # make bench   the measured claims
 # make run     ComfyUI with this pack, to play with
@@ -10,7 +10,6 @@
 
 PYTHON ?= python3
 CLIP ?=
-PHOTO ?=
 
 BIN := .venv/bin
 LIBRARY := .venv/.library-installed
@@ -38,7 +37,7 @@ $(COMFYUI): scripts/comfyui.py $(PINS) | $(LIBRARY)
 	@touch $@
 
 demo: setup
-	$(BIN)/python scripts/demo.py $(if $(CLIP),--clip "$(CLIP)") $(if $(PHOTO),--photo "$(PHOTO)")
+	$(BIN)/python scripts/demo.py $(if $(CLIP),--clip "$(CLIP)")
 
 test: setup chromium
 	$(BIN)/ruff check .

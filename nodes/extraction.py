@@ -86,7 +86,9 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                     display_name="reference frame",
                     tooltip="The frame that the motion belongs to.",
                 ),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second of the volume's natural playback."),
+                io.Float.Output(
+                    "frame_rate", display_name="fps", tooltip="Frames a second of the volume's natural playback."
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -47,8 +47,8 @@ class LoopMotion(io.ComfyNode):
             ],
             outputs=[
                 MotionType.Output("motion", tooltip="The looping motion, for Softmax Splat Render."),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, for Create Video."),
-                io.Int.Output("num_frames", display_name="frames", tooltip="Frames of the loop."),
+                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames a second, for Create Video."),
+                io.Int.Output("frame_count", display_name="frames", tooltip="Frames of the loop."),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -117,9 +117,7 @@ class AmplifyMotion(io.ComfyNode):
                 io.Mask.Input("mask", optional=True, tooltip="White moves, black stays still. Any size."),
             ],
             outputs=[
-                SpectralVolumeType.Output(
-                    "spectral_volume", display_name="spectral volume", tooltip="The changed motion."
-                )
+                SpectralVolumeType.Output("changed", display_name="spectral volume", tooltip="The changed motion.")
             ],
         )
 

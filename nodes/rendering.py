@@ -17,6 +17,7 @@ from .adapters import (
     optional_mask,
     save_looping_preview,
     schema,
+    show_text,
 )
 
 
@@ -78,8 +79,9 @@ class SoftmaxSplatRender(io.ComfyNode):
             outputs=[
                 io.Image.Output("frames", display_name="frames", tooltip="The animated picture, for Create Video."),
                 io.Mask.Output("holes", display_name="holes", tooltip="White where nothing landed and the fill shows."),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, for Create Video."),
+                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames a second, for Create Video."),
             ],
+            hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
         )
 
@@ -100,5 +102,8 @@ class SoftmaxSplatRender(io.ComfyNode):
             return_holes=True,
             progress=Progress(),
         )
+        if height % 2 or width % 2:
+            text = f"{width} x {height} has an odd side, which Save Video's H.264 refuses: crop or resize the image."
+            show_text(text, cls.hidden.unique_id)
         preview = save_looping_preview(frames, motion.fps)
         return io.NodeOutput(frames, holes, motion.fps, ui={"gid_loop": [preview]})

@@ -78,7 +78,7 @@ class LoadSpectralVolume(io.ComfyNode):
             ],
             outputs=[
                 SpectralVolumeType.Output("spectral_volume", display_name="spectral volume", tooltip="The motion."),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second of its natural playback."),
+                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames a second of its natural playback."),
             ],
         )
 
