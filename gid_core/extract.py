@@ -86,12 +86,38 @@ def extract_spectral_volume(
     path, confidence = trajectories(pictures, flow=flow, progress=progress)
     if not stabilise:
         _warn_of_camera(path)
+    end = None
     if detrend == "ramp":
-        end = path[count] if followed else _continuation(path, pictures)
-        path = path[:count] - torch.arange(count)[:, None, None, None] / count * end
-    coefficients = window_bins(path[:count], num_bins) * (period / count)
-    coefficients = fill_unreliable(coefficients, confidence)
+        end = path[count] if followed else continuation(path, pictures)
+    return volume_from_trajectories(path[:count], fps, num_bins, end=end, period=period, confidence=confidence)
+
+
+def volume_from_trajectories(
+    path: Tensor,
+    fps: float,
+    num_bins: int = DEFAULT_BINS,
+    *,
+    end: Tensor | None = None,
+    period: int = DEFAULT_PERIOD,
+    confidence: Tensor | None = None,
+) -> SpectralVolume:
+    """The spectral volume of known trajectories; the second half of `extract_spectral_volume`.
+
+    Args:
+        path: float32 [n, 2, H, W], displacements of one window in pixels, path[0] = 0.
+        fps: of the trajectories.
+        num_bins, period: as in `extract_spectral_volume`.
+        end: [2, H, W], the displacement F_n one frame after the window; the line to it is taken off ("ramp").
+        confidence: [H, W] in 0..1, to fill what is unreliable.
+    """
+    count = len(path)
+    if end is not None:
+        path = path - torch.arange(count)[:, None, None, None] / count * end
+    coefficients = window_bins(path, num_bins) * (period / count)
+    if confidence is not None:
+        coefficients = fill_unreliable(coefficients, confidence)
     metadata = {"source": f"{count} video frames at {fps:g} fps"}
+    detrend = "none" if end is None else "ramp"
     return SpectralVolume(coefficients[None], period * fps / count, period, detrend, metadata)
 
 
@@ -225,8 +251,8 @@ def _warn_of_camera(path: Tensor) -> None:
     everything = float((motion > CAMERA_MOTION).float().mean())
     if everything >= CAMERA_SHARE or (common > COMMON_MOTION and together > COMMON_SHARE):
         warnings.warn(
-            f"The camera seems to move: {everything:.0%} of the pixels move more than {CAMERA_MOTION:g} px, "
-            f"{together:.0%} of them together. Use a clip from a fixed camera, or stabilise=True.",
+            f"The camera seems to move: {everything:.0%} of the pixels move, {together:.0%} move alike. Use a clip "
+            "from a fixed camera, or stabilise=True; or ignore this if everything in the picture sways.",
             stacklevel=3,
         )
 
@@ -262,7 +288,7 @@ def _coarse_shift(pictures: np.ndarray) -> np.ndarray:
     return camera_shift(torch.from_numpy(dis_flow(grey_pictures(pictures)))).numpy()
 
 
-def _continuation(path: Tensor, pictures: np.ndarray) -> Tensor:
+def continuation(path: Tensor, pictures: np.ndarray) -> Tensor:
     """Displacement one frame after the clip's end, [2, H, W]: 0 in a loop, else on a line through the last frames."""
     if np.abs(pictures[-1] - pictures[0]).mean() <= LOOP_STEP_RATIO * np.median(_steps(pictures)) + 1e-6:
         return torch.zeros_like(path[0])

@@ -32,7 +32,7 @@ BACKWARD_STEP = 8
 NEIGHBOUR_DISTANCES = (2, 5)
 SHARPEN_ROUNDS = 2
 # Colour difference (sum of absolute RGB) beyond which a pixel counts as hidden, not as badly matched.
-MAX_DIFFERENCE = 0.1
+MAX_DIFFERENCE = 0.15
 # Standing still wins unless moving explains the clip better by this colour difference: noise does not move.
 STILL_BONUS = 0.001
 
@@ -141,7 +141,6 @@ def sharpen(frames: np.ndarray, path: np.ndarray, rounds: int = SHARPEN_ROUNDS) 
         (dy * r, dx * r) for r in NEIGHBOUR_DISTANCES for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx
     ]
     rows, columns = np.mgrid[0:height, 0:width]
-    still = np.zeros((height, width), bool)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in range(rounds):
             costs = _costs(frames, path, times, offsets, pool)
