@@ -10,9 +10,9 @@ accumulator, with one index and no bounds checks (pixels that leave the picture 
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from queue import SimpleQueue
 
 import torch
 import torch.nn.functional as F
@@ -122,31 +122,40 @@ def _softmax_weight(importance: Tensor) -> Tensor:
 def _normalised_splat(features: Tensor, flow: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """out, the sum of weights (1 in holes), and coverage; all [N, ., H, W]."""
     count, (height, width) = flow.shape[0], flow.shape[-2:]
-    channels = features.shape[1]
     sources = torch.cat([features * weight, weight.expand(features.shape[0], -1, -1, -1)], dim=1)
-    result = flow.new_empty(count, channels + 2, height, width)  # features, weight, coverage
+    out = flow.new_empty(count, features.shape[1], height, width)
+    total, coverage = flow.new_empty(2, count, 1, height, width)
+    on_cpu = flow.device.type == "cpu"
+    rows = max(1, STRIP_PIXELS // width) if on_cpu else height
+    workers = min(count, torch.get_num_threads()) if on_cpu else 1
+    # Memory for sums, one a worker, used again for every picture: fresh pages cost as much as the splat itself.
+    shape = (sources.shape[1] + 1, (height + _MARGIN) * (width + _MARGIN))
+    buffers = SimpleQueue()
+    for _ in range(workers):
+        buffers.put(flow.new_empty(shape))
 
-    if flow.device.type == "cpu":
-        rows = max(1, STRIP_PIXELS // width)
+    def one(index: int) -> None:
+        buffer = buffers.get()
+        try:
+            sums = _accumulate(sources[index % len(sources)], flow[index], buffer, rows)
+            coverage[index, 0].copy_(sums[-1])
+            total[index, 0].copy_(torch.where(sums[-2] > torch.finfo(sums.dtype).tiny, sums[-2], 1))
+            torch.div(sums[:-2], total[index], out=out[index])
+        finally:
+            buffers.put(buffer)
 
-        def one(index: int) -> None:
-            _accumulate(sources[index % len(sources)], flow[index], result[index], rows)
-
-        _map_in_threads(one, count)
-    else:
-        for index in range(count):
-            _accumulate(sources[index % len(sources)], flow[index], result[index], height)
-
-    total = result[:, channels : channels + 1]
-    total = torch.where(total > torch.finfo(total.dtype).tiny, total, 1)
-    return result[:, :channels] / total, total, result[:, channels + 1 :]
+    _map_in_threads(one, count, workers)
+    return out, total, coverage
 
 
-def _accumulate(sources: Tensor, flow: Tensor, result: Tensor, rows: int) -> None:
-    """Splat one picture: sources [S, H, W] along flow [2, H, W] into result [S + 1, H, W], coverage last."""
+def _accumulate(sources: Tensor, flow: Tensor, buffer: Tensor, rows: int) -> Tensor:
+    """Splat one picture: sources [S, H, W] along flow [2, H, W]; sums [S + 1, H, W], coverage last.
+
+    The result is a view of `buffer`.
+    """
     channels, height, width = sources.shape
     stride = width + _MARGIN
-    sums = flow.new_zeros(channels + 1, (height + _MARGIN) * stride)
+    sums = buffer.zero_()
     columns = torch.arange(_BEFORE, width + _BEFORE, dtype=flow.dtype, device=flow.device)
     lines = torch.arange(_BEFORE, height + _BEFORE, dtype=flow.dtype, device=flow.device)[:, None]
     for top in range(0, height, rows):
@@ -169,7 +178,7 @@ def _accumulate(sources: Tensor, flow: Tensor, result: Tensor, rows: int) -> Non
             sums[:-1, offset:].scatter_add_(1, rows_index, (sources[:, strip] * corner).view(channels, -1))
             sums[-1, offset:].scatter_add_(0, index, corner.view(-1))
     inside = slice(_BEFORE, -(_MARGIN - _BEFORE))
-    result.copy_(sums.view(channels + 1, height + _MARGIN, stride)[:, inside, inside])
+    return sums.view(channels + 1, height + _MARGIN, stride)[:, inside, inside]
 
 
 @lru_cache(maxsize=1)
@@ -177,10 +186,9 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="gid-splat")
 
 
-def _map_in_threads(function, count: int) -> None:
-    """Call function(0..count-1), pictures side by side on PyTorch's number of threads."""
-    workers = min(torch.get_num_threads(), os.cpu_count() or 1)
-    if count == 1 or workers == 1:
+def _map_in_threads(function, count: int, workers: int) -> None:
+    """Call function(0), ..., function(count - 1), `workers` at a time."""
+    if workers == 1:
         for index in range(count):
             function(index)
         return
@@ -191,5 +199,5 @@ def _map_in_threads(function, count: int) -> None:
         with torch.inference_mode() if inference else torch.no_grad():
             function(index)
 
-    for _ in _pool(workers).map(guarded, range(count)):
+    for _ in _pool(torch.get_num_threads()).map(guarded, range(count)):
         pass
