@@ -48,9 +48,7 @@ class NodeFailed(RuntimeError):
         self.exception_type = message.get("exception_type")
         self.exception_message = message.get("exception_message", "").strip()
         self.traceback = "".join(message.get("traceback", []))
-        super().__init__(
-            f"{self.node_type}: {self.exception_type}: {self.exception_message}\n{self.traceback}"
-        )
+        super().__init__(f"{self.node_type}: {self.exception_type}: {self.exception_message}\n{self.traceback}")
 
 
 class Interrupted(RuntimeError):
@@ -108,9 +106,7 @@ class ComfyServer:
             raise ServerFailed(f"port {self.port} is taken by another program: choose another with --port")
         self._prepare_folders()
         with open(self.log, "w") as log:
-            self._process = subprocess.Popen(
-                self._command(), cwd=self.base, stdout=log, stderr=subprocess.STDOUT
-            )
+            self._process = subprocess.Popen(self._command(), cwd=self.base, stdout=log, stderr=subprocess.STDOUT)
         try:
             self._wait_until_ready(timeout)
         except BaseException:

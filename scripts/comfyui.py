@@ -100,9 +100,7 @@ def run(port: int, frontend: str | None, extra_args: list[str]) -> None:
     """Serve until Ctrl+C or until the server ends."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a `kill` must not leave the server behind
     with ComfyServer(COMFYUI.parent / "user", frontend=frontend, extra_args=extra_args, port=port) as server:
-        print(
-            f"ComfyUI is at {server.url}  (files and server.log in {server.base}; Ctrl+C ends it)", flush=True
-        )
+        print(f"ComfyUI is at {server.url}  (files and server.log in {server.base}; Ctrl+C ends it)", flush=True)
         try:
             while server.alive():
                 time.sleep(0.5)
@@ -113,9 +111,7 @@ def run(port: int, frontend: str | None, extra_args: list[str]) -> None:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="set up ComfyUI in .comfyui and in this environment")
     serve = commands.add_parser("run", help="start ComfyUI with this pack; unknown options go to ComfyUI")

@@ -36,9 +36,7 @@ def clip_prompt(server: ComfyServer, clip: Path) -> dict:
 
 def flower_prompt(server: ComfyServer) -> dict:
     """A photo from scikit-learn and a volume from this file, looped and rendered."""
-    from sklearn.datasets import load_sample_image
-
-    photo = torch.from_numpy(load_sample_image("flower.jpg")[:426].copy()).float() / 255  # H.264: even sides
+    photo = flower_photo()
     OUT.mkdir(exist_ok=True)
     picture = server.upload_image(gid.write_image(OUT / "flower.png", photo))
     dahlia_volume(photo).save(server.base / "input" / "dahlia.safetensors")
@@ -50,6 +48,13 @@ def flower_prompt(server: ComfyServer) -> dict:
         "video": node("CreateVideo", images=["render", 0], fps=["render", 2]),
         "save": node("SaveVideo", video=["video", 0], filename_prefix="video/dahlia", format="auto", codec="auto"),
     }
+
+
+def flower_photo() -> torch.Tensor:
+    """scikit-learn's flower.jpg (CC BY): float32 [426, 640, 3]; one row less than it has, since H.264 wants even."""
+    from sklearn.datasets import load_sample_image
+
+    return torch.from_numpy(load_sample_image("flower.jpg")[:426].copy()).float() / 255
 
 
 def node(class_type: str, **inputs) -> dict:
