@@ -1,0 +1,226 @@
+"""The command line: what each command writes, and how it says no."""
+
+import os
+
+import pytest
+import torch
+
+from gid_core.cli import main
+from gid_core.images import read_image, write_image
+from gid_core.motion import loop, playback
+from gid_core.rendering import render
+from gid_core.spectral_volume import SpectralVolume
+from gid_core.training.synthetic import stems_scene
+from gid_core.video import read_video, write_video
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return stems_scene(seed=2, size=(48, 64), widths=(5,), supersample=2)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch, scene):
+    """A folder with volume.safetensors and photo.png in it; the working directory."""
+    monkeypatch.chdir(tmp_path)
+    scene.spectral_volume().save("volume.safetensors")
+    write_image("photo.png", torch.from_numpy(scene.render(0)))
+    return tmp_path
+
+
+def load():
+    return SpectralVolume.load("volume.safetensors"), read_image("photo.png")
+
+
+def pictures(folder):
+    return torch.stack([read_image(folder / name) for name in sorted(os.listdir(folder))])
+
+
+# ---- loop ----
+
+
+def test_loop_to_a_video(files, capsys):
+    assert main(["loop", "volume.safetensors", "photo.png", "-o", "a.mp4", "--frames", "20"]) == 0
+    frames, fps = read_video("a.mp4")
+    assert frames.shape == (20, 48, 64, 3) and fps == 30
+    assert (frames[0] - read_image("photo.png")).abs().mean() < 0.03
+    out = capsys.readouterr().out
+    assert "a.mp4" in out and "20 frames at 30 fps" in out and "seamless" in out
+    assert sorted(os.listdir()) == ["a.mp4", "photo.png", "volume.safetensors"]
+
+
+def test_loop_to_pictures(files):
+    assert main(["loop", "volume.safetensors", "photo.png", "-o", "out/deep", "--frames", "6"]) == 0
+    assert sorted(os.listdir("out/deep")) == [f"{i:05d}.png" for i in range(6)]
+    volume, photo = load()
+    expected = render(photo, loop(volume, 6))
+    torch.testing.assert_close(pictures(files / "out/deep"), expected, atol=0.51 / 255, rtol=0)
+    assert torch.equal(pictures(files / "out/deep")[0], photo)
+
+
+def test_speed_and_fps_decide_the_length(files):
+    assert main(["loop", "volume.safetensors", "photo.png", "-o", "a.mp4", "--speed", "2.5", "--fps", "12"]) == 0
+    frames, fps = read_video("a.mp4")
+    assert len(frames) == 24 and fps == 12
+
+
+def test_gain_limit_and_bands(files):
+    volume, photo = load()
+    command = ["loop", "volume.safetensors", "photo.png", "--frames", "4", "-o"]
+    assert main([*command, "still", "--gain", "0"]) == 0
+    assert torch.equal(pictures(files / "still"), photo.expand(4, -1, -1, -1))
+    assert main([*command, "shaped", "--gain", "1.5", "--band-gains", "1,0.5,0"]) == 0
+    expected = render(photo, loop(volume.amplify(1.5, [1, 0.5, 0]), 4))
+    torch.testing.assert_close(pictures(files / "shaped"), expected, atol=0.51 / 255, rtol=0)
+    assert main([*command, "limited", "--limit", "0.0001"]) == 0
+    assert (pictures(files / "limited") - photo).abs().max() < 0.02
+
+
+def test_a_mask_keeps_black_still(files):
+    _, photo = load()
+    mask = torch.zeros(48, 64, 3)
+    mask[:, 32:] = 1
+    write_image("mask.png", mask)
+    command = ["loop", "volume.safetensors", "photo.png", "--frames", "4", "-o", "masked", "--mask", "mask.png"]
+    assert main([*command, "--feather", "4"]) == 0
+    frames = pictures(files / "masked")
+    assert torch.equal(frames[:, :, :32], photo[:, :32].expand(4, -1, -1, -1))
+    assert (frames[2, :, 32:] - photo[:, 32:]).abs().max() > 0.1
+
+
+@pytest.mark.xfail(strict=True, reason="the mask is applied twice, to the volume and in render: grey 0.5 slows to 0.25")
+def test_a_grey_mask_slows_once(files):
+    volume, photo = load()
+    grey = 128 / 255
+    write_image("mask.png", torch.full((48, 64, 3), grey))
+    command = ["loop", "volume.safetensors", "photo.png", "--frames", "4", "-o", "masked", "--mask", "mask.png"]
+    assert main([*command, "--feather", "0"]) == 0
+    expected = render(photo, loop(volume.amplify(grey), 4))
+    assert (pictures(files / "masked") - expected).abs().mean() < 0.005
+
+
+def test_transparent_photos_give_transparent_frames(files):
+    _, photo = load()
+    write_image("photo.png", torch.cat([photo, torch.linspace(0, 1, 64).expand(48, 64)[..., None]], dim=-1))
+    assert main(["loop", "volume.safetensors", "photo.png", "-o", "out", "--frames", "2"]) == 0
+    assert pictures(files / "out").shape == (2, 48, 64, 4)
+    assert main(["loop", "volume.safetensors", "photo.png", "-o", "a.webm", "--frames", "3"]) == 0
+    assert len(read_video("a.webm")[0]) == 3
+
+
+# ---- render ----
+
+
+def test_render_plays_once(files, capsys):
+    command = ["render", "volume.safetensors", "photo.png", "-o", "out", "--start", "30", "--count", "3"]
+    assert main(command) == 0
+    assert sorted(os.listdir("out")) == ["00030.png", "00031.png", "00032.png"]
+    volume, photo = load()
+    expected = render(photo, playback(volume), start=30, count=3)
+    torch.testing.assert_close(pictures(files / "out"), expected, atol=0.51 / 255, rtol=0)
+    assert "seamless" not in capsys.readouterr().out
+    assert main(["render", "volume.safetensors", "photo.png", "-o", "a.mp4", "--start", "146"]) == 0
+    assert len(read_video("a.mp4")[0]) == 4
+
+
+# ---- what is refused ----
+
+LOOP = ["loop", "volume.safetensors", "photo.png", "-o", "a.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["loop", "nothing.safetensors", "photo.png", "-o", "a.mp4"], "nothing.safetensors"),
+        (["loop", "photo.png", "photo.png", "-o", "a.mp4"], "photo.png cannot be read as a spectral volume"),
+        (["loop", "volume.safetensors", "nothing.png", "-o", "a.mp4"], "nothing.png"),
+        (["loop", "volume.safetensors", "volume.safetensors", "-o", "a.mp4"], "cannot be read as a picture"),
+        (["loop", "volume.safetensors", "photo.png", "-o", "a.gif"], ".gif"),
+        (["loop", "volume.safetensors", "photo.png", "-o", "nowhere/a.mp4"], "nowhere"),
+        ([*LOOP, "--speed", "0"], "speed"),
+        ([*LOOP, "--frames", "0"], "num_frames"),
+        ([*LOOP, "--fps", "-3"], "fps"),
+        ([*LOOP, "--gain", "nan"], "finite"),
+        ([*LOOP, "--limit", "-1"], "max_fraction"),
+        ([*LOOP, "--mask", "nothing.png"], "nothing.png"),
+        ([*LOOP, "--mask", "photo.png", "--feather", "-1"], "feather"),
+        (["render", *LOOP[1:], "--start", "150"], "150"),
+        (["render", *LOOP[1:], "--count", "151"], "151 frames"),
+        (["render", *LOOP[1:], "--start", "-1"], "-1"),
+    ],
+)
+def test_bad_input_is_one_line_and_no_file(files, capsys, arguments, message):
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    said = [line for line in captured.err.splitlines() if line.startswith(f"gid_core {arguments[0]}: ")]
+    assert len(said) == 1 and message in said[0]
+    assert "Traceback" not in captured.err and captured.out == ""
+    assert sorted(os.listdir()) == ["photo.png", "volume.safetensors"]
+
+
+@pytest.mark.xfail(strict=True, reason="an empty file makes read_image raise cv2.error, which main does not catch")
+def test_an_empty_photo_is_refused(files, capsys):
+    open("photo.png", "wb").close()
+    assert main(LOOP) == 1
+    assert "photo.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["loop"], ["loop", "a", "b"], [*LOOP, "--band-gains", "1,x"]])
+def test_wrong_usage_shows_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2 and "usage: gid_core" in capsys.readouterr().err
+
+
+def test_interrupting_leaves_no_file(files, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gid_core.rendering.splat_frames", interrupt)
+    assert main(LOOP) == 130
+    assert sorted(os.listdir()) == ["photo.png", "volume.safetensors"]
+
+
+# ---- extract, animate-clip ----
+
+
+@pytest.fixture
+def clip(files, scene):
+    pytest.importorskip("gid_core.extract")
+    write_video("clip.mp4", torch.from_numpy(scene.frames(20)), 30, crf=8)
+    return files
+
+
+def test_extract(clip, capsys):
+    command = ["extract", "clip.mp4", "-o", "new.safetensors", "--bins", "6", "--reference", "still.png"]
+    assert main([*command, "--window-seconds", "0.6"]) == 0
+    volume = SpectralVolume.load("new.safetensors")
+    assert volume.num_bins == 6 and volume.size == (48, 64)
+    assert volume.coefficients.abs().max() > 0
+    assert (read_image("still.png") - read_video("clip.mp4")[0][0]).abs().max() < 0.01
+    assert "6 bins" in capsys.readouterr().out
+
+
+def test_animate_clip(clip):
+    command = ["animate-clip", "clip.mp4", "-o", "loop.mp4", "--window-seconds", "0.6", "--frames", "12"]
+    assert main([*command, "--bins", "6"]) == 0
+    frames, fps = read_video("loop.mp4")
+    assert frames.shape == (12, 48, 64, 3)
+    assert (frames[0] - read_video("clip.mp4")[0][0]).abs().mean() < 0.03
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["extract", "nothing.mp4", "-o", "new.safetensors"], "nothing.mp4"),
+        (["extract", "photo.png", "-o", "new.safetensors"], ""),
+        (["extract", "clip.mp4", "-o", "new.safetensors", "--bins", "500"], "500"),
+        (["extract", "clip.mp4", "-o", "new.safetensors", "--start-frame", "25"], "25"),
+        (["animate-clip", "clip.mp4", "-o", "a.gif"], ".gif"),
+    ],
+)
+def test_bad_clips_are_refused(clip, capsys, arguments, message):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert f"gid_core {arguments[0]}: " in error and message in error and "Traceback" not in error
+    assert sorted(os.listdir()) == ["clip.mp4", "photo.png", "volume.safetensors"]
