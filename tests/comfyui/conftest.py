@@ -1,9 +1,145 @@
-"""A real ComfyUI server with this pack in it."""
+"""A real ComfyUI server with this pack in it, small things to feed it, and a short way to write prompts."""
 
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+
+import gid_core as gid
+from comfy_server import ComfyServer
+
+SIZE = (72, 128)  # of every clip, picture and volume here: small, but the flow finds its motion
 
 
 @pytest.fixture(scope="session")
 def server(server_for):
     """The server, shared by all tests of the session; a test must not stop it or leave a prompt running."""
     return server_for()
+
+
+@pytest.fixture(scope="session")
+def clip_frames() -> torch.Tensor:
+    """Forty frames of a swaying scene, [40, 72, 128, 3] in 0..1."""
+    from gid_core.training.synthetic import random_scene
+
+    return torch.from_numpy(random_scene(3, SIZE).frames(40))
+
+
+@pytest.fixture(scope="session")
+def clip(clip_frames, tmp_path_factory) -> Path:
+    """Those frames as a video of five seconds: 8 frames a second, so that the volume plays at 30."""
+    return gid.write_video(tmp_path_factory.mktemp("clips") / "small clip.mp4", clip_frames, 8, crf=8)
+
+
+@pytest.fixture(scope="session")
+def volume() -> gid.SpectralVolume:
+    """Smooth random motion of a few pixels all over the picture."""
+    return random_volume(SIZE, seed=1)
+
+
+def random_volume(size, seed=0, batch=1, bins=16, pixels=2.0) -> gid.SpectralVolume:
+    """Smooth random motion of about `pixels` pixels, B volumes of K bins."""
+    coarse = torch.randn(batch * bins, 4, 4, 6, generator=torch.Generator().manual_seed(seed))
+    smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=True)
+    falling = 1 / torch.arange(1, bins + 1).view(1, bins, 1, 1, 1)
+    return gid.SpectralVolume(smooth.unflatten(0, (batch, bins)) * falling * (pixels * 25))
+
+
+@dataclass
+class Node:
+    """A node of a prompt; node[i] is its output number i."""
+
+    id: str
+
+    def __getitem__(self, output: int) -> list:
+        return [self.id, output]
+
+
+class Graph:
+    """A prompt, written node by node, and what came of it.
+
+        graph.add("GID_LoopMotion", spectral_volume=volume, speed=0.5)
+
+    An input takes a Node for its first output. Widgets that are left out get their default.
+    """
+
+    def __init__(self, server: ComfyServer, folder: Path):
+        self.server, self.folder = server, folder
+        self.prompt, self.entry = {}, None
+        self._numbers = itertools.count(1)
+
+    def add(self, class_type: str, **inputs) -> Node:
+        values = {}
+        for spec in self.server.object_info(class_type)["input"].get("required", {}).items():
+            name, (kind, *options) = spec
+            options = options[0] if options else {}
+            choices = kind if isinstance(kind, list) else options.get("options")
+            if "default" in options or choices:
+                values[name] = options.get("default", choices and choices[0])
+        values |= {name: value[0] if isinstance(value, Node) else value for name, value in inputs.items()}
+        node = Node(str(next(self._numbers)))
+        self.prompt[node.id] = {"class_type": class_type, "inputs": values}
+        return node
+
+    def picture(self, pixels) -> Node:
+        """LoadImage of float [H, W, 3 or 4] in 0..1; outputs: image, mask (1 - alpha)."""
+        path = self.folder / f"picture{next(self._numbers)}_{id(self)}.png"
+        Image.fromarray((np.asarray(pixels) * 255).round().astype(np.uint8)).save(path)
+        return self.add("LoadImage", image=self.server.upload_image(path))
+
+    def video(self, path: Path) -> Node:
+        """LoadVideo of a file."""
+        return self.add("LoadVideo", file=self.server.upload_image(path))
+
+    def volume(self, volume: gid.SpectralVolume) -> Node:
+        """GID_LoadSpectralVolume of a volume; outputs: volume, fps."""
+        name = f"volume{next(self._numbers)}_{id(self)}.safetensors"
+        volume.save(self.server.base / "input" / name)
+        return self.add("GID_LoadSpectralVolume", file=name)
+
+    def save(self, images) -> Node:
+        """SaveImage."""
+        return self.add("SaveImage", images=images, filename_prefix="test")
+
+    def show(self, value) -> Node:
+        """PreviewAny: any value as text."""
+        return self.add("PreviewAny", source=value)
+
+    def run(self, timeout=120.0) -> "Graph":
+        self.entry = self.server.run(self.prompt, timeout)
+        return self
+
+    def text(self, node: Node) -> str:
+        """What `show` showed."""
+        return self.entry["outputs"][node.id]["text"][0]
+
+    def files(self, node: Node) -> list[Path]:
+        """The files that an output node wrote."""
+        return self.server.outputs({"outputs": {node.id: self.entry["outputs"].get(node.id, {})}})
+
+    def pictures(self, node: Node) -> np.ndarray:
+        """The pictures that `save` saved, uint8 [N, H, W, C]."""
+        return np.stack([np.asarray(Image.open(file)) for file in self.files(node)])
+
+
+@pytest.fixture
+def graph(server, tmp_path) -> Graph:
+    """An empty prompt for the server."""
+    return Graph(server, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_volume():
+    """make_volume(size, seed, batch, bins, pixels): smooth random motion."""
+    return random_volume
+
+
+@pytest.fixture(scope="session")
+def workflows(repo) -> dict[str, dict]:
+    """Every shipped workflow by its name."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted((repo / "workflows").glob("*.json"))}

@@ -1,0 +1,109 @@
+"""Cancel acts at once, whatever runs, and the next prompt is none the worse."""
+
+import json
+import time
+
+import pytest
+import torch
+import websocket
+
+import gid_core as gid
+from comfy_server import Interrupted
+
+AT_ONCE = 1.5  # seconds
+LARGE = (288, 512)
+
+
+@pytest.fixture
+def progress(server):
+    """progress(prompt_id, share): wait until the prompt has done that share of a node; how much it says."""
+    socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={server.client_id}", timeout=60)
+
+    def wait_for(prompt_id, share):
+        while True:
+            message = socket.recv()
+            if isinstance(message, bytes):  # a live preview
+                continue
+            message = json.loads(message)
+            data = message["data"]
+            if data.get("prompt_id") != prompt_id:
+                continue
+            assert message["type"] not in ("execution_success", "execution_error"), "it ended before the cancel"
+            if message["type"] == "progress" and data["value"] >= share * data["max"]:
+                return data["value"], data["max"]
+
+    yield wait_for
+    socket.close()
+
+
+def cancel_after(server, progress, prompt, share) -> float:
+    """Interrupt a prompt when it has done `share` of its work; seconds until it has ended."""
+    before = {path for path in (server.base / "temp").rglob("*") if path.is_file()}
+    prompt_id = server.queue(prompt)
+    progress(prompt_id, share)
+    started = time.monotonic()
+    server.interrupt()
+    with pytest.raises(Interrupted):
+        server.wait(prompt_id, timeout=60)
+    seconds = time.monotonic() - started
+    assert {path for path in (server.base / "temp").rglob("*") if path.is_file()} == before
+    return seconds
+
+
+def runs(graph):
+    """A prompt runs, through one of our nodes."""
+    graph.prompt.clear()
+    small = gid.SpectralVolume(torch.zeros(1, 16, 4, 8, 8))
+    shown = graph.show(graph.add("GID_LoopMotion", spectral_volume=graph.volume(small))[2])
+    assert graph.run(timeout=20).text(shown) == "150"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1], ids=["first frame", "later"])
+def test_cancel_a_long_render(server, graph, progress, make_volume, share):
+    volume = graph.volume(make_volume((144, 256)))
+    motion = graph.add("GID_LoopMotion", spectral_volume=volume, num_frames=600)
+    image = graph.add("EmptyImage", width=LARGE[1], height=LARGE[0], batch_size=1, color=0x336699)
+    frames = graph.add("GID_SoftmaxSplatRender", image=image, motion=motion)
+    graph.save(frames)
+    assert cancel_after(server, progress, graph.prompt, share) < AT_ONCE
+    runs(graph)
+
+
+UNHEARD = pytest.mark.xfail(reason="sharpen and consistency, after the flow, do not report progress")
+
+
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.0, id="flow begins"), pytest.param(1.0, id="flow is done", marks=UNHEARD)]
+)
+def test_cancel_a_long_extraction(server, graph, progress, tmp_path, share):
+    y, x = torch.meshgrid(torch.arange(LARGE[0]) / 16, torch.arange(LARGE[1]) / 16, indexing="ij")
+    waves = torch.stack([(torch.sin(x + 0.3 * torch.sin(t / 8 + y)) + 1) / 2 for t in torch.arange(24.0)])
+    clip = gid.write_video(tmp_path / "waves.mp4", waves[..., None].expand(-1, -1, -1, 3), 30)
+    measured = graph.add("GID_SpectralVolumeFromVideo", video=graph.video(clip))
+    graph.add("GID_SaveSpectralVolume", spectral_volume=measured, filename_prefix="cancelled/volume")
+    seconds = cancel_after(server, progress, graph.prompt, share)
+    assert not (server.base / "output" / "cancelled").exists()
+    assert seconds < AT_ONCE
+    runs(graph)
+
+
+def test_what_waits_in_the_queue_runs_after_a_cancel(server, graph, progress, make_volume):
+    volume = graph.volume(make_volume((144, 256)))
+    image = graph.add("EmptyImage", width=LARGE[1], height=LARGE[0], batch_size=1, color=0x336699)
+    graph.save(graph.add("GID_SoftmaxSplatRender", image=image, motion=volume))
+    first = server.queue(graph.prompt)
+    graph.prompt.clear()
+    frames = graph.add(
+        "GID_SoftmaxSplatRender",
+        image=graph.picture(torch.rand(24, 32, 3)),
+        motion=graph.volume(make_volume((24, 32))),
+        num_frames=4,
+    )
+    saved = graph.save(frames)
+    second = server.queue(graph.prompt)
+    progress(first, 0.0)
+    server.interrupt()
+    with pytest.raises(Interrupted):
+        server.wait(first)
+    graph.entry = server.wait(second)
+    assert len(graph.pictures(saved)) == 4

@@ -1,0 +1,112 @@
+"""How the pack and the library are imported: by ComfyUI, by Python, by pytest, and in which direction."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import comfy_server
+
+HEAVY = ("torch", "numpy", "cv2", "av", "PIL", "safetensors")
+
+# As ComfyUI's nodes.load_custom_node does it: the module's name is its path with the dots replaced.
+LOAD_AS_COMFYUI_DOES = """
+import asyncio, importlib.util, sys, types
+folder, comfyui = sys.argv[1:]
+sys.modules["nodes"] = core = types.ModuleType("nodes")  # ComfyUI's own module of this name
+core.NODE_CLASS_MAPPINGS = {}
+if comfyui:
+    sys.path.insert(0, comfyui)
+    import comfy.cli_args
+    comfy.cli_args.args.cpu = True
+name = folder.replace(".", "_x_")
+spec = importlib.util.spec_from_file_location(name, folder + "/__init__.py")
+module = sys.modules[name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+assert sys.modules["nodes"] is core and not core.NODE_CLASS_MAPPINGS
+assert not hasattr(module, "NODE_CLASS_MAPPINGS")  # with it ComfyUI would ignore comfy_entrypoint
+assert module.WEB_DIRECTORY == "./js"
+if comfyui:
+    nodes = asyncio.run(asyncio.run(module.comfy_entrypoint()).get_node_list())
+    assert {node.__module__.rpartition(".")[0] for node in nodes} == {name + ".nodes"}
+    sys.stdout.write(" ".join(node.define_schema().node_id for node in nodes))
+else:
+    assert module.comfy_entrypoint is None
+"""
+
+
+def python(code: str, *arguments, **options) -> str:
+    """Run code in a fresh Python outside the checkout; what it printed."""
+    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_pack_loads_beside_comfyuis_own_nodes_module(server_for, repo, tmp_path):
+    folder = tmp_path / "custom_nodes" / "generative-image-dynamics.v0.1"  # dots and hyphens in its path
+    folder.parent.mkdir()
+    folder.symlink_to(repo)
+    ids = python(LOAD_AS_COMFYUI_DOES, folder, comfy_server.COMFYUI, cwd=tmp_path).split()
+    assert len(ids) == len(set(ids)) >= 7
+    assert all(node_id.startswith("GID_") for node_id in ids)
+
+
+def test_pack_loads_without_comfyui(repo, tmp_path):
+    python(LOAD_AS_COMFYUI_DOES, repo, "", cwd=tmp_path)
+
+
+def test_importing_the_library_imports_nothing_heavy(tmp_path):
+    code = "import sys, gid_core; sys.stdout.write(' '.join(sys.modules))"
+    assert not {name.partition(".")[0] for name in python(code, cwd=tmp_path).split()} & set(HEAVY)
+
+
+def imported(path: Path):
+    """(line, dots, module) of every import in a file, at any depth of the code."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, 0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, node.level, node.module or node.names[0].name
+
+
+def test_the_library_knows_neither_comfyui_nor_the_nodes(repo):
+    forbidden = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes", "execution"}
+    for path in (repo / "gid_core").rglob("*.py"):
+        depth = len(path.relative_to(repo).parts) - 1
+        for line, dots, module in imported(path):
+            where = f"{path.relative_to(repo)}:{line}"
+            assert dots <= depth, f"{where} leaves gid_core"
+            assert dots or module.partition(".")[0] not in forbidden, f"{where} imports {module}"
+
+
+def test_the_nodes_import_the_library_relatively(repo):
+    # `import gid_core` would find another copy of the library, or none: custom_nodes is not on Python's path.
+    for path in (repo / "nodes").rglob("*.py"):
+        for line, dots, module in imported(path):
+            absolute = not dots and module.partition(".")[0] in ("gid_core", "nodes")
+            assert not absolute, f"{path.relative_to(repo)}:{line} imports {module}"
+
+
+def test_no_file_fills_node_class_mappings(repo):
+    for path in [repo / "__init__.py", *(repo / "nodes").rglob("*.py")]:
+        assert "NODE_CLASS_MAPPINGS" not in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["generative-image-dynamics", "generative_image_dynamics"])
+def test_tests_are_collected_whatever_the_checkout_is_called(repo, tmp_path, name):
+    # With a name that could be a package's, pytest would take the repository's __init__.py for one.
+    checkout = tmp_path / name
+    shutil.copytree(
+        repo, checkout, ignore=shutil.ignore_patterns(".*", "out", "runs", "benchmarks", "training", "__pycache__")
+    )
+    quick = ["tests/unit/test_motion.py", "tests/comfyui/test_import.py", "tests/browser/test_page_opens.py"]
+    command = [sys.executable, "-m", "pytest", "-c", "tests/pytest.ini", "--collect-only", "-q", *quick]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", "--rootdir", checkout], capture_output=True, text=True, cwd=checkout
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for path in quick:
+        assert path.removeprefix("tests/") in done.stdout

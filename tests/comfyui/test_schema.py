@@ -1,0 +1,150 @@
+"""What the page and saved workflows know of the nodes: a change here breaks somebody's workflow.
+
+The snapshot schema.json is rewritten from the running server by
+
+    GID_UPDATE_SNAPSHOT=1 python -m pytest tests/comfyui/test_schema.py
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+SNAPSHOT = Path(__file__).with_name("schema.json")
+OWN_FILES = {("GID_LoadSpectralVolume", "file")}  # options that depend on the user's files
+WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+SHOWN_WORDS = {"display_name", "tooltip"}  # may change freely; tested on their own
+LANGUAGES = ("en", "zh")
+
+
+@pytest.fixture(scope="module")
+def nodes(server) -> dict[str, dict]:
+    """The pack's nodes as the server describes them."""
+    ours = "custom_nodes.generative-image-dynamics"
+    return {name: info for name, info in server.object_info().items() if info["python_module"] == ours}
+
+
+def inputs_of(info: dict):
+    """(name, group, type, options) of every input in order."""
+    for group in ("required", "optional"):
+        for name, spec in info["input"].get(group, {}).items():
+            kind, options = spec[0], dict(spec[1]) if len(spec) > 1 else {}
+            if isinstance(kind, list):
+                kind, options = "COMBO", {**options, "options": kind}
+            yield name, group, kind, options
+
+
+def summary(node_id: str, info: dict) -> dict:
+    """What must not change unnoticed."""
+    inputs = {}
+    for name, group, kind, options in inputs_of(info):
+        options = {key: value for key, value in options.items() if key not in SHOWN_WORDS}
+        if (node_id, name) in OWN_FILES:
+            options.pop("options", None)
+        inputs[name] = {"group": group, "type": kind, **options}
+    return {
+        "display_name": info["display_name"],
+        "category": info["category"],
+        "output_node": info["output_node"],
+        "inputs": inputs,
+        "outputs": [list(pair) for pair in zip(info["output_name"], info["output"], strict=True)],
+    }
+
+
+def test_schema_is_the_committed_one(nodes):
+    now = {node_id: summary(node_id, nodes[node_id]) for node_id in sorted(nodes)}
+    if os.environ.get("GID_UPDATE_SNAPSHOT") == "1":
+        SNAPSHOT.write_text(json.dumps(now, indent=1) + "\n")
+    committed = json.loads(SNAPSHOT.read_text())
+    assert list(now) == list(committed), "nodes came or went"
+    for node_id, description in now.items():
+        # As text: the order of inputs is the order of widget values in saved workflows.
+        assert json.dumps(description, indent=1) == json.dumps(committed[node_id], indent=1), node_id
+
+
+def test_every_id_is_ours_and_every_node_is_described(nodes):
+    assert nodes
+    for node_id, info in nodes.items():
+        assert node_id.startswith("GID_")
+        assert info["description"].endswith("."), node_id
+        assert info["display_name"] and not info["display_name"].startswith("GID"), node_id
+        assert info["category"].split("/")[0] == "image dynamics", node_id
+        assert not info["deprecated"] and not info["experimental"], node_id
+
+
+def test_every_input_and_output_has_a_tooltip(nodes):
+    missing = []
+    for node_id, info in nodes.items():
+        missing += [(node_id, name) for name, _, _, options in inputs_of(info) if not options.get("tooltip")]
+        tooltips = info["output_tooltips"]
+        missing += [(node_id, name) for name, tip in zip(info["output_name"], tooltips, strict=True) if not tip]
+    assert not missing
+
+
+def test_at_most_seven_widgets_are_visible(nodes):
+    for node_id, info in nodes.items():
+        widgets = [name for name, _, kind, options in inputs_of(info) if kind in WIDGET_TYPES]
+        folded = [name for name, _, _, options in inputs_of(info) if options.get("advanced")]
+        assert len(set(widgets) - set(folded)) <= 7, node_id
+
+
+def test_defaults_lie_within_their_limits(nodes):
+    for node_id, info in nodes.items():
+        for name, _, kind, options in inputs_of(info):
+            if kind in ("INT", "FLOAT"):
+                assert options["min"] <= options["default"] <= options["max"], (node_id, name)
+            if kind == "COMBO" and "default" in options:
+                assert options["default"] in options["options"], (node_id, name)
+
+
+# -- help pages and translations ---------------------------------------------------------------------------------------
+
+
+def test_every_node_has_a_help_page(server, repo, nodes):
+    missing = [node_id for node_id in nodes if not (repo / "js" / "docs" / f"{node_id}.md").is_file()]
+    assert not missing
+    strangers = {path.stem for path in (repo / "js" / "docs").glob("*.md")} - set(nodes)
+    assert not strangers, "help pages of nodes that do not exist"
+
+
+def test_help_pages_name_every_input_and_output(repo, nodes):
+    missing = []
+    for node_id, info in nodes.items():
+        page = (repo / "js" / "docs" / f"{node_id}.md").read_text()
+        words = [options.get("display_name") or name for name, _, _, options in inputs_of(info)]
+        missing += [(node_id, word) for word in [*words, *info["output_name"]] if word not in page]
+    assert not missing
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_translations_cover_every_node_input_and_output(repo, nodes, language):
+    translated = json.loads((repo / "locales" / language / "nodeDefs.json").read_text())
+    assert set(translated) == set(nodes)
+    for node_id, info in nodes.items():
+        entry = translated[node_id]
+        assert entry["display_name"] and entry["description"], node_id
+        expected = {name for name, _, _, _ in inputs_of(info)}
+        assert set(entry["inputs"]) == expected, node_id
+        assert set(entry.get("outputs", {})) == {str(index) for index in range(len(info["output"]))}, node_id
+        for part in (*entry["inputs"].values(), *entry.get("outputs", {}).values()):
+            assert part["name"] and part["tooltip"], (node_id, part)
+
+
+def test_english_translation_says_what_the_nodes_say(repo, nodes):
+    # Otherwise a wording that is improved in the node never reaches the page.
+    translated = json.loads((repo / "locales" / "en" / "nodeDefs.json").read_text())
+    for node_id, info in nodes.items():
+        entry = translated[node_id]
+        assert (entry["display_name"], entry["description"]) == (info["display_name"], info["description"])
+        for name, _, _, options in inputs_of(info):
+            assert entry["inputs"][name]["tooltip"] == options["tooltip"], (node_id, name)
+        for index, tooltip in enumerate(info["output_tooltips"]):
+            assert entry["outputs"][str(index)]["tooltip"] == tooltip, (node_id, index)
+            assert entry["outputs"][str(index)]["name"] == info["output_name"][index], (node_id, index)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_translations_reach_the_page(server, nodes, language):
+    served = server.get("/i18n")[language]["nodeDefs"]
+    assert set(nodes) <= set(served)

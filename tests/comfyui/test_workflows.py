@@ -1,0 +1,205 @@
+"""Every shipped workflow fits the nodes there are, and runs to a video that loops."""
+
+import json
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from workflow_prompt import to_prompt
+
+WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+NOTES = {"Note", "MarkdownNote"}
+UPLOADS = ("image_upload", "video_upload", "audio_upload", "file_upload")
+
+# What the clip of 40 frames in 5 seconds must become: frames, frames a second, (height, width).
+EXPECTED = {
+    "clip_to_loop": (150, 30, (72, 128)),
+    "motion_to_restyled_photo": (200, 30, (144, 256)),
+}
+
+
+def pytest_generate_tests(metafunc):
+    if "name" in metafunc.fixturenames:
+        from comfy_server import ROOT
+
+        metafunc.parametrize("name", sorted(path.stem for path in (ROOT / "workflows").glob("*.json")))
+
+
+@pytest.fixture
+def workflow(name, workflows):
+    return workflows[name]
+
+
+@pytest.fixture(scope="module")
+def object_info(server):
+    return server.object_info()
+
+
+def test_there_are_workflows(workflows):
+    assert set(workflows) == set(EXPECTED), "say in EXPECTED what a new workflow makes"
+
+
+@pytest.mark.xfail(reason="the thumbnails are still to be made")
+def test_workflow_has_a_thumbnail(repo, name):
+    with Image.open(repo / "workflows" / f"{name}.jpg") as thumbnail:
+        thumbnail.verify()
+        assert thumbnail.format == "JPEG"
+
+
+def test_workflow_is_offered_as_a_template(server, name):
+    assert name in server.get("/workflow_templates")["generative-image-dynamics"]
+    assert server.get(f"/api/workflow_templates/generative-image-dynamics/{name}.json")["nodes"]
+
+
+# -- the file against the live schemas ---------------------------------------------------------------------------------
+
+
+def spec_of(info: dict, name: str):
+    """(type, options) of an input, or None."""
+    for group in ("required", "optional"):
+        if name in info["input"].get(group, {}):
+            spec = info["input"][group][name]
+            options = spec[1] if len(spec) > 1 else {}
+            return ("COMBO", {**options, "options": spec[0]}) if isinstance(spec[0], list) else (spec[0], options)
+    return None
+
+
+def widgets_of(info: dict) -> list[str]:
+    """The names of a node's widgets in the order in which a file holds their values."""
+    names = []
+    for group in ("required", "optional"):
+        for name in info["input"].get(group, {}):
+            kind, options = spec_of(info, name)
+            if kind in WIDGET_TYPES and not options.get("forceInput"):
+                names.append(name)
+                names += ["control_after_generate"] * bool(options.get("control_after_generate"))
+                names += ["upload"] * any(options.get(key) for key in UPLOADS)
+    return names
+
+
+def test_workflow_fits_the_nodes(workflow, object_info):
+    for node in workflow["nodes"]:
+        if node["type"] in NOTES:
+            continue
+        info = object_info[node["type"]]  # KeyError: no such node
+        where = f"{node['type']} ({node['id']})"
+        widgets = widgets_of(info)
+        values = node.get("widgets_values") or []
+        assert len(values) == len(widgets), f"{where}: {values} for {widgets}"
+        for name, value in zip(widgets, values, strict=True):
+            kind, options = spec_of(info, name) or ("", {})
+            if kind in ("INT", "FLOAT"):
+                assert options["min"] <= value <= options["max"], f"{where}: {name} = {value}"
+            if kind == "COMBO" and not any(options.get(key) for key in UPLOADS):
+                assert value in options["options"], f"{where}: {name} = {value}"
+        for slot in node["inputs"]:
+            assert spec_of(info, slot["name"]) or slot["name"] == "upload", f"{where} has no input {slot['name']}"
+        assert [slot["type"] for slot in node["outputs"]] == info["output"], where
+
+
+def test_links_join_what_fits(workflow, object_info):
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    for link, source, output, target, slot, _ in workflow["links"]:
+        given = object_info[nodes[source]["type"]]["output"][output]
+        entry = nodes[target]["inputs"][slot]
+        taken, _ = spec_of(object_info[nodes[target]["type"]], entry["name"])
+        assert set(given.split(",")) & set(taken.split(",")), f"link {link}: {given} into {taken}"
+        assert entry["link"] == link
+        assert link in nodes[source]["outputs"][output]["links"]
+
+
+def test_nodes_of_the_pack_say_where_they_come_from(workflow):
+    ours = [node for node in workflow["nodes"] if node["type"].startswith("GID_")]
+    assert ours
+    for node in ours:
+        assert node["properties"]["cnr_id"] == "generative-image-dynamics" and node["properties"]["ver"], node["type"]
+
+
+def test_workflow_needs_only_core_nodes_beside_ours(workflow, object_info):
+    for node in workflow["nodes"]:
+        if node["type"] not in NOTES and not node["type"].startswith("GID_"):
+            module = object_info[node["type"]]["python_module"]
+            assert module == "nodes" or module.startswith("comfy_extras."), node["type"]
+
+
+def test_workflow_has_a_note_for_its_user(workflow):
+    assert any(node["type"] == "MarkdownNote" for node in workflow["nodes"])
+
+
+# -- the run -----------------------------------------------------------------------------------------------------------
+
+
+def provide(server, prompt: dict, clip, clip_frames, make_volume, folder) -> None:
+    """Upload something small under every name that a prompt asks for."""
+    for node in prompt.values():
+        inputs = node["inputs"]
+        if node["class_type"] == "LoadVideo":
+            path = folder / inputs["file"]
+            path.write_bytes(clip.read_bytes())
+            server.upload_image(path)
+        elif node["class_type"] == "LoadImage":
+            path = folder / inputs["image"]
+            Image.fromarray((clip_frames[0].numpy() * 255).astype(np.uint8)).save(path)
+            server.upload_image(path)
+        elif node["class_type"] == "GID_LoadSpectralVolume":
+            make_volume(clip_frames.shape[1:3]).save(server.base / "input" / inputs["file"])
+
+
+def decode(path):
+    """uint8 [T, H, W, 3] and frames a second."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
+        return frames, float(stream.average_rate)
+
+
+def difference(a, b) -> float:
+    """Mean absolute difference of two pictures in 0..255."""
+    return float(np.abs(np.subtract(a, b, dtype=np.float32)).mean())
+
+
+def test_workflow_makes_a_looping_video(server, name, workflow, object_info, clip, clip_frames, make_volume, tmp_path):
+    prompt = to_prompt(workflow, object_info)
+    provide(server, prompt, clip, clip_frames, make_volume, tmp_path)
+    # Beside the video: the picture that is rendered, and the frames as they were before H.264.
+    ((renderer, inputs),) = (
+        (number, node["inputs"]) for number, node in prompt.items() if node["class_type"] == "GID_SoftmaxSplatRender"
+    )
+    still = {"images": inputs["image"], "filename_prefix": "still"}
+    exact = {"images": [renderer, 0], "filename_prefix": "frame"}
+    extra = {"still": {"class_type": "SaveImage", "inputs": still}, "all": {"class_type": "SaveImage", "inputs": exact}}
+    files = server.outputs(server.run(prompt | extra))
+    (video,) = (file for file in files if file.suffix == ".mp4")
+    (picture,) = (np.asarray(Image.open(file)) for file in files if file.name.startswith("still"))
+    rendered = [np.asarray(Image.open(file)) for file in files if file.name.startswith("frame")]
+    frames, fps = decode(video)
+
+    count, expected_fps, size = EXPECTED[name]
+    assert (len(frames), frames.shape[1:3]) == (count, size) == (len(rendered), rendered[0].shape[:2])
+    assert fps == pytest.approx(expected_fps, rel=0.001)
+    # Core's H.264 blurs more and more until the next key frame: by 5 at the end, at this size.
+    assert max(difference(a, b) for a, b in zip(frames, rendered, strict=True)) < 8
+    assert difference(frames[0], picture) < 5
+
+    steps = [difference(a, b) for a, b in zip(rendered, rendered[1:], strict=False)]
+    assert max(difference(frame, picture) for frame in rendered) > 3 * np.median(steps) > 0.1, "it does not move"
+    assert difference(rendered[-1], rendered[0]) < 1.5 * np.median(steps), "the seam shows"
+    assert difference(rendered[0], picture) < 0.01, "it does not begin with the picture"
+    with av.open(str(video)) as container:
+        saved = json.loads(container.metadata["prompt"])
+    assert prompt.items() <= saved.items()
+
+
+def test_frames_follow_the_measured_motion(graph, clip, clip_frames):
+    """The loop of a clip's first frame shows the clip's own motion: it is nearer to the clip than a still is."""
+    measured = graph.add("GID_SpectralVolumeFromVideo", video=graph.video(clip), detrend="none")
+    motion = graph.add("GID_LoopMotion", spectral_volume=measured, num_frames=40)
+    frames = graph.save(graph.add("GID_SoftmaxSplatRender", image=measured[1], motion=motion))
+    rendered = torch.from_numpy(graph.run().pictures(frames)).float() / 255
+    error = (rendered - clip_frames).square().mean(dim=(1, 2, 3))
+    still = (clip_frames[:1] - clip_frames).square().mean(dim=(1, 2, 3))
+    middle = slice(3, 37)  # the ends of a window that does not loop ring
+    assert error[middle].mean() < 0.5 * still[middle].mean()
