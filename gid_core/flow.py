@@ -35,6 +35,8 @@ SHARPEN_ROUNDS = 2
 MAX_DIFFERENCE = 0.15
 # Standing still wins unless moving explains the clip better by this colour difference: noise does not move.
 STILL_BONUS = 0.001
+# What a trajectory costs, as a colour difference, when backward flow never leads home.
+DOUBT_COST = 0.03
 
 
 def trajectories(
@@ -73,9 +75,9 @@ def trajectories(
     else:
         grey = grey_pictures(pictures)
         path = dis_flow(grey, progress=progress)
-        path = sharpen(pictures, path)
         if confidence and count > 1:
             certain = consistency(grey, path)
+        path, certain = sharpen(pictures, path, certain)
     path[0] = 0
     return torch.from_numpy(path), torch.from_numpy(certain)
 
@@ -117,25 +119,30 @@ def dis_flow(grey: list[np.ndarray], progress: Progress | None = None) -> np.nda
     return _safe_start(path)
 
 
-def sharpen(frames: np.ndarray, path: np.ndarray, rounds: int = SHARPEN_ROUNDS) -> np.ndarray:
+def sharpen(
+    frames: np.ndarray, path: np.ndarray, confidence: np.ndarray, rounds: int = SHARPEN_ROUNDS
+) -> tuple[np.ndarray, np.ndarray]:
     """Give each pixel the trajectory, of its own, its neighbours' and none at all, that fits the clip best.
 
     The cost of a trajectory F at pixel p is the truncated colour difference |I_t(p + F_t) - I_0(p)|, averaged over
     frames spread over the clip and then over neighbours of like colour by a guided filter, as in cost-volume
     filtering (Hosni et al. 2013), where the labels are here whole trajectories. It takes the motion that flow
     spreads around thin things back to their edges. Only whole trajectories are exchanged, never blended.
+    Unconfident trajectories cost more: a dark background's flow that dodges a passing flame fits every frame, but
+    does not lead back.
 
     Args:
-        frames: float32 [T, H, W, 3] in 0..1. path: float32 [T, 2, H, W] in pixels. rounds: >= 0; a trajectory can
-            travel one neighbour distance a round.
+        frames: float32 [T, H, W, 3] in 0..1. path: float32 [T, 2, H, W] in pixels. confidence: float32 [H, W] in
+            0..1. rounds: >= 0; a trajectory can travel one neighbour distance a round.
 
     Returns:
-        float32 [T, 2, H, W].
+        trajectories: float32 [T, 2, H, W].
+        confidence: float32 [H, W], what was given for each one taken over; 1 for standing still.
     """
     count, _, height, width = path.shape
     times = np.unique(np.linspace(1, count - 1, min(SHARPEN_FRAMES, count - 1)).round().astype(int))
     if not len(times):
-        return path
+        return path, confidence
     guide = GuidedFilter(frames[0])
     offsets = [(0, 0)] + [
         (dy * r, dx * r) for r in NEIGHBOUR_DISTANCES for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx
@@ -144,15 +151,16 @@ def sharpen(frames: np.ndarray, path: np.ndarray, rounds: int = SHARPEN_ROUNDS) 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in range(rounds):
             costs = _costs(frames, path, times, offsets, pool)
+            costs[:-1] += DOUBT_COST * (1 - np.stack(_neighbours(confidence, offsets)))
             costs = np.stack(list(pool.map(guide, costs)))
             costs[-1] -= STILL_BONUS
             best = costs.argmin(0)
-            still = best == len(offsets)
             dy, dx = np.array([*offsets, (0, 0)])[best].transpose(2, 0, 1)
             source = np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)
-            path = path[:, :, source[0], source[1]]
-            path[:, :, still] = 0
-    return path
+            path, confidence = path[:, :, source[0], source[1]], confidence[source]
+            still = best == len(offsets)
+            path[:, :, still], confidence[still] = 0, 1
+    return path, confidence
 
 
 def consistency(grey: list[np.ndarray], path: np.ndarray, step: int = BACKWARD_STEP) -> np.ndarray:
@@ -220,28 +228,31 @@ def _costs(frames, path, times, offsets, pool) -> np.ndarray:
 
     height, width = path.shape[-2:]
     x, y = _grid(height, width)
-    reach = max(max(abs(dy), abs(dx)) for dy, dx in offsets)
     reference = frames[0]
 
     def difference(picture):
         return np.minimum(np.abs(picture - reference).sum(-1), MAX_DIFFERENCE)
 
     def one_frame(t):
-        moved = np.pad(path[t], ((0, 0), (reach, reach), (reach, reach)), mode="edge")
-        costs = np.empty((len(offsets) + 1, height, width), np.float32)
-        for cost, (dy, dx) in zip(costs, offsets, strict=False):
-            fx, fy = moved[:, reach + dy : reach + dy + height, reach + dx : reach + dx + width]
-            cost[:] = difference(
-                cv2.remap(frames[t], x + fx, y + fy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            )
-        costs[-1] = difference(frames[t])
-        return costs
+        dx, dy = (_neighbours(component, offsets) for component in path[t])
+        moved = (
+            cv2.remap(frames[t], x + u, y + v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for u, v in zip(dx, dy, strict=True)
+        )
+        return np.stack([difference(picture) for picture in (*moved, frames[t])])
 
     total = np.zeros((len(offsets) + 1, height, width), np.float32)
     for start in range(0, len(times), 8):  # a few at a time: each is a stack of maps
         for costs in pool.map(one_frame, times[start : start + 8]):
             total += costs
     return total / len(times)
+
+
+def _neighbours(values: np.ndarray, offsets: list[tuple[int, int]]) -> list[np.ndarray]:
+    """The map as seen from neighbours at (dy, dx): for each, values[y + dy, x + dx], held at the edges."""
+    (height, width), reach = values.shape, max(NEIGHBOUR_DISTANCES)
+    wide = np.pad(values, reach, mode="edge")
+    return [wide[reach + dy : reach + dy + height, reach + dx : reach + dx + width] for dy, dx in offsets]
 
 
 def _dis():

@@ -16,9 +16,7 @@ def textured(height, width, seed=0):
     import cv2
 
     rng = np.random.default_rng(seed)
-    noise = sum(
-        cv2.GaussianBlur(rng.standard_normal((height, width, 3)), (0, 0), s) * s for s in (1, 2, 5)
-    )
+    noise = sum(cv2.GaussianBlur(rng.standard_normal((height, width, 3)), (0, 0), s) * s for s in (1, 2, 5))
     return ((noise - noise.min()) / (noise.max() - noise.min())).astype(np.float32)
 
 
@@ -105,7 +103,7 @@ def test_sharpening_takes_back_motion_that_spread_into_a_still_background():
         frames[t, :, 36 + dx : 44 + dx] = bar[:, 36:44]
     spread = np.zeros((40, 2, height, width), np.float32)
     spread[:, 0, :, 32:48] = motion[:, None, None]
-    path = sharpen(frames, spread)
+    path, confidence = sharpen(frames, spread, np.ones((height, width), np.float32))
     assert np.abs(path[:, 0, 6:-6, 37:43] - motion[:, None, None]).max() == 0
     outside = np.abs(path).mean((0, 1))
     assert outside[6:-6, :30].max() == 0 and outside[6:-6, 32:36].mean() < 0.3 * np.abs(motion).mean() / 2
