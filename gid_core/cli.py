@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .images import read_image, write_image
+from .images import feather_mask, read_image, write_image
 from .motion import Motion, limit_displacement, loop, playback
 from .rendering import render_chunks
 from .spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
@@ -84,15 +84,17 @@ def _extract(options) -> tuple[SpectralVolume, torch.Tensor]:
 
 def _shape(volume: SpectralVolume, options) -> SpectralVolume:
     volume = volume.amplify(options.gain, options.band_gains)
-    if options.mask:
-        volume = volume.mask(read_image(options.mask)[..., :3].mean(-1), options.feather)
     return limit_displacement(volume, options.limit) if options.limit else volume
 
 
 def _write(options, photo, motion: Motion, start: int = 0, count: int | None = None) -> None:
     """Render to a video file, or to numbered pictures when the output is a folder."""
-    mask = read_image(options.mask)[..., :3].mean(-1) if options.mask else None
+    mask = feather_mask(read_image(options.mask)[None, ..., :3].mean(-1), options.feather) if options.mask else None
     total = len(motion) - start if count is None else count
+    try:
+        torch.empty(0, device=options.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {options.device} cannot be used here: {error}") from error
     chunks = render_chunks(photo, motion, start=start, count=count, mask=mask, device=options.device)
     frames = _with_bar((frames for frames, _ in chunks), total)
     output = Path(options.output)

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .files import whole_file
+
 
 def image_batch(image: Tensor | np.ndarray, name: str = "image") -> Tensor:
     """An image or batch of images as float32 [B, C, H, W] in 0..1.
@@ -67,12 +69,14 @@ def read_image(path: str | os.PathLike) -> Tensor:
     if not path.is_file():
         raise FileNotFoundError(f"No picture at {path}.")
     # Read by Python, since OpenCV cannot open every path on Windows.
-    data = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    encoded = np.frombuffer(path.read_bytes(), np.uint8)
+    data = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
+    if data is not None and not (data.ndim == 3 and data.shape[-1] == 4):
+        # Read again as colour: unlike the first reading, this one turns a photo the way it was taken (EXIF).
+        data = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if data is None:
         raise ValueError(f"{path.name} cannot be read as a picture.")
     scale = float(np.iinfo(data.dtype).max) if np.issubdtype(data.dtype, np.integer) else 1.0
-    if data.ndim == 2:
-        data = np.repeat(data[..., None], 3, axis=-1)
     data = data[..., [2, 1, 0, 3][: data.shape[-1]]]
     return torch.from_numpy(data.astype(np.float32) / scale)
 
@@ -83,10 +87,12 @@ def write_image(path: str | os.PathLike, image: Tensor) -> Path:
 
     path = Path(path)
     data = (image.clamp(0, 1) * 255).round().byte().cpu().numpy()[..., [2, 1, 0, 3][: image.shape[-1]]]
-    done, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(data))
-    if not done:
-        raise ValueError(f"Cannot write a {path.suffix} picture.")
-    path.write_bytes(encoded.tobytes())
+    try:
+        _, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(data))
+    except cv2.error:
+        raise ValueError(f"Cannot write {path.name} as a picture; use .png, .jpg or .webp.") from None
+    with whole_file(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
     return path
 
 
@@ -115,3 +121,9 @@ def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
         return maps
     shrinks = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False, antialias=shrinks)
+
+
+def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize masks [B, H, W] to [B, 1, H', W'], smoothly, but so that black pixels stay black to their edge."""
+    soft = resize_maps(mask.unsqueeze(1), size)
+    return soft * (F.interpolate(mask.unsqueeze(1), size=tuple(size), mode="nearest-exact") > 0)

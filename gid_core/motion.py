@@ -77,12 +77,14 @@ class Motion:
 
         Args:
             speed: factor of speed, > 0.
-            num_frames: frames to make; default: as many as the new speed needs.
+            num_frames: frames to make, instead of a speed.
 
         Raises:
-            ValueError: if speed or num_frames is not positive.
+            ValueError: if speed or num_frames is not positive, or both are given.
         """
         _check_speed(speed)
+        if num_frames is not None and speed != 1:
+            raise ValueError(f"Give speed or num_frames, not both; got {speed} and {num_frames}.")
         count = max(1, round(len(self) / speed)) if num_frames is None else num_frames
         if count < 1:
             raise ValueError(f"num_frames must be at least 1; got {num_frames}.")

@@ -9,19 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .images import image_batch, mask_batch, resize_maps
+from .images import image_batch, mask_batch, resize_maps, resize_mask
 from .motion import Motion
+from .spectral_volume import modal_sum
 from .splatting import softmax_splat
 
-# Importance of a pixel that moves one pixel (of a 256-wide picture) on average, and the most it can reach. Both
-# gave the best PSNR over random synthetic scenes; more lets the faint outer rim of a mover win over what is behind.
+# Importance of a pixel that moves one pixel (of a 256-wide picture) on average, and the most it can reach. Best by
+# PSNR over random synthetic scenes, as far as the faint outer rim of a mover does not win over what is behind.
 IMPORTANCE_PER_PIXEL = 1.0
-MAX_IMPORTANCE = 4.0
+MAX_IMPORTANCE = 6.0
 # Less coverage than this is a hole, filled in proportion; a little below 1, which smooth flow reaches only nearly.
 FULL_COVERAGE = 0.9
 # Working memory of a chunk of frames; more than this leaves the cache without being faster.
 CHUNK_BYTES = 192 * 2**20
-MAX_CHUNK = 16
+# Frames of motion evaluated together, on the volume's grid; a chunk is a part of them.
+BLOCK = 16
 
 
 def render(
@@ -93,41 +95,44 @@ def render_chunks(
     device: torch.device | str | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The frames of `render` as they come: pairs of frames [n, H, W, C] and holes [n, H, W], float32, on `device`."""
-    photos = image_batch(image)
+    photos = image_batch(image).clamp(0, 1)
     batch = _batch_size(photos, motion)
     start, count = _frame_range(motion, start, count)
     device = torch.device(motion.volume.coefficients.device if device is None else device)
     photos = photos.to(device)
     volume = motion.volume.to(device)
     size = tuple(photos.shape[-2:])
-    moves = None if mask is None else resize_maps(mask_batch(mask, batch).unsqueeze(1), size).to(device)
+    moves = None if mask is None else resize_mask(mask_batch(mask, batch), size).to(device)
     if chunk is None:
         frame_bytes = 4 * math.prod(size) * 6 * (photos.shape[1] + 2)
-        chunk = max(1, min(MAX_CHUNK, CHUNK_BYTES // frame_bytes))
+        chunk = max(1, min(BLOCK, CHUNK_BYTES // frame_bytes))
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1 frame; got {chunk}.")
     for index in range(batch):
         photo = photos[index % len(photos)][None]
         single = Motion(_pick(volume, index), motion.coordinates.to(device), motion.fps, motion.loops)
         features = premultiply(photo)
         importance = motion_importance(single, size)
         allowed = None if moves is None else moves[index % len(moves)]
-        done = 0
-        while done < count:
-            wanted = [(start + done + i) % len(single) for i in range(min(chunk, count - done))]
-            try:
-                flow = _flow(single, wanted, size)
-                flow = flow if allowed is None else flow * allowed
-                frames, holes = splat_frames(photo, features, flow, importance)
-            except torch.OutOfMemoryError:
-                if chunk == 1:
-                    raise
-                chunk //= 2
-                flow = frames = holes = None
-                _empty_cache(device)
-                continue
-            if allowed is not None:
-                frames = torch.where(allowed == 0, photo, frames)
-            yield frames.permute(0, 2, 3, 1), holes[:, 0]
-            done += len(wanted)
+        for first in range(start, start + count, BLOCK):
+            displacement = _block(single, first)[: start + count - first]
+            done = 0
+            while done < len(displacement):
+                try:
+                    flow = _at_size(displacement[done : done + chunk], size)
+                    flow = flow if allowed is None else flow * allowed
+                    frames, holes = splat_frames(photo, features, flow, importance)
+                except torch.OutOfMemoryError:
+                    if chunk == 1:
+                        raise
+                    chunk //= 2
+                    flow = frames = holes = None
+                    _empty_cache(device)
+                    continue
+                if allowed is not None:
+                    frames = torch.where(allowed == 0, photo, frames)
+                yield frames.permute(0, 2, 3, 1), holes[:, 0]
+                done += len(frames)
 
 
 def splat_frames(photo: Tensor, features: Tensor, flow: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,12 +196,21 @@ def _fill_holes(frames: Tensor, holes: Tensor, features: Tensor, flow: Tensor) -
     frames[frame, :, y, x] = torch.lerp(frames[frame, :, y, x], sampled, amount)
 
 
-def _flow(motion: Motion, wanted: list[int], size: tuple[int, int]) -> Tensor:
-    """Displacements of some frames at the picture's size: [n, 2, H, W] in the picture's pixels."""
-    subset = Motion(motion.volume, motion.coordinates[wanted], motion.fps)
-    flow = resize_maps(subset.displacement()[0], size)
-    ratio = flow.new_tensor([size[1] / motion.volume.size[1], size[0] / motion.volume.size[0]])
-    return flow * ratio.view(1, 2, 1, 1)
+def _block(motion: Motion, first: int) -> Tensor:
+    """Displacements of BLOCK frames from `first` on the volume's grid: [BLOCK, 2, h, w].
+
+    Always as many, continued past the end: a matrix product of another size may sum in another order, and then
+    a frame would depend on which part of a clip is rendered.
+    """
+    wanted = [(first + offset) % len(motion) for offset in range(BLOCK)]
+    return modal_sum(motion.volume.coefficients, motion.coordinates[wanted])[0]
+
+
+def _at_size(displacement: Tensor, size: tuple[int, int]) -> Tensor:
+    """Displacements [n, 2, h, w] at the picture's size and in its pixels: [n, 2, H, W]."""
+    height, width = displacement.shape[-2:]
+    ratio = displacement.new_tensor([size[1] / width, size[0] / height])
+    return resize_maps(displacement, size) * ratio.view(1, 2, 1, 1)
 
 
 def _pick(volume, index: int):

@@ -19,7 +19,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .images import resize_maps
+from .files import whole_file
+from .images import feather_mask, mask_batch, resize_maps, resize_mask
 
 FORMAT = "gid.spectral_volume"
 FORMAT_VERSION = "1"
@@ -45,7 +45,7 @@ class SpectralVolume:
     Attributes:
         coefficients: float32 [B, K, 4, H, W]; pixels x T (unnormalised transform), see the module's header.
         fps: samples a second of the T-sample window, > 0.
-        period: T, the window's length in samples, >= 2 (K - 1).
+        period: T, the window's length in samples, >= 1 and >= 2 (K - 1).
         detrend: "none" (the paper's), or "ramp": the line from F_0 to F_T was taken off before the transform.
         metadata: how the volume was made; strings only, saved with it.
 
@@ -71,10 +71,11 @@ class SpectralVolume:
             raise ValueError("The spectral volume holds NaN or infinite coefficients; make or load it again.")
         if not self.fps > 0 or not np.isfinite(self.fps):
             raise ValueError(f"fps of a spectral volume must be > 0; got {self.fps}.")
-        if not 2 * (c.shape[1] - 1) <= self.period:
-            raise ValueError(
-                f"{c.shape[1]} bins need a period of at least {2 * (c.shape[1] - 1)} samples; got {self.period}."
-            )
+        least = max(1, 2 * (c.shape[1] - 1))
+        if self.period < least:
+            raise ValueError(f"{c.shape[1]} bins need a period of at least {least} samples; got {self.period}.")
+        object.__setattr__(self, "period", int(self.period))
+        object.__setattr__(self, "fps", float(self.fps))
         if self.detrend not in DETREND_MODES:
             raise ValueError(f"detrend is one of {DETREND_MODES}; got {self.detrend!r}.")
 
@@ -154,10 +155,8 @@ class SpectralVolume:
         Raises:
             ValueError: if the mask's shape or batch does not fit, or it is not finite.
         """
-        from .images import feather_mask, mask_batch
-
         soft = feather_mask(mask_batch(mask, len(self)), feather)
-        soft = resize_maps(soft.unsqueeze(1), self.size).to(self.coefficients.device)
+        soft = resize_mask(soft, self.size).to(self.coefficients.device)
         return self.replace(coefficients=self.coefficients * soft.unsqueeze(1))
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> Path:
@@ -170,7 +169,7 @@ class SpectralVolume:
         Returns:
             The path.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         path = Path(path)
         header = {
@@ -180,13 +179,8 @@ class SpectralVolume:
             "version": FORMAT_VERSION,
             "spectral_volume": json.dumps({"fps": self.fps, "period": self.period, "detrend": self.detrend}),
         }
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-        os.close(handle)
-        try:
-            save_file({"coefficients": self.coefficients.contiguous().cpu()}, temporary, metadata=header)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(save({"coefficients": self.coefficients.contiguous().cpu()}, metadata=header))
         return path
 
     @classmethod
@@ -218,13 +212,14 @@ class SpectralVolume:
                         f"software reads version {FORMAT_VERSION}. Update it, or save the file again."
                     )
                 settings = json.loads(header.pop("spectral_volume"))
+                values = float(settings["fps"]), int(settings["period"]), str(settings["detrend"])
                 coefficients = file.get_tensor("coefficients")
-        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(
                 f"{path.name} cannot be read as a spectral volume; it is cut short or damaged ({error})."
             ) from error
         extra = {key: value for key, value in header.items() if key not in ("format", "version")}
-        return cls(coefficients, float(settings["fps"]), int(settings["period"]), settings["detrend"], extra)
+        return cls(coefficients, *values, extra)
 
 
 def modal_sum(coefficients: Tensor, coordinates: Tensor) -> Tensor:

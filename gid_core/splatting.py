@@ -10,6 +10,7 @@ accumulator, with one index and no bounds checks (pixels that leave the picture 
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from queue import SimpleQueue
@@ -182,7 +183,8 @@ def _accumulate(sources: Tensor, flow: Tensor, buffer: Tensor, rows: int) -> Ten
 
 
 @lru_cache(maxsize=1)
-def _pool(workers: int) -> ThreadPoolExecutor:
+def _pool(workers: int, process: int) -> ThreadPoolExecutor:
+    # One for each process: a forked child inherits the object, but not the threads in it.
     return ThreadPoolExecutor(workers, thread_name_prefix="gid-splat")
 
 
@@ -199,5 +201,5 @@ def _map_in_threads(function, count: int, workers: int) -> None:
         with torch.inference_mode() if inference else torch.no_grad():
             function(index)
 
-    for _ in _pool(torch.get_num_threads()).map(guarded, range(count)):
+    for _ in _pool(torch.get_num_threads(), os.getpid()).map(guarded, range(count)):
         pass

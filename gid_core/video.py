@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-import tempfile
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+
+from .files import whole_file
 
 
 def read_video(path: str | os.PathLike, max_frames: int | None = None) -> tuple[Tensor, float]:
@@ -41,7 +43,9 @@ def read_video(path: str | os.PathLike, max_frames: int | None = None) -> tuple[
             stream.thread_type = "AUTO"
             frames = []
             for frame in container.decode(stream):
-                frames.append(frame.to_ndarray(format="rgb24"))
+                # Phones film sideways and say how to turn the picture.
+                turns = round(getattr(frame, "rotation", 0) / 90)
+                frames.append(np.rot90(frame.to_ndarray(format="rgb24"), turns).copy())
                 if max_frames is not None and len(frames) >= max_frames:
                     break
             fps = float(stream.average_rate or stream.guessed_rate or 0)
@@ -82,32 +86,32 @@ def write_video(path: str | os.PathLike, frames: Tensor | Iterable[Tensor], fps:
     codecs = {".mp4": "libx264", ".mkv": "libx264", ".mov": "libx264", ".webm": "libvpx-vp9"}
     if path.suffix.lower() not in codecs:
         raise ValueError(f"Cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(codecs)}.")
-    if not fps > 0:
+    if not (fps > 0 and math.isfinite(fps)):
         raise ValueError(f"fps must be > 0; got {fps}.")
     codec = codecs[path.suffix.lower()]
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=path.suffix)
-    os.close(handle)
-    try:
-        with av.open(temporary, "w") as container:
+    with whole_file(path) as temporary:
+        with av.open(str(temporary), "w") as container:
             stream = None
             for picture in _pictures(frames):
                 alpha = picture.shape[-1] == 4 and codec == "libvpx-vp9"
                 picture = picture[..., : 4 if alpha else 3]
+                padding = [(0, side % 2) for side in picture.shape[:2]] + [(0, 0)]
+                picture = np.pad(picture, padding, mode="edge")
                 if stream is None:
                     stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(100000))
                     stream.options = {"crf": str(crf)} | ({"b": "0"} if codec == "libvpx-vp9" else {})
                     stream.pix_fmt = "yuva420p" if alpha else "yuv420p"
-                    stream.height, stream.width = (side + side % 2 for side in picture.shape[:2])
-                padding = [(0, side % 2) for side in picture.shape[:2]] + [(0, 0)]
-                picture = np.pad(picture, padding, mode="edge")
+                    stream.height, stream.width = picture.shape[:2]
+                if picture.shape[:2] != (stream.height, stream.width):
+                    raise ValueError(
+                        f"All frames must have one size; got {picture.shape[1]} x {picture.shape[0]} after "
+                        f"{stream.width} x {stream.height}."
+                    )
                 frame = av.VideoFrame.from_ndarray(picture, format="rgba" if alpha else "rgb24")
                 container.mux(stream.encode(frame))
             if stream is None:
                 raise ValueError("There are no frames to write.")
             container.mux(stream.encode(None))
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
     return path
 
 

@@ -111,7 +111,8 @@ def xt_slice(motion: Motion, image: Tensor | None = None, width: int = 512) -> T
     magnitude = resize_maps(single.magnitude()[:, None], (height, width))[0, 0]
     row = int(magnitude.mean(dim=1).argmax())
     # Only a band around the row can land on it.
-    reach = min(height, 2 * math.ceil(float(magnitude.max()) * 4) + 9)
+    farthest = 4 * float(magnitude.max()) * width / motion.volume.size[1]
+    reach = min(height, 2 * math.ceil(farthest) + 9)
     top = min(max(0, row - reach // 2), height - reach)
     # Resized to the picture before the cut, so that the band keeps its scale.
     resized = single.volume.resize((height, width))

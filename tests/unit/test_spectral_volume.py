@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gid_core import spectral_volume
 from gid_core.motion import loop, playback, playback_coordinates
 from gid_core.spectral_volume import FORMAT, SpectralVolume, modal_sum, rfft_bins
 
@@ -316,10 +315,7 @@ def test_negative_feather_is_refused():
         (torch.zeros(1, 9, 4, 3, 3), {"period": 15}, "at least 16 samples; got 15"),
         (torch.zeros(1, 2, 4, 3, 3), {"period": -150}, "-150"),
         (torch.zeros(1, 2, 4, 3, 3), {"detrend": "linear"}, "linear"),
-        pytest.param(
-            *(torch.zeros(1, 1, 4, 3, 3), {"period": 0}, "period"),
-            marks=pytest.mark.xfail(strict=True, reason="one bin with period 0 is taken; frequencies divides by 0"),
-        ),
+        (torch.zeros(1, 1, 4, 3, 3), {"period": 0}, "period"),
     ],
 )
 def test_impossible_volumes_are_refused(coefficients, settings, message):
@@ -376,23 +372,23 @@ def test_views_and_the_current_folder(tmp_path, monkeypatch):
     assert torch.equal(SpectralVolume.load(volume.save("v.safetensors")).coefficients, volume.coefficients)
 
 
-@pytest.mark.parametrize("stage", ["save_file", "replace"])
+@pytest.mark.parametrize("stage", ["write", "replace"])
 def test_a_failing_save_leaves_what_was_there(tmp_path, monkeypatch, stage):
     path = random_volume(seed=1).save(tmp_path / "v.safetensors")
     before = path.read_bytes()
 
-    def save_half(tensors, filename, metadata=None):
-        with open(filename, "wb") as file:
-            file.write(b"half")
+    def write_half(self, data):
+        with open(self, "wb") as file:
+            file.write(data[: len(data) // 2])
         raise OSError("disk full")
 
     def fail(*_):
         raise OSError("disk full")
 
-    if stage == "save_file":
-        monkeypatch.setattr("safetensors.torch.save_file", save_half)
+    if stage == "write":
+        monkeypatch.setattr("pathlib.Path.write_bytes", write_half)
     else:
-        monkeypatch.setattr(spectral_volume.os, "replace", fail)
+        monkeypatch.setattr("gid_core.files.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         random_volume(seed=2).save(path)
     assert os.listdir(tmp_path) == ["v.safetensors"] and path.read_bytes() == before
@@ -404,7 +400,6 @@ def test_saving_into_a_missing_folder_says_so(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.xfail(os.name == "posix", strict=True, reason="mkstemp makes files that only their owner can read (0600)")
 def test_a_saved_file_has_the_permissions_of_any_new_file(tmp_path):
     (tmp_path / "plain").write_bytes(b"")
     path = random_volume().save(tmp_path / "v.safetensors")
@@ -464,8 +459,8 @@ def test_half_precision_files_are_read(tmp_path):
     [
         "no json",
         '{"fps": 0, "period": 150, "detrend": "none"}',
-        pytest.param("{}", marks=pytest.mark.xfail(strict=True, raises=KeyError, reason="load lets a KeyError out")),
-        pytest.param("3", marks=pytest.mark.xfail(strict=True, raises=TypeError, reason="load lets a TypeError out")),
+        "{}",
+        "3",
     ],
 )
 def test_damaged_settings_are_refused(tmp_path, settings):

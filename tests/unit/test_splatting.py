@@ -1,5 +1,8 @@
 """Softmax splatting: identities first, then gradients, then what breaks other implementations."""
 
+import multiprocessing
+import os
+
 import pytest
 import torch
 
@@ -72,7 +75,11 @@ def test_weighted_sums_are_conserved_inside():
 
 
 def test_matches_a_plain_loop():
-    features, flow, z = random(1, 2, 6, 7), (random(1, 2, 6, 7, seed=1) - 0.5) * 5, random(1, 1, 6, 7, seed=2) * 3
+    features, flow, z = (
+        random(1, 2, 6, 7),
+        (random(1, 2, 6, 7, seed=1) - 0.5) * 5,
+        random(1, 1, 6, 7, seed=2) * 3,
+    )
     numerator, denominator = torch.zeros(2, 6, 7), torch.zeros(6, 7)
     for y in range(6):
         for x in range(7):
@@ -99,7 +106,7 @@ def test_shared_features_equal_repeated_ones():
 def test_gradients(coverage_too):
     features = random(2, 2, 5, 6, dtype=torch.float64).requires_grad_()
     # Away from integers, where the derivative of bilinear weights jumps, and partly leaving the picture.
-    flow = (random(2, 2, 5, 6, seed=1, dtype=torch.float64) * 0.8 + 0.1 + torch.tensor([-2.0, 1.0]).view(1, 2, 1, 1))
+    flow = random(2, 2, 5, 6, seed=1, dtype=torch.float64) * 0.8 + 0.1 + torch.tensor([-2.0, 1.0]).view(1, 2, 1, 1)
     flow = flow.detach().requires_grad_()
     importance = random(2, 1, 5, 6, seed=2, dtype=torch.float64).requires_grad_()
 
@@ -143,3 +150,30 @@ def test_works_under_inference_mode_in_threads():
 def test_wrong_shapes_say_what_came():
     with pytest.raises(ValueError, match=r"\[1, 3, 8, 9\]"):
         softmax_splat(random(1, 3, 8, 9), torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_can_splat_too():
+    """A child inherits the thread pool's object without its threads; data loaders fork."""
+
+    def work():
+        softmax_splat(random(4, 3, 9, 9), torch.zeros(4, 2, 9, 9), torch.zeros(4, 1, 9, 9))
+
+    work()
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join(20)
+    alive = child.is_alive()
+    child.kill()
+    assert not alive and child.exitcode == 0
+
+
+def test_a_failing_picture_ends_the_call(monkeypatch):
+    """An error in a worker must reach the caller, and not leave the others waiting for its buffer."""
+
+    def fail(*_):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("gid_core.splatting._accumulate", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        softmax_splat(random(6, 3, 9, 9), torch.zeros(6, 2, 9, 9), torch.zeros(6, 1, 9, 9))

@@ -140,12 +140,7 @@ def test_long_motion_is_cut_to_600_rows():
     "size",
     [
         (80, 120),
-        pytest.param(
-            (10, 15),
-            marks=pytest.mark.xfail(
-                strict=True, reason="the band's reach is taken in pixels of the volume's grid, not of the picture"
-            ),
-        ),
+        (10, 15),
     ],
 )
 def test_the_slice_is_a_row_of_the_rendered_picture(size):
