@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..gid_core.motion import Motion, loop
-from ..gid_core.spectral_volume import SpectralVolume
+from ..gid_core.spectral_volume import DEFAULT_FPS, SpectralVolume
 
 logger = logging.getLogger("gid")
 
@@ -50,9 +50,9 @@ def motion_or_volume_input(tooltip: str):
 
 
 def as_motion(value: Motion | SpectralVolume) -> Motion:
-    """A motion as it is; a volume as its seamless loop."""
+    """A motion as it is; a volume as Loop Motion plays it by default."""
     if isinstance(value, SpectralVolume):
-        return loop(value)
+        return loop(value, fps=DEFAULT_FPS)
     if isinstance(value, Motion):
         return value
     raise ValueError(f"The motion input takes a motion or a spectral volume; got {type(value).__name__}.")

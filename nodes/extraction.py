@@ -52,20 +52,20 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                     min=0.5,
                     max=30.0,
                     step=0.1,
-                    tooltip="Length of motion to measure, and so of the natural loop. The paper uses 5 seconds. "
-                    "A longer window sees slower motion, but 16 frequencies then end at a slower one.",
+                    tooltip="Length of motion to measure, and so of the natural loop; a shorter clip is used whole. The 16 "
+                    "frequencies reach 15 / window Hz: 3 Hz for the 5 seconds of the paper.",
                 ),
                 io.Combo.Input(
                     "detrend",
                     options=["ramp", "none"],
                     default="ramp",
                     tooltip="ramp: take off the drift from the first to the last frame, so that loops have no jerk. "
-                    "none: keep the motion as filmed, as the paper does.",
+                    "none: keep the motion as filmed, as the paper does; a loop then snaps back at its seam.",
                 ),
                 io.Boolean.Input(
                     "stabilise",
                     default=False,
-                    tooltip="Subtract a small shake of the whole camera before measuring.",
+                    tooltip="Subtract a small shake of the whole camera (shifts, not turns or zoom) before measuring.",
                 ),
                 io.Int.Input(
                     "max_size",
@@ -86,9 +86,7 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                     display_name="reference frame",
                     tooltip="The frame that the motion belongs to.",
                 ),
-                io.Float.Output(
-                    "frame_rate", display_name="fps", tooltip="Frames a second of the volume's natural playback."
-                ),
+                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames a second of the clip."),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -110,4 +108,4 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                 progress=Progress(),
             )
         reference = image_batch(video[start_frame], "video").permute(0, 2, 3, 1)
-        return io.NodeOutput(volume, reference, volume.fps)
+        return io.NodeOutput(volume, reference, float(fps))

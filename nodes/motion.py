@@ -38,15 +38,17 @@ class LoopMotion(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "fps",
-                    default=0.0,
-                    min=0.0,
+                    default=30.0,
+                    min=1.0,
                     max=240.0,
                     step=0.01,
-                    tooltip="Frames a second of the loop; 0 takes the spectral volume's.",
+                    tooltip="Frames a second of the loop. It need not be the clip's: motion is smooth in time.",
                 ),
             ],
             outputs=[
-                MotionType.Output("motion", tooltip="The looping motion, for Softmax Splat Render."),
+                MotionType.Output(
+                    "motion", display_name="motion", tooltip="The looping motion, for Softmax Splat Render."
+                ),
                 io.Float.Output("frame_rate", display_name="fps", tooltip="Frames a second, for Create Video."),
                 io.Int.Output("frame_count", display_name="frames", tooltip="Frames of the loop."),
             ],
@@ -55,7 +57,7 @@ class LoopMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, spectral_volume, num_frames, speed, fps) -> io.NodeOutput:
-        motion = loop(spectral_volume, num_frames or None, speed, fps or None)
+        motion = loop(spectral_volume, num_frames or None, speed, fps)
         seconds = len(motion) / motion.fps
         cycles = max(1, round(seconds * speed / spectral_volume.duration))
         actual = cycles * spectral_volume.duration / seconds
@@ -93,18 +95,18 @@ class AmplifyMotion(io.ComfyNode):
                 ),
                 gain(
                     "slow_gain",
-                    "Further factor for the slowest motion; blends into the next towards the middle.",
+                    "Multiplies gain for the slowest motion; between the three, gains blend.",
                 ),
-                gain("middle_gain", "Further factor for the middle frequencies."),
-                gain("fast_gain", "Further factor for the fastest motion; 0 calms flutter."),
+                gain("middle_gain", "Multiplies gain for the middle frequencies."),
+                gain("fast_gain", "Multiplies gain for the fastest motion; 0 calms flutter."),
                 io.Float.Input(
                     "limit",
                     default=0.0,
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Largest displacement in percent of the picture's width; motion approaches it smoothly. "
-                    "0 is no limit.",
+                    tooltip="Largest displacement of any pixel over the loop, in percent of the picture's width; motion "
+                    "approaches it smoothly. 0 is no limit.",
                 ),
                 io.Float.Input(
                     "feather",
@@ -112,9 +114,14 @@ class AmplifyMotion(io.ComfyNode):
                     min=0.0,
                     max=1024.0,
                     step=1.0,
-                    tooltip="Width in mask pixels over which motion fades in from the mask's edge.",
+                    tooltip="Width in mask pixels over which motion fades in, inside the white area from its edge.",
                 ),
-                io.Mask.Input("mask", optional=True, tooltip="White moves, black stays still. Any size."),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="White moves, black stays still. Any size. For edges exact to the pixel, give the mask to "
+                    "Softmax Splat Render.",
+                ),
             ],
             outputs=[
                 SpectralVolumeType.Output("changed", display_name="spectral volume", tooltip="The changed motion.")

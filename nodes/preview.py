@@ -33,7 +33,11 @@ class PreviewMotion(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output("motion_map", display_name="motion map", tooltip="Mean motion of every pixel."),
-                io.Image.Output("spectrum", display_name="power spectrum", tooltip="Power of every frequency."),
+                io.Image.Output(
+                    "spectrum",
+                    display_name="power spectrum",
+                    tooltip="Power of every frequency of the volume, at natural speed.",
+                ),
                 io.Image.Output(
                     "xt_slice", display_name="X-t slice", tooltip="One row over time, the loop drawn twice."
                 ),

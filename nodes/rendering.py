@@ -57,7 +57,7 @@ class SoftmaxSplatRender(io.ComfyNode):
                     default=0,
                     min=0,
                     max=100_000,
-                    tooltip="Frames to render; 0 renders to the end of the motion.",
+                    tooltip="Frames to render; 0 renders to the end of the motion. A loop may go on past its end.",
                 ),
                 io.Mask.Input(
                     "mask",

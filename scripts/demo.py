@@ -43,7 +43,7 @@ def flower_prompt(server: ComfyServer) -> dict:
     return {
         "photo": {"class_type": "LoadImage", "inputs": {"image": picture}},
         "volume": {"class_type": "GID_LoadSpectralVolume", "inputs": {"file": "dahlia.safetensors"}},
-        "loop": node("GID_LoopMotion", spectral_volume=["volume", 0], num_frames=0, speed=1.0, fps=0.0),
+        "loop": node("GID_LoopMotion", spectral_volume=["volume", 0], num_frames=0, speed=1.0, fps=30.0),
         "render": node("GID_SoftmaxSplatRender", image=["photo", 0], motion=["loop", 0], start_frame=0, num_frames=0),
         "video": node("CreateVideo", images=["render", 0], fps=["render", 2]),
         "save": node("SaveVideo", video=["video", 0], filename_prefix="video/dahlia", format="auto", codec="auto"),
