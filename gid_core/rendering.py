@@ -225,12 +225,14 @@ def _batch_size(photos: Tensor, motion: Motion) -> int:
 
 
 def _frame_range(motion: Motion, start: int, count: int | None) -> tuple[int, int]:
-    count = len(motion) - start if count is None else count
-    beyond = not motion.loops and start + count > len(motion)
-    if start < 0 or count < 1 or beyond:
+    length = len(motion)
+    if start < 0 or (start >= length and not motion.loops):
+        raise ValueError(f"start must be a frame of this motion, 0 to {length - 1}; got {start}.")
+    count = length - start % length if count is None else count
+    if count < 1 or (start + count > length and not motion.loops):
         raise ValueError(
-            f"Asked for {count} frames from frame {start}; this motion has {len(motion)}"
-            f"{' and does not loop' if beyond else ''}. Change the start or the number of frames."
+            f"Asked for {count} frames from frame {start}; this motion has {length} frames"
+            f"{'' if motion.loops else ' and does not loop'}. Change the number of frames."
         )
     return start, count
 

@@ -52,8 +52,8 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                     min=0.5,
                     max=30.0,
                     step=0.1,
-                    tooltip="Length of motion to measure, and so of the natural loop; a shorter clip is used whole. The 16 "
-                    "frequencies reach 15 / window Hz: 3 Hz for the 5 seconds of the paper.",
+                    tooltip="Length of motion to measure, and so of the natural loop; a shorter clip is used whole. "
+                    "The 16 frequencies reach 15 / window Hz: 3 Hz for the 5 seconds of the paper.",
                 ),
                 io.Combo.Input(
                     "detrend",

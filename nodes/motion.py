@@ -105,8 +105,8 @@ class AmplifyMotion(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Largest displacement of any pixel over the loop, in percent of the picture's width; motion "
-                    "approaches it smoothly. 0 is no limit.",
+                    tooltip="Largest displacement of any pixel over the loop, in percent of the picture's width; "
+                    "motion approaches it smoothly. 0 is no limit.",
                 ),
                 io.Float.Input(
                     "feather",

@@ -39,17 +39,15 @@ class SaveSpectralVolume(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, filename_prefix):
-        root = folder_paths.get_output_directory()
-        if not filename_prefix.strip() or not inside(Path(root) / filename_prefix, root):
-            return f"filename_prefix must name a place inside the output folder; got {filename_prefix!r}."
-        return True
+        return filename_prefix is None or _refusal(filename_prefix) or True  # None: it comes over a link
 
     @classmethod
     def execute(cls, spectral_volume, filename_prefix) -> io.NodeOutput:
         height, width = spectral_volume.size
+        refusal = _refusal(filename_prefix)
+        if refusal:
+            raise ValueError(refusal)
         root = folder_paths.get_output_directory()
-        if not inside(Path(root) / filename_prefix, root):
-            raise ValueError(f"filename_prefix must name a place inside the output folder; got {filename_prefix!r}.")
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, root, width, height)
         file = f"{name}_{counter:05}_{SUFFIX}"
         workflow = {key: json.dumps(value) for key, value in (cls.hidden.extra_pnginfo or {}).items()}
@@ -85,19 +83,28 @@ class LoadSpectralVolume(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, file):
         try:
-            _resolve(file)
+            if file is not None:  # else it comes over a link
+                _resolve(file)
         except (ValueError, OSError) as error:
             return str(error)
         return True
 
     @classmethod
     def fingerprint_inputs(cls, file):
-        return _resolve(file).stat().st_mtime_ns
+        return file and _resolve(file).stat().st_mtime_ns
 
     @classmethod
     def execute(cls, file) -> io.NodeOutput:
         volume = SpectralVolume.load(_resolve(file))
         return io.NodeOutput(volume, volume.fps)
+
+
+def _refusal(prefix: str) -> str:
+    """Why nothing is saved under this prefix, or an empty string."""
+    root = folder_paths.get_output_directory()
+    if prefix.strip() and inside(Path(root) / prefix, root):
+        return ""
+    return f"filename_prefix must name a place inside the output folder; got {prefix!r}."
 
 
 def _files() -> list[str]:
