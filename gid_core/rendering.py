@@ -227,7 +227,7 @@ def _batch_size(photos: Tensor, motion: Motion) -> int:
 def _frame_range(motion: Motion, start: int, count: int | None) -> tuple[int, int]:
     length = len(motion)
     if start < 0 or (start >= length and not motion.loops):
-        raise ValueError(f"start must be a frame of this motion, 0 to {length - 1}; got {start}.")
+        raise ValueError(f"start must be a frame of this motion, which has {length} frames; got {start}.")
     count = length - start % length if count is None else count
     if count < 1 or (start + count > length and not motion.loops):
         raise ValueError(

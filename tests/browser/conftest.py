@@ -56,3 +56,15 @@ def page(request, browser, server_for):
     yield page
     context.close()
     assert not errors, "\n".join(errors)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """A small video of a swaying scene: 40 frames of 128 x 72 in 5 seconds, under the name that workflows ask for."""
+    import torch
+
+    import gid_core as gid
+    from gid_core.training.synthetic import random_scene
+
+    frames = torch.from_numpy(random_scene(3, (72, 128)).frames(40))
+    return gid.write_video(tmp_path_factory.mktemp("clips") / "clip.mp4", frames, 8, crf=8)

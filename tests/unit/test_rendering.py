@@ -210,6 +210,13 @@ def test_frames_outside_a_motion_that_ends_are_refused(start, count):
         render(random(5, 6, 3), shifting(torch.ones(5, 6), torch.ones(5, 6)), start=start, count=count)
 
 
+def test_a_loop_may_start_anywhere():
+    photo, motion = random(20, 30, 3), loop(SpectralVolume(torch.randn(1, 4, 4, 20, 30) * 20), 10)
+    whole = render(photo, motion)
+    assert torch.equal(render(photo, motion, start=37), whole[7:])
+    assert torch.equal(render(photo, motion, start=8, count=4), torch.cat([whole[8:], whole[:2]]))
+
+
 def test_photos_and_motions_of_a_batch():
     photos, motions = random(3, 24, 34, 3), swaying(batch=3, seed=5)
     singles = [Motion(motions.volume.replace(coefficients=c[None]), motions.coordinates, 30.0, True)
