@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count as counter
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ def trajectories(
         flow: your own estimator (RAFT, say): called once as flow(reference [H, W, 3], frames [T, H, W, 3]) and
             returns displacements [T, 2, H, W] in pixels, taken as they are. Default: `dis_flow` and `sharpen`.
         confidence: also compute the confidence; otherwise it is 1 everywhere. Always 1 with your own `flow`.
-        progress: called as progress(done, total) after every frame; may raise to cancel.
+        progress: called as progress(done, total) after every frame and every check of one; may raise to cancel.
 
     Returns:
         trajectories: float32 [T, 2, H, W]; the first is 0 exactly.
@@ -74,10 +75,12 @@ def trajectories(
             progress(count, count)
     else:
         grey = grey_pictures(pictures)
-        path = dis_flow(grey, progress=progress)
-        if confidence and count > 1:
-            certain = consistency(grey, path)
-        path, certain = sharpen(pictures, path, certain)
+        checks = len(_backward_times(count)) if confidence else 0
+        tick = _ticker(progress, count + checks + SHARPEN_ROUNDS * len(_sharpen_times(count)))
+        path = dis_flow(grey, tick)
+        if checks:
+            certain = consistency(grey, path, tick)
+        path, certain = sharpen(pictures, path, certain, tick)
     path[0] = 0
     return torch.from_numpy(path), torch.from_numpy(certain)
 
@@ -88,7 +91,7 @@ def grey_pictures(frames: np.ndarray) -> list[np.ndarray]:
     return [(frame.clip(0, 1) @ weights * 255 + 0.5).astype(np.uint8) for frame in frames]
 
 
-def dis_flow(grey: list[np.ndarray], progress: Progress | None = None) -> np.ndarray:
+def dis_flow(grey: list[np.ndarray], tick: Callable[[], None] = lambda: None) -> np.ndarray:
     """Flow from the first picture to each, every one starting from the flow before it.
 
     DISOpticalFlow.calc(I0, I1, flow) reads its initial flow at I1[(int)(p + flow)] after clamping with min/max,
@@ -100,7 +103,7 @@ def dis_flow(grey: list[np.ndarray], progress: Progress | None = None) -> np.nda
 
     Args:
         grey: T pictures, uint8 [H, W], any size.
-        progress: called as progress(done, total) after every frame.
+        tick: called after every picture.
 
     Returns:
         float32 [T, 2, H, W], the first 0.
@@ -114,13 +117,12 @@ def dis_flow(grey: list[np.ndarray], progress: Progress | None = None) -> np.nda
         if t:
             current = estimator.calc(padded[0], picture, _safe_start(current))
             path[t] = current[:height, :width].transpose(2, 0, 1)
-        if progress:
-            progress(t + 1, len(grey))
+        tick()
     return _safe_start(path)
 
 
 def sharpen(
-    frames: np.ndarray, path: np.ndarray, confidence: np.ndarray, rounds: int = SHARPEN_ROUNDS
+    frames: np.ndarray, path: np.ndarray, confidence: np.ndarray, tick: Callable[[], None] = lambda: None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give each pixel the trajectory, of its own, its neighbours' and none at all, that fits the clip best.
 
@@ -133,14 +135,14 @@ def sharpen(
 
     Args:
         frames: float32 [T, H, W, 3] in 0..1. path: float32 [T, 2, H, W] in pixels. confidence: float32 [H, W] in
-            0..1. rounds: >= 0; a trajectory can travel one neighbour distance a round.
+            0..1. tick: called SHARPEN_ROUNDS times for every frame looked at.
 
     Returns:
         trajectories: float32 [T, 2, H, W].
         confidence: float32 [H, W], what was given for each one taken over; 1 for standing still.
     """
     count, _, height, width = path.shape
-    times = np.unique(np.linspace(1, count - 1, min(SHARPEN_FRAMES, count - 1)).round().astype(int))
+    times = _sharpen_times(count)
     if not len(times):
         return path, confidence
     guide = GuidedFilter(frames[0])
@@ -149,8 +151,8 @@ def sharpen(
     ]
     rows, columns = np.mgrid[0:height, 0:width]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in range(rounds):
-            costs = _costs(frames, path, times, offsets, pool)
+        for _ in range(SHARPEN_ROUNDS):
+            costs = _costs(frames, path, times, offsets, pool, tick)
             costs[:-1] += DOUBT_COST * (1 - np.stack(_neighbours(confidence, offsets)))
             costs = np.stack(list(pool.map(guide, costs)))
             costs[-1] -= STILL_BONUS
@@ -163,13 +165,13 @@ def sharpen(
     return path, confidence
 
 
-def consistency(grey: list[np.ndarray], path: np.ndarray, step: int = BACKWARD_STEP) -> np.ndarray:
+def consistency(grey: list[np.ndarray], path: np.ndarray, tick: Callable[[], None] = lambda: None) -> np.ndarray:
     """Confidence of trajectories: the share of checked frames from which backward flow leads home.
 
     A check passes fully if going there and back misses by nothing, and by half at 0.5 px plus a tenth of the way.
 
     Args:
-        grey: T pictures, uint8 [H, W]. path: float32 [T, 2, H, W] in pixels. step: every step-th frame is checked.
+        grey: T pictures, uint8 [H, W]. path: float32 [T, 2, H, W] in pixels. tick: called after every check.
 
     Returns:
         float32 [H, W] in 0..1.
@@ -180,7 +182,7 @@ def consistency(grey: list[np.ndarray], path: np.ndarray, step: int = BACKWARD_S
     x, y = _grid(height, width)
     first = _pad(grey[0])
     estimator = _dis()
-    times = range(min(step, len(grey) - 1), len(grey), step)
+    times = _backward_times(len(grey))
     total = np.zeros((height, width), np.float32)
     for t in times:
         start = _safe_start(_pad(-path[t].transpose(1, 2, 0)))
@@ -190,6 +192,7 @@ def consistency(grey: list[np.ndarray], path: np.ndarray, step: int = BACKWARD_S
         miss = np.hypot(home[..., 0] + dx, home[..., 1] + dy)
         tolerance = 0.5 + 0.1 * np.hypot(dx, dy)
         total += 1 / (1 + (miss / tolerance) ** 2)
+        tick()
     return total / len(times)
 
 
@@ -222,7 +225,7 @@ class GuidedFilter:
         return cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE)
 
 
-def _costs(frames, path, times, offsets, pool) -> np.ndarray:
+def _costs(frames, path, times, offsets, pool, tick) -> np.ndarray:
     """Mean truncated colour difference of each neighbour's trajectory, and last of standing still: [C, H, W]."""
     import cv2
 
@@ -245,7 +248,24 @@ def _costs(frames, path, times, offsets, pool) -> np.ndarray:
     for start in range(0, len(times), 8):  # a few at a time: each is a stack of maps
         for costs in pool.map(one_frame, times[start : start + 8]):
             total += costs
+            tick()
     return total / len(times)
+
+
+def _sharpen_times(count: int) -> np.ndarray:
+    """Frames that sharpening looks at, spread over the clip."""
+    return np.unique(np.linspace(1, count - 1, min(SHARPEN_FRAMES, count - 1)).round().astype(int))
+
+
+def _backward_times(count: int) -> range:
+    """Frames that are checked backwards; none in a clip of one frame."""
+    return range(min(BACKWARD_STEP, count - 1), count, BACKWARD_STEP) if count > 1 else range(0)
+
+
+def _ticker(progress: Progress | None, total: int) -> Callable[[], None]:
+    """A function that counts its calls into progress(done, total)."""
+    steps = counter(1)
+    return (lambda: progress(next(steps), total)) if progress else lambda: None
 
 
 def _neighbours(values: np.ndarray, offsets: list[tuple[int, int]]) -> list[np.ndarray]:
