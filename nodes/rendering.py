@@ -13,6 +13,7 @@ from .adapters import (
     advanced,
     as_motion,
     intermediate_dtype,
+    logger,
     motion_or_volume_input,
     optional_mask,
     save_looping_preview,
@@ -89,19 +90,22 @@ class SoftmaxSplatRender(io.ComfyNode):
     def execute(cls, image, motion, start_frame, num_frames, mask=None, frames_at_once=0) -> io.NodeOutput:
         motion = as_motion(motion)
         height, width = image_batch(image).shape[-2:]
-        frames, holes = render(
-            image,
-            motion,
+        options = dict(
             start=start_frame,
             count=num_frames or None,
             mask=optional_mask(mask, (height, width)),
             chunk=frames_at_once or None,
-            device=model_management.get_torch_device(),
             output_device=model_management.intermediate_device(),
             dtype=intermediate_dtype(),
             return_holes=True,
             progress=Progress(),
         )
+        device = model_management.get_torch_device()
+        try:
+            frames, holes = render(image, motion, device=device, **options)
+        except NotImplementedError as error:  # an operation that this kind of device lacks
+            logger.warning("Rendering on the CPU: %s cannot (%s).", device, error)
+            frames, holes = render(image, motion, device="cpu", **options)
         if height % 2 or width % 2:
             text = f"{width} x {height} has an odd side, which Save Video's H.264 refuses: crop or resize the image."
             show_text(text, cls.hidden.unique_id)
