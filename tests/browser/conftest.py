@@ -35,7 +35,7 @@ def browser(unavailable):
 def page(request, browser, server_for):
     """ComfyUI's page, ready for use; `page.server`, `page.renderer` and `page.frontend` tell which.
 
-    The test fails if a script of the page raised while it ran. The console is not looked at: ComfyUI's own
+    The test fails if a script of the page raised while it ran (they are gathered in `page.errors`). The console is not looked at: ComfyUI's own
     requests fill it with messages that mean nothing.
     """
     renderer, frontend = request.param
@@ -46,7 +46,7 @@ def page(request, browser, server_for):
     context = browser.new_context(viewport={"width": 1400, "height": 850})
     page = context.new_page()
     page.server, page.renderer, page.frontend = server, renderer, frontend
-    errors = []
+    page.errors = errors = []
     page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
     page.goto(server.url, wait_until="domcontentloaded")
     page.wait_for_function(

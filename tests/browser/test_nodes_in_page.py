@@ -1,0 +1,81 @@
+"""The nodes in the page: made, shown, drawn and removed in both renderers of both frontends."""
+
+WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+
+# A node of every type in a row of columns; what the page made of each.
+MAKE_ALL = """(types) => {
+  const graph = app.rootGraph ?? app.graph;
+  graph.clear();
+  return types.map((type, index) => {
+    const node = LiteGraph.createNode(type);
+    node.pos = [(index % 4) * 420 + 40, Math.floor(index / 4) * 360 + 60];
+    graph.add(node);
+    return {
+      type: node.type,
+      title: node.title,
+      widgets: (node.widgets ?? []).filter((w) => !w.hidden).map((w) => w.name),
+      values: Object.fromEntries((node.widgets ?? []).map((w) => [w.name, w.value])),
+      inputs: node.inputs.map((i) => i.name),
+      outputs: node.outputs.map((o) => o.localized_name ?? o.label ?? o.name),
+      size: [...node.size],
+    };
+  });
+}"""
+
+
+JOIN = """() => {
+          const graph = app.rootGraph ?? app.graph;
+          graph.clear();
+          const make = (type) => { const n = LiteGraph.createNode(type); graph.add(n); return n; };
+          const join = (from, out, to, name) => {
+            from.connect(out, to, to.inputs.findIndex((i) => i.name === name));
+            return to.inputs.find((i) => i.name === name).link != null;
+          };
+          const load = make("GID_LoadSpectralVolume"), loop = make("GID_LoopMotion");
+          const render = make("GID_SoftmaxSplatRender"), preview = make("GID_PreviewMotion");
+          const measure = make("GID_SpectralVolumeFromVideo"), image = make("LoadImage"), video = make("LoadVideo");
+          return {
+            volume_into_render: join(load, 0, render, "motion"),
+            motion_into_render: join(loop, 0, render, "motion"),
+            volume_into_preview: join(load, 0, preview, "motion"),
+            volume_into_loop: join(load, 0, loop, "spectral_volume"),
+            images_into_measure: join(image, 0, measure, "video"),
+            video_into_measure: join(video, 0, measure, "video"),
+            no_image_into_motion: !join(image, 0, make("GID_SoftmaxSplatRender"), "motion"),
+            no_motion_into_volume: !join(loop, 0, make("GID_AmplifyMotion"), "spectral_volume"),
+          };
+        }"""
+
+
+def ours(server) -> dict:
+    return {name: info for name, info in server.object_info().items() if name.startswith("GID_")}
+
+
+def inputs_of(info: dict) -> dict:
+    return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+
+
+def test_every_node_can_be_made_shows_its_widgets_and_joins_what_fits(page, tmp_path):
+    nodes = ours(page.server)
+    made = page.evaluate(MAKE_ALL, list(nodes))
+    page.wait_for_timeout(300)
+    if page.renderer == "vue":
+        assert page.locator(".lg-node").count() == len(nodes)
+    for node, (node_id, info) in zip(made, nodes.items(), strict=True):
+        assert node["type"] == node_id
+        assert node["title"] == info["display_name"]
+        specs = inputs_of(info)
+        widgets = [name for name, (kind, *_) in specs.items() if kind in WIDGET_TYPES]
+        shown = [name for name in node["widgets"] if name != "loop_preview"]
+        assert sorted(shown) == sorted(widgets), node_id
+        assert set(node["inputs"]) == set(specs), node_id  # a socket for each widget, too
+        assert node["outputs"] == info["output_name"], node_id
+        for name in widgets:
+            options = specs[name][1]
+            if "default" in options:
+                assert node["values"][name] == options["default"], (node_id, name)
+    page.screenshot(path=tmp_path / f"nodes_{page.renderer}_{page.frontend}.png")
+
+    # What each socket takes and refuses.
+    joined = page.evaluate(JOIN)
+    assert all(joined.values()), joined
