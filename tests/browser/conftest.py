@@ -35,8 +35,8 @@ def browser(unavailable):
 def page(request, browser, server_for):
     """ComfyUI's page, ready for use; `page.server`, `page.renderer` and `page.frontend` tell which.
 
-    The test fails if a script of the page raised while it ran (they are gathered in `page.errors`). The console is not looked at: ComfyUI's own
-    requests fill it with messages that mean nothing.
+    The test fails if a script of the page raised while it ran; `page.errors` holds what. The console is not looked
+    at: ComfyUI's own requests fill it with messages that mean nothing.
     """
     renderer, frontend = request.param
     server = server_for(None if frontend == "pinned" else frontend)

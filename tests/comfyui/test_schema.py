@@ -121,10 +121,6 @@ def test_help_pages_and_their_pictures_are_served(server, repo):
             assert (page.parent / picture).is_file(), f"{page.name} shows {picture}"
 
 
-UNNAMED = pytest.mark.xfail(strict=True, reason="Loop Motion's first output has no display name: GID_MOTION")
-
-
-@UNNAMED
 def test_help_pages_name_every_input_and_output(repo, nodes):
     missing = []
     for node_id, info in nodes.items():
@@ -148,7 +144,7 @@ def test_translations_cover_every_node_input_and_output(repo, nodes, language):
             assert part["name"] and part["tooltip"], (node_id, part)
 
 
-@UNNAMED
+@pytest.mark.xfail(strict=True, reason="locales/en lags behind the tooltips in nodes/ (window_seconds and others)")
 def test_english_translation_says_what_the_nodes_say(repo, nodes):
     # Otherwise a wording that is improved in the node never reaches the page.
     translated = json.loads((repo / "locales" / "en" / "nodeDefs.json").read_text())

@@ -42,7 +42,6 @@ def test_there_are_workflows(workflows):
     assert set(workflows) == set(EXPECTED), "say in EXPECTED what a new workflow makes"
 
 
-@pytest.mark.xfail(reason="the thumbnails are still to be made")
 def test_workflow_has_a_thumbnail(repo, name):
     with Image.open(repo / "workflows" / f"{name}.jpg") as thumbnail:
         thumbnail.verify()
@@ -186,7 +185,9 @@ def test_workflow_makes_a_looping_video(server, name, workflow, object_info, cli
 
     steps = [difference(a, b) for a, b in zip(rendered, rendered[1:], strict=False)]
     assert max(difference(frame, picture) for frame in rendered) > 3 * np.median(steps) > 0.1, "it does not move"
-    assert difference(rendered[-1], rendered[0]) < 1.5 * np.median(steps), "the seam shows"
+    # The first frame is the only one whose pixels are not interpolated, which adds a little to the steps beside it.
+    assert difference(rendered[-1], rendered[0]) < 1.5 * max(np.median(steps), steps[0]), "the seam shows"
+    assert steps[0] < 2 * np.median(steps)
     assert difference(rendered[0], picture) < 0.01, "it does not begin with the picture"
     with av.open(str(video)) as container:
         saved = json.loads(container.metadata["prompt"])
