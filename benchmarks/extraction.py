@@ -1,7 +1,5 @@
 """Motion extraction against OpenCV's own flows, on stems whose motion is known exactly.
 
-    python benchmarks/extraction.py [--seeds 2] [--large]
-
 Every method measures the same 150 noisy frames (256 x 160, stems 3, 6 and 12 px wide moving 1.5 px rms), and its
 trajectories become 16 bins in the same way. Error: mean distance between the volume's displacement and the truth,
 inside stems of each width. Leak: mean displacement of the background that no stem ever covers. All in one run.
@@ -9,13 +7,13 @@ inside stems of each width. Leak: mean displacement of the background that no st
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import cv2
 import numpy as np
 import torch
 
+from benchmarks.measure import report
 from gid_core.extract import volume_from_trajectories
 from gid_core.flow import grey_pictures, trajectories
 from gid_core.motion import Motion, playback_coordinates
@@ -63,26 +61,26 @@ def errors(scene, path, confidence) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=2, help="scenes")
-    parser.add_argument("--large", action="store_true", help="512 x 288 instead")
-    arguments = parser.parse_args()
-    size = (288, 512) if arguments.large else (160, 256)
-    found = {name: [] for name in METHODS}
-    for seed in range(arguments.seeds):
-        scene = synthetic.stems_scene(seed=seed, size=size, noise=0.008)
-        frames = scene.frames()
-        for name, method in METHODS.items():
-            began = time.perf_counter()
-            path, confidence = method(frames)
-            milliseconds = (time.perf_counter() - began) * 1000 / len(frames)
-            found[name].append([*errors(scene, path, confidence), milliseconds])
-    print(f"{size[1]} x {size[0]}, {arguments.seeds} scenes, medians\n")
-    print("| method | error in 3 px stems | 6 px | 12 px | background leak | ms a frame |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, rows in found.items():
-        *pixels, milliseconds = np.median(rows, axis=0)
-        print(f"| {name} | " + " | ".join(f"{p:.3f}" for p in pixels) + f" | {milliseconds:.1f} |")
+    rows = []
+    for size, seeds in (((160, 256), (0, 1)), ((288, 512), (0,))):
+        found = {name: [] for name in METHODS}
+        for seed in seeds:
+            scene = synthetic.stems_scene(seed=seed, size=size, noise=0.008)
+            frames = scene.frames()
+            for name, method in METHODS.items():
+                began = time.perf_counter()
+                path, confidence = method(frames)
+                found[name].append([*errors(scene, path, confidence), time.perf_counter() - began])
+        for name, values in found.items():
+            *pixels, seconds = np.median(values, axis=0)
+            rows.append([f"{size[1]} x {size[0]}", name, *(f"{p:.3f}" for p in pixels), f"{seconds:.1f}"])
+    report(
+        "extraction",
+        "Extraction from video",
+        ["picture", "method", "3 px stems, px", "6 px", "12 px", "background leak, px", "150 frames, s"],
+        rows,
+        "Errors of the displacement that 16 bins give back; 2 scenes (1 for the larger picture). All in one run.",
+    )
 
 
 if __name__ == "__main__":

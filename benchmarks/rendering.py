@@ -8,6 +8,8 @@ import torch
 
 from benchmarks.measure import in_turn, median_ms, report
 
+FRAMES = 24
+
 MEMORY_PROBE = """
 import json, resource, sys, torch, gid_core as gid
 from benchmarks.rendering import volume_for
@@ -38,13 +40,12 @@ def main() -> None:
     for height, width, channels in ((160, 256, 3), (288, 512, 3), (288, 512, 4), (720, 1280, 3)):
         photo = torch.rand(height, width, channels)
         motion = gid.loop(volume_for(min(height, 288), min(width, 512)))
-        count = 24
 
         def run(photo=photo, motion=motion):
-            gid.render(photo, motion, count=count, device=device)
+            gid.render(photo, motion, count=FRAMES, device=device)
 
         seconds = in_turn({"render": run}, rounds=5)["render"]
-        rows.append([f"{width} x {height}, {channels} channels", f"{1000 * count / median_ms(seconds):.0f}"])
+        rows.append([f"{width} x {height}, {channels} channels", f"{1000 * FRAMES / median_ms(seconds):.0f}"])
     report(
         "rendering",
         "Whole renders",

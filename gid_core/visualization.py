@@ -130,7 +130,9 @@ def xt_slice(motion: Motion, image: Tensor | None = None, width: int = 512) -> T
         seam = rows // 2
         for x in (0, width - 14):
             cv2.line(canvas, (x, seam), (x + 13, seam), SEAM_COLOUR, 2)
-        _text(canvas, "seam", (18, seam + 4), 0.4, SEAM_COLOUR)
+        if width >= 256 and rows >= 64:
+            canvas[seam - 10 : seam + 10, 16:66] //= 4
+            _text(canvas, "seam", (20, seam + 5), 0.5, PAPER)
     return _picture(canvas)
 
 
@@ -165,7 +167,8 @@ def flow_wheel(motion: Motion, width: int = 512) -> Tensor:
         [motion.displacement(t, t + 1)[0, 0].pow(2).mean() for t in range(0, len(motion), max(1, len(motion) // 32))]
     )
     frame = int(energies.argmax()) * max(1, len(motion) // 32)
-    canvas = _canvas(flow_colours(resize_maps(motion.displacement(frame, frame + 1)[0], (height, width))[0]).numpy())
+    flow = resize_maps(motion.displacement(frame, frame + 1)[0], (height, width))[0] * (width / motion.volume.size[1])
+    canvas = _canvas(flow_colours(flow).numpy())
     side = min(88, height, width)
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     wheel = _canvas(flow_colours(torch.from_numpy(np.stack([x, y])), side / 2).numpy())
@@ -174,6 +177,9 @@ def flow_wheel(motion: Motion, width: int = 512) -> Tensor:
     corner = canvas[height - side :, width - side :]
     corner[inside] = wheel[inside]
     corner[rim] = INK
+    if height > 48 and width > 220:
+        longest = float(np.quantile(torch.hypot(*flow).cpu().numpy(), 0.995))
+        _text(canvas, f"rim: {longest:.2g} px", (width - side - 96, height - 8), 0.4, INK)
     return _picture(canvas)
 
 

@@ -1,5 +1,5 @@
-// The looping preview inside Softmax Splat Render: an animated picture of the last run, kept in a DOM widget so
-// that it shows in both of ComfyUI's renderers. Nothing of it is saved or sent: the node runs without this file.
+// The preview inside Softmax Splat Render: frames as they are rendered, then the loop as an animated picture. It is a
+// DOM widget, so that it shows in both of ComfyUI's renderers. Nothing of it is saved: the node runs without this file.
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
@@ -39,11 +39,19 @@ function addPreview(node) {
   node.onExecuted = function (output) {
     executed?.apply(this, arguments);
     const file = output?.gid_loop?.[0];
-    if (!file) return;
-    // The last frame of the live preview would stay beside the loop.
-    this.imgs = undefined;
-    app.nodePreviewImages && delete app.nodePreviewImages[String(this.id)];
-    image.src = addressOf(file);
+    if (file) image.src = addressOf(file);
+  };
+
+  const listening = new AbortController();
+  const showFrame = ({ detail }) => {
+    // Inside subgraphs the server's id is a path of ids that ends in the node's own.
+    if (detail.node.split(":").pop() === String(node.id)) image.src = detail.image;
+  };
+  api.addEventListener("gid.frame", showFrame, { signal: listening.signal });
+  const removed = node.onRemoved;
+  node.onRemoved = function () {
+    listening.abort();
+    removed?.apply(this, arguments);
   };
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import logging
 import os
 import warnings
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import comfy.model_management as model_management
@@ -72,16 +74,21 @@ def intermediate_dtype() -> torch.dtype:
 
 
 class Progress:
-    """A progress bar that shows a frame now and then, and through which a cancel comes."""
+    """A progress bar through which a cancel comes, and that shows frames in the node's own preview.
 
-    def __init__(self):
+    ComfyUI's live preview would do, but stays on the node below the loop when the run is over.
+    """
+
+    def __init__(self, node_id=None):
+        self.node_id = node_id
         self.bar = None
 
     def __call__(self, done: int, total: int, frame: Tensor | None = None) -> None:
         self.bar = self.bar or comfy.utils.ProgressBar(total)
         model_management.throw_exception_if_processing_interrupted()
-        show = frame is not None and (done == 1 or done % LIVE_PREVIEW_EVERY == 0)
-        self.bar.update_absolute(done, total, ("JPEG", to_pil(frame), PREVIEW_SIZE) if show else None)
+        self.bar.update_absolute(done, total)
+        if frame is not None and self.node_id is not None and (done == 1 or done % LIVE_PREVIEW_EVERY == 0):
+            send_frame(frame, self.node_id)
 
 
 @contextmanager
@@ -95,6 +102,20 @@ def warnings_on_node(node_id):
         logger.warning(message)
     if messages:
         show_text("\n".join(messages), node_id)
+
+
+def send_frame(frame: Tensor, node_id) -> None:
+    """Send a small picture to the page that queued the run, for the preview of js/loop_preview.js."""
+    from server import PromptServer
+
+    server = getattr(PromptServer, "instance", None)
+    if server is None or server.client_id is None:
+        return
+    picture, buffer = to_pil(frame), BytesIO()
+    picture.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
+    picture.save(buffer, "JPEG", quality=75)
+    image = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    server.send_sync("gid.frame", {"node": str(node_id), "image": image}, server.client_id)
 
 
 def show_text(text: str, node_id) -> None:

@@ -98,7 +98,7 @@ class SoftmaxSplatRender(io.ComfyNode):
             output_device=model_management.intermediate_device(),
             dtype=intermediate_dtype(),
             return_holes=True,
-            progress=Progress(),
+            progress=Progress(cls.hidden.unique_id),
         )
         device = model_management.get_torch_device()
         try:

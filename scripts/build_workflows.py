@@ -33,7 +33,7 @@ No frame is generated: one picture moves, so nothing flickers, and the loop has 
 
 WORKFLOWS = {
     "clip_to_loop": {
-        "note": ("MarkdownNote", 0, 330, [LOOP_NOTE], {}),
+        "note": ("MarkdownNote", -1, 0, [LOOP_NOTE], {}),
         "load": ("LoadVideo", 0, 0, {"file": CLIP}, {}),
         "volume": ("GID_SpectralVolumeFromVideo", 1, 0, {}, {"video": ("load", 0)}),
         "amplify": ("GID_AmplifyMotion", 2, 0, {"gain": 1.5}, {"spectral_volume": ("volume", 0)}),
@@ -44,7 +44,7 @@ WORKFLOWS = {
         "save": ("SaveVideo", 4, 150, {"filename_prefix": "video/loop"}, {"video": ("video", 0)}),
     },
     "motion_to_restyled_photo": {
-        "note": ("MarkdownNote", 0, 330, [RESTYLE_NOTE], {}),
+        "note": ("MarkdownNote", -1, 0, [RESTYLE_NOTE], {}),
         "load": ("LoadVideo", 0, 0, {"file": CLIP}, {}),
         "volume": ("GID_SpectralVolumeFromVideo", 1, 0, {}, {"video": ("load", 0)}),
         "upscale": ("ImageScaleBy", 1, 380, {"upscale_method": "lanczos", "scale_by": 2.0}, {"image": ("volume", 1)}),
