@@ -144,7 +144,6 @@ def test_translations_cover_every_node_input_and_output(repo, nodes, language):
             assert part["name"] and part["tooltip"], (node_id, part)
 
 
-@pytest.mark.xfail(strict=True, reason="locales/en lags behind the tooltips in nodes/ (window_seconds and others)")
 def test_english_translation_says_what_the_nodes_say(repo, nodes):
     # Otherwise a wording that is improved in the node never reaches the page.
     translated = json.loads((repo / "locales" / "en" / "nodeDefs.json").read_text())
