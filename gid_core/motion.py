@@ -57,7 +57,7 @@ class Motion:
             raise ValueError(f"Frames {start}..{stop} are outside this motion of {len(self)} frames.")
         return modal_sum(self.volume.coefficients, self.coordinates[start:stop])
 
-    def magnitude(self, max_samples: int = 32) -> Tensor:
+    def magnitude(self, max_samples: int = 48) -> Tensor:
         """Mean length of the displacement over time, W(p) of the paper: float32 [B, H, W] in pixels.
 
         At most `max_samples` frames spread over the motion are averaged, a few at a time.
