@@ -59,7 +59,8 @@ def ssim(frames: Tensor, true: Tensor) -> Tensor:
     for part, true_part in zip(frames.split(chunk), true.split(chunk), strict=True):
         a, b = (x.float().permute(0, 3, 1, 2).contiguous() for x in (part, true_part))
         # eps = 0: c1 and c2 keep the quotient finite already, and equal pictures then score 1 exactly.
-        scores.append(ssim_map(a, b, SSIM_WINDOW, max_val=1.0, eps=0.0, padding="valid").mean((1, 2, 3), torch.float64))
+        similarity = ssim_map(a, b, SSIM_WINDOW, max_val=1.0, eps=0.0, padding="valid")
+        scores.append(similarity.mean((1, 2, 3), dtype=torch.float64))
     return torch.cat(scores)
 
 

@@ -29,7 +29,6 @@ from ..images import resize_maps
 from ..motion import Motion, loop
 from ..spectral_volume import SpectralVolume
 
-REFERENCE_WIDTH = 256
 # Mean displacement (pixels at 256 wide) beyond which a pixel counts as moving; flow of a still wall stays below.
 MOVING_PIXELS = 0.25
 # Amplitude (pixels at 256 wide) below which a bin counts as empty: far below what flow can measure or an eye see.
@@ -211,24 +210,22 @@ def bin_coherence(volume: SpectralVolume, distance: int = 1) -> Tensor:
     _check_single(volume)
     if not 1 <= distance < max(volume.size):
         raise ValueError(f"distance must be 1 to {max(volume.size) - 1} pixels on this grid; got {distance}.")
-    rows = []
+    rows, axes = [], [axis for axis in (1, 2) if volume.size[axis - 1] > distance]
     for re, im in zip(volume.coefficients[0, 1:, 0::2], volume.coefficients[0, 1:, 1::2], strict=True):
         pairs = []
-        for axis in (1, 2):
-            length = re.shape[axis] - distance
-            if length < 1:
-                continue
-            a, b = ([part.narrow(axis, at, length) for part in (re, im)] for at in (0, distance))
+        for axis in axes:
+            pairs_along = re.shape[axis] - distance
+            a, b = ([part.narrow(axis, at, pairs_along) for part in (re, im)] for at in (0, distance))
             # S(p) conj S(p + d), written out: complex tensors do not go to every device.
             real = _dot(a[0], b[0]) + _dot(a[1], b[1])
             imaginary = _dot(a[1], b[0]) - _dot(a[0], b[1])
             power = sum(_dot(part, part) for part in (*a, *b)) / 2
             pairs.append(torch.hypot(real, imaginary) / power)
         rows.append(torch.stack(pairs).mean())
-    return torch.stack(rows) if rows else torch.empty(0, dtype=torch.float64)
+    return torch.stack(rows)
 
 
-# ---- over time ----
+# ---- over time, and when rendered ----
 
 
 def seam_ratio(source: Source, threshold: float = MOVING_PIXELS) -> float:
@@ -245,9 +242,6 @@ def seam_ratio(source: Source, threshold: float = MOVING_PIXELS) -> float:
     Returns:
         >= 0; up to about 1 the seam cannot be told from the rest, from about 2 the loop visibly snaps. NaN if
         nothing moves.
-
-    Raises:
-        ValueError: if the loop is shorter.
     """
     least = 2 * SEAM_FRAMES + 3
     if len(source) < least:
@@ -272,13 +266,9 @@ def reference_error(source: Source, moving: Tensor | None = None) -> float:
     Args:
         source: a motion or displacements. moving: bool [H, W], the pixels to average over; default: all.
     """
-    first = next(_blocks(source))[:1]
-    square = first.double().square().sum(1)[0]
-    square = square if moving is None else square[moving.bool()]
+    first = _frames(source, 0, 1)
+    square = first.double().square().sum(1)[0][... if moving is None else moving.bool()]
     return float(square.mean().sqrt() * _unit(first.shape[-1])) if square.numel() else float("nan")
-
-
-# ---- rendered frames ----
 
 
 def flow_error(
@@ -305,9 +295,6 @@ def flow_error(
 
     Returns:
         pixels at 256 wide, >= 0, less is better. NaN if there is no pixel to measure.
-
-    Raises:
-        ValueError: if the stride skips all frames, or the source is shorter than the clip.
     """
     count, height, width = frames.shape[:3]
     if not 1 <= stride < count:
@@ -317,10 +304,10 @@ def flow_error(
     photo = frames[0] if photo is None else photo
     measured, _ = trajectories(torch.cat([photo[None], frames[stride::stride]]), flow=flow, confidence=False)
     x, y = torch.arange(width), torch.arange(height)[:, None]
-    asked = torch.ones(height, width, dtype=torch.bool) if moving is None else moving.bool().cpu()
+    asked = True if moving is None else moving.bool().cpu()
     errors = []
     for estimate, time in zip(measured[1:], range(stride, count, stride), strict=True):
-        commanded = _at_size(_frame(source, time).cpu(), (height, width))
+        commanded = _at_size(_frames(source, time, time + 1)[0].cpu(), (height, width))
         end_x, end_y = commanded[0] + x, commanded[1] + y
         inside = (end_x >= 0) & (end_x <= width - 1) & (end_y >= 0) & (end_y <= height - 1)
         errors.append(_length(estimate - commanded)[inside & asked])
@@ -333,7 +320,7 @@ def flow_error(
 
 def _unit(width: int) -> float:
     """Pixels at 256 wide per pixel of a grid."""
-    return REFERENCE_WIDTH / width
+    return 256 / width
 
 
 def _length(vectors: Tensor) -> Tensor:
@@ -368,8 +355,8 @@ def _like(predicted: SpectralVolume, true: SpectralVolume) -> SpectralVolume:
             f"Bins of windows of {predicted.duration:.2f} s and {true.duration:.2f} s are at other frequencies; "
             "compare volumes over windows of the same length."
         )
-    missing = max(0, true.num_bins - predicted.num_bins)
-    coefficients = F.pad(predicted.coefficients[:, : true.num_bins], (0, 0) * 3 + (0, missing))
+    coefficients = predicted.coefficients[:, : true.num_bins]
+    coefficients = F.pad(coefficients, (0, 0) * 3 + (0, true.num_bins - coefficients.shape[1]))
     period = max(predicted.period, 2 * (true.num_bins - 1))
     fitted = SpectralVolume(coefficients * (period / predicted.period), period / predicted.duration, period)
     return fitted.resize(true.size)
@@ -377,21 +364,19 @@ def _like(predicted: SpectralVolume, true: SpectralVolume) -> SpectralVolume:
 
 def _blocks(source: Source) -> Iterator[Tensor]:
     """The displacements, as many frames at a time as fit `CHUNK_BYTES`: [n, 2, H, W] on the source's grid."""
-    if isinstance(source, Motion):
-        _check_single(source.volume)
-        height, width = source.volume.size
-    elif source.ndim == 4 and source.shape[1] == 2 and len(source):
-        height, width = source.shape[2:]
-    else:
-        raise ValueError(f"Displacements must be [frames, 2, H, W]; got {list(source.shape)}.")
+    height, width = source.volume.size if isinstance(source, Motion) else source.shape[-2:]
     chunk = max(1, CHUNK_BYTES // (8 * height * width))
     for start in range(0, len(source), chunk):
-        stop = min(start + chunk, len(source))
-        yield source.displacement(start, stop)[0] if isinstance(source, Motion) else source[start:stop]
+        yield _frames(source, start, min(start + chunk, len(source)))
 
 
-def _frame(source: Source, time: int) -> Tensor:
-    return source.displacement(time, time + 1)[0, 0] if isinstance(source, Motion) else source[time]
+def _frames(source: Source, start: int, stop: int) -> Tensor:
+    if isinstance(source, Motion):
+        _check_single(source.volume)
+        return source.displacement(start, stop)[0]
+    if source.ndim != 4 or source.shape[1] != 2:
+        raise ValueError(f"Displacements must be [frames, 2, H, W]; got {list(source.shape)}.")
+    return source[start:stop]
 
 
 def _steps(source: Source) -> Source:
