@@ -85,8 +85,9 @@ class EulerianField:
         Args:
             motion: of the reference (`playback` of the extracted volume), one photo's.
             match: "speed": each pixel goes at its mean speed, mean_t |F_{t+1} - F_t|, along the axis on which it moves
-                most, towards the side to which the line fitted to its path rises. "drift": at its mean velocity, the
-                least-squares static field and what the paper trains on; close to 0 where things come back.
+                most, towards the side to which the line fitted to its path rises: as much motion as the clip
+                has, but it carries things away. "drift": at its mean velocity, the least-squares static field and what
+                the paper trains on: nearer to the clip, but almost still where things come back.
         """
         if match not in ("speed", "drift"):
             raise ValueError(f'match is "speed" or "drift"; got {match!r}.')

@@ -121,7 +121,7 @@ def background_leak(true: Source, predicted: Source, threshold: float = MOVING_P
     """
     still = ~moving_pixels(true, threshold=threshold)
     leak = mean_magnitude(predicted, tuple(still.shape))[still]
-    return float(leak.mean(dtype=torch.float64)) if leak.numel() else float("nan")
+    return float(leak.cpu().mean(dtype=torch.float64)) if leak.numel() else float("nan")
 
 
 # ---- spectra ----
@@ -149,8 +149,8 @@ def log_spectrum_distance(true: SpectralVolume, predicted: SpectralVolume, movin
         return float("nan")
     logs = []
     for volume in (_like(predicted, true), true):
-        strength = torch.stack([a[:, moving].double().square().mean(1).sqrt() for a in _amplitudes(volume)])
-        logs.append(strength.clamp(min=AMPLITUDE_FLOOR).log())
+        strength = torch.stack([a[:, moving].square().mean(1).sqrt().cpu() for a in _amplitudes(volume)])
+        logs.append(strength.double().clamp(min=AMPLITUDE_FLOOR).log())
     return float((logs[0] - logs[1]).square().mean().sqrt())
 
 
@@ -178,7 +178,7 @@ def bin_wasserstein(true: SpectralVolume, predicted: SpectralVolume) -> Tensor:
     """
     pairs = zip(_amplitudes(true), _amplitudes(_like(predicted, true)), strict=True)
     histograms = ((_length(a).flatten().sort().values, _length(b).flatten().sort().values) for a, b in pairs)
-    return torch.stack([(a - b).abs().mean(dtype=torch.float64) for a, b in histograms])
+    return torch.stack([(a - b).abs().mean().cpu().double() for a, b in histograms])
 
 
 def phase_coherence(volume: SpectralVolume, distance: int = 1) -> float:
@@ -267,7 +267,7 @@ def reference_error(source: Source, moving: Tensor | None = None) -> float:
         source: a motion or displacements. moving: bool [H, W], the pixels to average over; default: all.
     """
     first = _frames(source, 0, 1)
-    square = first.double().square().sum(1)[0][... if moving is None else moving.bool()]
+    square = first.cpu().double().square().sum(1)[0][... if moving is None else moving.bool().cpu()]
     return float(square.mean().sqrt() * _unit(first.shape[-1])) if square.numel() else float("nan")
 
 
@@ -329,14 +329,14 @@ def _length(vectors: Tensor) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(dtype=torch.float64)
+    return (a * b).sum().cpu().double()  # on the device in float32: some have no more
 
 
 def _ranks(values: Tensor) -> np.ndarray:
     """Ranks from 1 of all values; equal values share the mean of theirs."""
     from scipy.stats import rankdata
 
-    return rankdata(values.flatten().double().cpu().numpy())
+    return rankdata(values.flatten().cpu().double().numpy())
 
 
 def _amplitudes(volume: SpectralVolume) -> Iterator[Tensor]:
