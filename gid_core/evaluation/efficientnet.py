@@ -7,7 +7,7 @@ is no FID and must never be called so: FID's network is another one, see `incept
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ class EfficientNetLite0(nn.Module):
     def from_weights(
         cls, path: str | os.PathLike | None = None, device: str | torch.device = "cpu"
     ) -> EfficientNetLite0:
-        """The network trained on ImageNet, frozen; from a torch state dict at `path`, or from the usual places.
+        """The network trained on ImageNet, frozen; from the file or folder `path`, or the usual places.
 
         Raises:
             MissingWeights: if there is no such file.
@@ -89,6 +89,13 @@ class EfficientNetLite0(nn.Module):
         for block in self._blocks:
             x = block(x)
         return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+
+
+def efficientnet_extractor(
+    path: str | os.PathLike | None = None, device: str | torch.device = "cpu"
+) -> Callable[..., Tensor]:
+    """`EfficientNetLite0.features` with the network loaded: a function of photos, and of chunk and progress."""
+    return EfficientNetLite0.from_weights(path, device).features
 
 
 class _Conv(nn.Conv2d):

@@ -97,7 +97,8 @@ def bootstrap(
     *,
     samples: int = 1000,
     seed: int = 0,
-    groups: tuple[Sequence | None, Sequence | None] = (None, None),
+    groups_a: Sequence | None = None,
+    groups_b: Sequence | None = None,
     paired: bool = False,
 ) -> tuple[float, float, float]:
     """A value with its 95 % interval: (function(a, b), low, high), from resampling with replacement.
@@ -112,30 +113,28 @@ def bootstrap(
         features_b: [M, D].
         samples: number of replicates, >= 2; 1000 for figures that get published.
         seed: of the draws.
-        groups: for each set a label a row, or None. Rows that share a label (windows of one clip, clips of one
-            source) are drawn together, since they are no independent samples.
-        paired: the labels of both sets are the same sources: draw them jointly.
+        groups_a: a label for each row of the first set, or None. Rows that share a label (windows of one clip,
+            clips of one source) are drawn together, since they are no independent samples.
+        groups_b: the same for the second set.
+        paired: both sets come from the same sources (real clips, and clips made from their first frames): draw the
+            labels once, for both.
 
     Raises:
         ValueError: for labels that do not fit the features, fewer than two groups, or `paired` with other labels.
     """
     a, b = _pair(features_a, features_b)
-    rows_a, rows_b = (_rows_by_group(g, len(s)) for g, s in zip(groups, (a, b), strict=True))
+    rows_a, rows_b = _rows_by_group(groups_a, len(a)), _rows_by_group(groups_b, len(b))
     if samples < 2:
         raise ValueError(f"A bootstrap needs at least 2 samples; got {samples}.")
-    if paired and (None in groups or rows_a.keys() != rows_b.keys()):
+    if paired and (groups_a is None or groups_b is None or rows_a.keys() != rows_b.keys()):
         raise ValueError("A paired bootstrap needs labels of both sets, and the same ones.")
     random = np.random.default_rng(seed)
     replicates = []
     while len(replicates) < samples:
         drawn_a = random.choice(len(rows_a), len(rows_a))
         drawn_b = drawn_a if paired else random.choice(len(rows_b), len(rows_b))
-        if len(set(drawn_a)) < 2 or len(set(drawn_b)) < 2:
-            continue  # one source alone has no spread of its own
-        pick_a, pick_b = (
-            np.concatenate([list(r.values())[i] for i in d]) for r, d in ((rows_a, drawn_a), (rows_b, drawn_b))
-        )
-        replicates.append(function(a[pick_a], b[pick_b]))
+        if len(set(drawn_a)) > 1 and len(set(drawn_b)) > 1:  # one source alone has no spread of its own
+            replicates.append(function(a[_rows(rows_a, drawn_a)], b[_rows(rows_b, drawn_b)]))
     value = float(function(a, b))
     below, above = np.percentile(np.asarray(replicates, np.float64) - np.mean(replicates), [97.5, 2.5])
     return value, float(value - below), float(value - above)
@@ -198,3 +197,9 @@ def _rows_by_group(labels: Sequence | None, count: int) -> dict:
     if len(rows) < 2:
         raise ValueError("A bootstrap needs at least two groups.")
     return dict(sorted(rows.items(), key=lambda item: str(item[0])))
+
+
+def _rows(rows_by_group: dict, drawn: np.ndarray) -> np.ndarray:
+    """Row numbers of the drawn groups, one after another."""
+    groups = list(rows_by_group.values())
+    return np.concatenate([groups[number] for number in drawn])

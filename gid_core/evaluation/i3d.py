@@ -1,4 +1,4 @@
-"""I3D, the network behind FVD and DTFVD: Inception-v1 with all its filters inflated to three dimensions.
+"""I3D, the network behind FVD and DTFVD: Inception-v1 with its filters inflated to three dimensions.
 
 Carreira and Zisserman 2017 (architecture), Unterthiner et al. 2018 (FVD: 400 logits, averaged over time), Dorkenwald
 et al. 2021 (DTFVD: 1024 pooled values of a network trained on dynamic textures).
@@ -21,7 +21,7 @@ from .weights import fill, load_weights
 
 SIZE = 224  # the network's input is SIZE x SIZE pixels
 MIN_FRAMES = 9  # fewer leave one step in time, where two are pooled
-POOLED = 1024
+DTFVD_CLASSES = 18
 
 # Channels of the branches: 1x1; 1x1 then 3x3; 1x1 then 3x3; pooling then 1x1. Strings are max pools.
 BLOCKS = {
@@ -83,36 +83,38 @@ class I3D(nn.Module):
     def from_weights(
         cls,
         path: str | os.PathLike | None = None,
-        num_classes: int | None = 400,
+        num_classes: int | None = None,
         *,
         name: str = "i3d",
         device: str | torch.device = "cpu",
-        **options,
     ) -> I3D:
-        """The network with pretrained weights, frozen.
+        """The network with pretrained weights, frozen. DTFVD's are known by their 18 outputs and treated as theirs.
 
         Args:
-            path: a file with them; None looks in the usual places for those called `name` in `weights.KNOWN`.
-            num_classes: how many logits the file must have; None takes what it has.
+            path: a file with them, or a folder; None looks in the usual places for those called `name`.
+            num_classes: how many logits the file must have; None takes any.
+            name: a key of `weights.KNOWN`.
             device: where the network computes.
-            options: of the class, as `eps`.
 
         Raises:
             MissingWeights: if there is no such file.
             ValueError: if it holds another network.
         """
-        source = path or name
+        source = str(path or name)
         tensors = torch_names(load_weights(name, path))
         if "logits.weight" not in tensors:
             raise ValueError(f"{source} holds no I3D network.")
         found = len(tensors["logits.weight"])
         if num_classes not in (None, found):
             raise ValueError(f"{source} is an I3D network of {found} outputs; {num_classes} are expected.")
-        return fill(cls(found, **options), tensors, str(source)).to(device)
+        options = {"eps": 1e-5, "align_corners": True} if found == DTFVD_CLASSES else {}
+        return fill(cls(found, **options), tensors, source).to(device)
 
     @classmethod
-    def for_dtfvd(cls, path: str | os.PathLike | None = None, *, frames: int = 16, device: str = "cpu") -> I3D:
-        """The network of DTFVD for clips of 16 or 32 frames, from a file the user has (I3D_16.pth.tar or I3D_32).
+    def for_dtfvd(
+        cls, frames: int = 16, path: str | os.PathLike | None = None, device: str | torch.device = "cpu"
+    ) -> I3D:
+        """DTFVD's network for clips of 16 or 32 frames, whose file (I3D_16.pth.tar, I3D_32.pth.tar) the user brings.
 
         Raises:
             MissingWeights: if there is no such file.
@@ -120,15 +122,14 @@ class I3D(nn.Module):
         """
         if frames not in (16, 32):
             raise ValueError(f"DTFVD has networks for 16 and for 32 frames; got {frames}.")
-        name = f"dtfvd-{frames}"
-        return cls.from_weights(path, 18, name=name, device=device, eps=1e-5, align_corners=True)
+        return cls.from_weights(path, DTFVD_CLASSES, name=f"dtfvd-{frames}", device=device)
 
     def features(self, video: Tensor | Iterable[Tensor], *, chunk: int = 4, progress: Progress | None = None) -> Tensor:
         """Logits averaged over time, as FVD takes them: [N, num_classes].
 
         Args:
             video: [N, T, H, W, 3] RGB in 0..1, or clips [T, H, W, 3] one after another; T >= 9.
-            chunk: clips at a time. One of 16 frames needs about 0.2 GB.
+            chunk: clips at a time. One of 16 frames needs about 0.15 GB.
             progress: called as progress(done, total) after every chunk; may raise to cancel.
 
         Raises:

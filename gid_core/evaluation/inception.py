@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .frames import Progress, in_chunks
 from .weights import load_weights
-
-FEATURES = 2048
 
 
 def inception_features(
@@ -28,11 +26,11 @@ def inception_features(
     chunk: int = 16,
     progress: Progress | None = None,
 ) -> Tensor:
-    """The 2048 pooled values that FID and KID compare: [N, 2048]. Frames are rounded to 8 bit, as FID wants them.
+    """The pooled values that FID and KID compare: [N, 2048]. Frames are rounded to 8 bit, as FID wants them.
 
     Args:
         frames: [N, H, W, 3] RGB in 0..1, or frames [H, W, 3] one after another.
-        weights_path: the file; None looks for its name in the folder GID_WEIGHTS.
+        weights_path: the file, or a folder with it; None looks in the folder GID_WEIGHTS.
         device: where the network computes.
         chunk: frames at a time.
         progress: called as progress(done, total) after every chunk; may raise to cancel.
@@ -42,16 +40,26 @@ def inception_features(
         ModuleNotFoundError: if torch-fidelity is not installed.
         ValueError: if the file holds another network, or for another shape or range.
     """
+    return inception_extractor(weights_path, device)(frames, chunk=chunk, progress=progress)
+
+
+def inception_extractor(
+    weights_path: str | os.PathLike | None = None, device: str | torch.device = "cpu"
+) -> Callable[..., Tensor]:
+    """`inception_features` with the network loaded once: a function of frames, and of chunk and progress."""
     network = _network(weights_path).to(device)
 
     def pooled(batch: Tensor) -> Tensor:
         pictures = (batch.clamp(0, 1) * 255).round().to(torch.uint8).movedim(-1, 1)
         return network(pictures.to(device))[0]
 
-    return in_chunks(pooled, frames, "[H, W, 3]", chunk, progress)
+    def features(frames: Tensor | Iterable[Tensor], *, chunk: int = 16, progress: Progress | None = None) -> Tensor:
+        return in_chunks(pooled, frames, "[H, W, 3]", chunk, progress)
+
+    return features
 
 
-def _network(weights_path: str | os.PathLike | None):
+def _network(weights_path: str | os.PathLike | None) -> nn.Module:
     """torch-fidelity's network. Its own loader would run what a file holds, so it gets a copy of the tensors only."""
     tensors = load_weights("inception", weights_path)
     try:

