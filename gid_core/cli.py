@@ -1,4 +1,4 @@
-"""The command line: python -m gid_core extract | loop | render | animate-clip."""
+"""The command line: python -m gid_core extract | loop | render | animate-clip | evaluate."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from .evaluation.command import evaluate_command as evaluate
+from .evaluation.command import evaluation_options
 from .images import feather_mask, read_image, write_image
 from .motion import Motion, limit_displacement, loop, playback
 from .rendering import render_chunks
@@ -138,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--start", type=int, default=0, help="first frame")
     sub.add_argument("--count", type=int, help="number of frames (default: to the end)")
     command("animate-clip", animate_clip, _clip_options, _shape_options, _loop_options, _output_options)
+    command("evaluate", evaluate, evaluation_options)
     return parser
 
 
