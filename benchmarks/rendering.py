@@ -11,15 +11,15 @@ from benchmarks.measure import in_turn, median_ms, report
 FRAMES = 24
 
 MEMORY_PROBE = """
-import json, resource, sys, torch, gid_core as gid
+import json, sys, torch, gid_core as gid
+from benchmarks.measure import peak_memory
 from benchmarks.rendering import volume_for
 frames = int(sys.argv[1])
 photo = torch.rand(720, 1280, 3)
 motion = gid.loop(volume_for(144, 256), num_frames=frames)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak_memory()
 output = gid.render(photo, motion)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps([output.numel() * 4, peak - before]))
+print(json.dumps([output.numel() * 4, peak_memory() - before]))
 """
 
 

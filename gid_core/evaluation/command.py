@@ -79,7 +79,7 @@ def evaluation_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--method", nargs="+", choices=tuple(METHODS), default=["repeat", "sway", "true"])
     sub.add_argument("--out", required=True, help="a folder for results; an interrupted run goes on from it")
     sub.add_argument("--weights", help="a folder with networks' weights, looked into before installed packages")
-    sub.add_argument("--dtfvd", help="an I3D trained on dynamic textures")
+    sub.add_argument("--dtfvd", help="a folder with I3D networks trained on dynamic textures")
     sub.add_argument("--library", help="clips that 'nearest' takes motion from (default: the same folder)")
     sub.add_argument("--library-use", default="train", help="which of them, by index.csv (default: train)")
     sub.add_argument("--device", default="cpu")

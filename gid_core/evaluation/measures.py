@@ -22,7 +22,7 @@ class Networks:
     """The networks whose weights are at hand, loaded when first used; the others by what is missing.
 
     weights: a folder to look for weights in, before installed packages.
-    dtfvd: an I3D trained on dynamic textures, the user's own file.
+    dtfvd: a folder with the two I3D networks trained on dynamic textures, the user's own.
     """
 
     weights: str | None = None
@@ -45,12 +45,11 @@ class Networks:
             from .i3d import I3D
 
             return I3D.from_weights(self.weights, device=self.device).features
-        if name == "dtfvd":
+        if name.startswith("dtfvd"):
             from .i3d import I3D
 
-            if self.dtfvd is None:
-                raise MissingWeights("DTFVD needs an I3D trained on dynamic textures; give its file with --dtfvd.")
-            return I3D.from_weights(self.dtfvd, device=self.device).representation
+            length = int(name.removeprefix("dtfvd"))
+            return I3D.for_dtfvd(length, self.dtfvd or self.weights, self.device).representation
         if name == "lpips":
             from .lpips import LPIPS
 
@@ -77,10 +76,10 @@ def clip_features(frames: Tensor, networks: Networks) -> dict[str, Tensor]:
         "i3d16", "i3d32", "dtfvd16", "dtfvd32" [windows, D]; "efficientnet", "inception" [frames / 5, D].
     """
     features = {}
-    for name in ("i3d", "dtfvd"):
-        network = networks.get(name)
-        for length in WINDOWS if network else ():
-            features[f"{name}{length}"] = network(windows(frames, length)).float().cpu()
+    for length in WINDOWS:
+        for name, network in (("i3d", networks.get("i3d")), ("dtfvd", networks.get(f"dtfvd{length}"))):
+            if network and len(frames) >= length:
+                features[f"{name}{length}"] = network(windows(frames, length)).float().cpu()
     for name in ("efficientnet", "inception"):
         network = networks.get(name)
         if network:
