@@ -43,6 +43,8 @@ def evaluate_command(options) -> None:
     for network, why in networks.missing.items():
         print(f"Without {network}: {why}")
     if options.mode == "generation":
+        for caveat in summary["caveats"]:
+            print(caveat)
         print(write_report(summary, clips, Store(out), out / "report.html"))
 
 

@@ -145,13 +145,24 @@ def log_spectrum_distance(true: SpectralVolume, predicted: SpectralVolume, movin
         ValueError: if a volume holds several photos or the windows differ in length by more than a quarter.
     """
     moving = moving_pixels(loop(true)) if moving is None else moving.bool()
-    if not moving.any():
-        return float("nan")
-    logs = []
-    for volume in (_like(predicted, true), true):
-        strength = torch.stack([a[:, moving].square().mean(1).sqrt().cpu() for a in _amplitudes(volume)])
-        logs.append(strength.double().clamp(min=AMPLITUDE_FLOOR).log())
+    logs = [amplitude_spectrum(true, volume, moving).clamp(min=AMPLITUDE_FLOOR).log() for volume in (true, predicted)]
     return float((logs[0] - logs[1]).square().mean().sqrt())
+
+
+def amplitude_spectrum(true: SpectralVolume, volume: SpectralVolume, moving: Tensor | None = None) -> Tensor:
+    """Rms amplitude of every bin over the pixels that move in truth.
+
+    Args:
+        true: says which pixels move, and which bins and grid are meant.
+        volume: what is measured; may be `true` itself.
+        moving: as in `log_spectrum_distance`.
+
+    Returns:
+        float64 [K - 1, 2], bins 1 .. K-1, x and y, pixels at 256 wide. NaN if nothing moves.
+    """
+    moving = moving_pixels(loop(true)) if moving is None else moving.bool()
+    bins = _amplitudes(_like(volume, true))
+    return torch.stack([a[:, moving].square().mean(1).sqrt().cpu() for a in bins]).double()
 
 
 def amplitude_wasserstein(true: SpectralVolume, predicted: SpectralVolume) -> float:

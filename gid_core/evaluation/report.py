@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..files import whole_file
 from .clips import Clip
-from .run import DISTANCES, REAL, Store, picture_paths
+from .run import DISTANCES, REAL, SLIDING, Store, picture_paths
 
 # Which way is better; what is not listed has no better way, or 1 is best.
 LOWER = {*DISTANCES, "lpips", "log_spectrum", "wasserstein", "reference_error", "leak", "flow_error", "seam_ratio"}
@@ -60,7 +60,14 @@ def write_report(summary: dict, clips: list[Clip], store: Store, path: str | Pat
         f'<div class="scroll">{_table(summary)}</div>',
         "".join(f"<p><small>{html.escape(text)}</small></p>" for text in _notes(summary)),
         "<h2>Over time</h2><p>Distance of the windows at each place in the clips.</p>",
-        *(_curve(name, summary["curves"]) for name in ("FVD", "DTFVD")),
+        *(
+            _curve(
+                name, {method: curves.get(name) for method, curves in summary["curves"].items()}, f"{name} by window"
+            )
+            for name in SLIDING
+        ),
+        "<h2>Spectra</h2><p>Amplitude of each frequency bin where the real clip moves, median over clips.</p>",
+        _curve("px", summary["spectra"], "bin"),
         "<h2>Clips</h2><p>X–t slices (one row over time, downwards) and looping previews.</p>",
     ]
     for clip in shown:
@@ -104,12 +111,12 @@ def _notes(summary: dict) -> list[str]:
     return summary["caveats"] + [f"Without {name}: {why}" for name, why in summary["missing"].items()] + meanings
 
 
-def _curve(name: str, curves: dict, width: int = 560, height: int = 240) -> str:
-    """A small line chart of each method's distance at each window, as SVG."""
-    series = {method: values[name] for method, values in curves.items() if values.get(name)}
+def _curve(name: str, curves: dict, below: str, width: int = 560, height: int = 240) -> str:
+    """A small line chart of each method's values, as SVG."""
+    series = {method: values for method, values in curves.items() if values}
     if not series:
         return ""
-    top = max(max(values) for values in series.values()) * 1.05
+    top = max(max(values) for values in series.values()) * 1.05 or 1.0
     lines = [f'<svg width="{width + 160}" height="{height + 40}" font-size="12" role="img" aria-label="{name}">']
     for step in range(5):
         y = height - step / 4 * (height - 20)
@@ -121,7 +128,8 @@ def _curve(name: str, curves: dict, width: int = 560, height: int = 240) -> str:
         points = " ".join(f"{55 + i * gap:.1f},{height - v / top * (height - 20):.1f}" for i, v in enumerate(values))
         lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
         lines.append(f'<text x="{width + 12}" y="{24 + 18 * number}" fill="{colour}">{html.escape(method)}</text>')
-    lines.append(f'<text x="{width // 2}" y="{height + 24}" text-anchor="middle">{name} by window</text></svg>')
+    lines.append(f'<text x="{width // 2}" y="{height + 24}" text-anchor="middle">{below}</text>')
+    lines.append(f'<text x="50" y="14">{name}</text></svg>')
     return "".join(lines)
 
 

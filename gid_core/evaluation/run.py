@@ -22,6 +22,7 @@ from ..images import write_image
 from ..motion import Motion, loop
 from ..rendering import render
 from ..spectral_volume import SpectralVolume
+from . import motion_metrics
 from .baselines import build
 from .clips import Clip, centre_crop, load_window
 from .frechet import bootstrap, frechet_distance, kernel_distance, small_sample_caveat
@@ -42,6 +43,10 @@ DISTANCES = {
     "KID x 100": "inception",
     "FD-EffNet": "efficientnet",
 }
+
+
+# Distances over time: the features, and how many make one place: a window of 16 frames, or 30 frames of every fifth.
+SLIDING = {"FVD": ("i3d16", 1), "DTFVD": ("dtfvd16", 1), "FID": ("inception", 6), "FD-EffNet": ("efficientnet", 6)}
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ def evaluate(
         progress: called before each method and clip that is computed.
 
     Returns:
-        {"clips": names, "methods": {method: {measure: [value, low, high]}}, "curves": {...}, "missing": {...}}.
+        {"clips": names, "groups": count, "methods": {method: {measure: [value, low, high]}}, "curves", "spectra",
+        "missing", "caveats"}.
 
     Raises:
         ValueError: if the clips that can be used come from fewer than two sources.
@@ -128,7 +134,13 @@ def _prepare_real(store: Store, clip: Clip, networks: Networks, progress) -> boo
     plain.save(store.path(REAL, clip, "-none.safetensors"))
     row = _busiest_row(volume, centre_crop(frames).shape)
     _keep_pictures(store, REAL, clip, centre_crop(frames), row)
-    _keep(store, REAL, clip, clip_features(centre_crop(frames), networks), {"fps": fps, "row": row})
+    _keep(
+        store,
+        REAL,
+        clip,
+        clip_features(centre_crop(frames), networks),
+        {"fps": fps, "row": row, "spectrum": _spectrum(volume, volume)},
+    )
     return True
 
 
@@ -141,9 +153,9 @@ def _run_one(store: Store, method: str, clip: Clip, networks: Networks, library)
     motion = at_times(motion, len(frames))
     fake, holes = render(frames[0], motion, return_holes=True)
     cropped = centre_crop(fake)
-    numbers = frame_numbers(centre_crop(frames), cropped, networks) | motion_numbers(
-        ramp, motion, holes, fake, frames[0]
-    )
+    numbers = frame_numbers(centre_crop(frames), cropped, networks)
+    numbers |= motion_numbers(ramp, motion, holes, fake, frames[0])
+    numbers["spectrum"] = _spectrum(ramp, motion.volume)
     _keep_pictures(store, method, clip, cropped, store.numbers(REAL, clip)["row"])
     _keep(store, method, clip, clip_features(cropped, networks), numbers)
 
@@ -174,6 +186,11 @@ def _keep_pictures(store: Store, method: str, clip: Clip, frames: Tensor, row: i
         small[0].save(file, save_all=True, append_images=small[1:], duration=33 * PREVIEW_STEP, loop=0, quality=60)
 
 
+def _spectrum(true: SpectralVolume, volume: SpectralVolume) -> list[float]:
+    """Amplitude of bins 1 .. K-1 in px, both axes together."""
+    return motion_metrics.amplitude_spectrum(true, volume).square().sum(1).sqrt().tolist()
+
+
 def _busiest_row(volume: SpectralVolume, cropped_shape) -> int:
     magnitude = centre_crop(loop(volume).magnitude()[0, :, :, None], tuple(cropped_shape[1:3]))[..., 0]
     return int(magnitude.mean(dim=1).argmax())
@@ -188,6 +205,7 @@ def summary(store: Store, clips: list[Clip], methods: list[str], networks: Netwo
         "groups": len(set(groups)),
         "methods": {},
         "curves": {},
+        "spectra": {REAL: _median_spectrum([store.numbers(REAL, clip) for clip in clips])},
         "missing": dict(networks.missing),
         "caveats": [],
     }
@@ -198,14 +216,15 @@ def summary(store: Store, clips: list[Clip], methods: list[str], networks: Netwo
         for name, key in DISTANCES.items():
             if all(key in item for item in real + fake):
                 row[name] = _distance(name, [r[key] for r in real], [f[key] for f in fake], groups)
-        for name in numbers[0]:
+        for name in [name for name, value in numbers[0].items() if not isinstance(value, list)]:
             row[name] = _mean(np.array([n[name] for n in numbers], float), groups)
         report["methods"][method] = row
         report["curves"][method] = {
-            name: _sliding([r[key] for r in real], [f[key] for f in fake])
-            for name, key in (("FVD", "i3d16"), ("DTFVD", "dtfvd16"))
+            name: _sliding([r[key] for r in real], [f[key] for f in fake], each)
+            for name, (key, each) in SLIDING.items()
             if all(key in item for item in real + fake)
         }
+        report["spectra"][method] = _median_spectrum(numbers)
     for name, key in DISTANCES.items():
         if all(key in item for item in real):
             count = sum(len(r[key]) for r in real)
@@ -241,12 +260,16 @@ def _mean(values: np.ndarray, groups: list[str]) -> list[float]:
     return [float(values.mean()), *(float(q) for q in np.quantile(draws, (0.025, 0.975)))]
 
 
-def _sliding(real: list[Tensor], fake: list[Tensor]) -> list[float]:
-    """The distance at each window's place in the clips: does it grow as the clip goes on?"""
-    places = min(len(item) for item in real + fake)
-    return [
-        frechet_distance(torch.stack([r[i] for r in real]), torch.stack([f[i] for f in fake])) for i in range(places)
-    ]
+def _sliding(real: list[Tensor], fake: list[Tensor], each: int) -> list[float]:
+    """The distance at each place in the clips, `each` features wide: does it grow as the clip goes on?"""
+    places = min(len(item) for item in real + fake) // each
+    at = [slice(place * each, (place + 1) * each) for place in range(places)]
+    return [frechet_distance(torch.cat([r[part] for r in real]), torch.cat([f[part] for f in fake])) for part in at]
+
+
+def _median_spectrum(numbers: list[dict]) -> list[float]:
+    """Median over clips of the amplitude in each bin."""
+    return np.nanmedian(np.array([n["spectrum"] for n in numbers]), axis=0).tolist()
 
 
 def picture_paths(store: Store, method: str, clip: Clip) -> tuple[Path, Path]:

@@ -113,7 +113,9 @@ def test_an_interrupted_run_goes_on(results, tmp_path):
 def test_the_report_is_one_file_with_everything_in_it(results, tmp_path):
     clips, out, summary = results
     page = write_report(summary, clips, run.Store(out), tmp_path / "report.html").read_text()
-    assert "http" not in page and 'src="data:image/webp' in page and page.count("<polyline") == 2
+    assert (
+        "http" not in page and 'src="data:image/webp' in page and page.count("<polyline") == 7
+    )  # FVD and FD-EffNet of two methods; three spectra
     for text in ("repeat", "true", "scene2", "FVD32", "Without inception"):
         assert text in page
 
