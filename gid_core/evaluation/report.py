@@ -34,6 +34,7 @@ COLOURS = ("#1a73d9", "#d9480f", "#2b8a3e", "#862e9c", "#c92a2a", "#5c5f66")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #212529; max-width: 1200px; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .3em .8em; text-align: right }
+ul { font-size: 12px; color: #495057 } td small { white-space: nowrap }
 th { border-bottom: 2px solid #adb5bd; vertical-align: bottom } td:first-child, th:first-child { text-align: left }
 tr:nth-child(even) { background: #f8f9fa } small { color: #868e96; display: block; font-size: 11px }
 .best { font-weight: 700; color: #1864ab } figure { display: inline-block; margin: 0 6px 10px 0; font-size: 12px }
@@ -58,7 +59,7 @@ def write_report(summary: dict, clips: list[Clip], store: Store, path: str | Pat
         f"<p>{len(summary['clips'])} clips from {summary['groups']} sources; 95 % intervals draw sources with "
         "replacement. Only figures within this page compare: clips, windows and networks differ elsewhere.</p>",
         f'<div class="scroll">{_table(summary)}</div>',
-        "".join(f"<p><small>{html.escape(text)}</small></p>" for text in _notes(summary)),
+        f"<ul>{''.join(f'<li>{html.escape(text)}' for text in _notes(summary))}</ul>",
         "<h2>Over time</h2><p>Distance of the windows at each place in the clips.</p>",
         *(
             _curve(
@@ -96,7 +97,7 @@ def _table(summary: dict) -> str:
     for method, row in rows.items():
         cells = []
         for name in names:
-            if name not in row:
+            if name not in row or math.isnan(row[name][0]):
                 cells.append("<td>–</td>")
                 continue
             value, low, high = row[name]
@@ -107,7 +108,8 @@ def _table(summary: dict) -> str:
 
 
 def _notes(summary: dict) -> list[str]:
-    meanings = [f"{name}: {text}." for name, text in MEANINGS.items()]
+    shown = {name for row in summary["methods"].values() for name in row}
+    meanings = [f"{name}: {text}." for name, text in MEANINGS.items() if name in shown]
     return summary["caveats"] + [f"Without {name}: {why}" for name, why in summary["missing"].items()] + meanings
 
 
