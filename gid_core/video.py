@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -15,12 +16,15 @@ from torch import Tensor
 from .files import whole_file
 
 
-def read_video(path: str | os.PathLike, max_frames: int | None = None) -> tuple[Tensor, float]:
+def read_video(
+    source: str | os.PathLike | IO[bytes], start: int = 0, max_frames: int | None = None
+) -> tuple[Tensor, float]:
     """Read the first video stream of a file.
 
     Args:
-        path: any container and codec that FFmpeg reads.
-        max_frames: stop after this many frames.
+        source: a path, or an open binary file, in any container and codec that FFmpeg reads.
+        start: the first frame to keep.
+        max_frames: stop after this many frames; what is not kept takes no memory.
 
     Returns:
         frames: float32 [T, H, W, 3] in 0..1.
@@ -28,33 +32,41 @@ def read_video(path: str | os.PathLike, max_frames: int | None = None) -> tuple[
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds no readable video.
+        ValueError: if it holds no readable video, or fewer than `start` + 1 frames.
     """
     import av
 
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No video at {path}.")
+    if isinstance(source, (str, os.PathLike)):
+        if not Path(source).is_file():
+            raise FileNotFoundError(f"No video at {source}.")
+        name, source = Path(source).name, str(source)
+    else:
+        name = "The video"
+        source.seek(0)
+    frames, seen = [], 0
     try:
-        with av.open(str(path)) as container:
+        with av.open(source) as container:
             if not container.streams.video:
-                raise ValueError(f"{path.name} has no video stream.")
+                raise ValueError(f"{name} has no video stream.")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            frames = []
+            fps = float(stream.average_rate or stream.guessed_rate or 0)
             for frame in container.decode(stream):
+                seen += 1
+                if seen <= start:
+                    continue
                 # Phones film sideways and say how to turn the picture.
                 turns = round(getattr(frame, "rotation", 0) / 90)
                 frames.append(np.rot90(frame.to_ndarray(format="rgb24"), turns).copy())
                 if max_frames is not None and len(frames) >= max_frames:
                     break
-            fps = float(stream.average_rate or stream.guessed_rate or 0)
     except av.error.FFmpegError as error:
-        raise ValueError(f"{path.name} cannot be read as a video: {error}.") from error
+        raise ValueError(f"{name} cannot be read as a video: {error}.") from error
     if not frames:
-        raise ValueError(f"{path.name} holds no video frames.")
+        missing = f"only {seen} frames; start must be below that, not {start}" if seen else "no video frames"
+        raise ValueError(f"{name} holds {missing}.")
     if fps <= 0:
-        raise ValueError(f"{path.name} does not say its frame rate.")
+        raise ValueError(f"{name} does not say its frame rate.")
     video = torch.empty(len(frames), *frames[0].shape, dtype=torch.float32)
     for index, frame in enumerate(frames):
         torch.div(torch.from_numpy(frame), 255, out=video[index])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from comfy_api.latest import InputImpl, io
 
-from ..gid_core.extract import extract_spectral_volume
+from ..gid_core.extract import MIN_FRAMES, extract_spectral_volume
 from ..gid_core.images import image_batch
+from ..gid_core.video import read_video
 from .adapters import CATEGORY, Progress, SpectralVolumeType, schema, warnings_on_node
 
 
@@ -94,8 +95,7 @@ class SpectralVolumeFromVideo(io.ComfyNode):
     @classmethod
     def execute(cls, video, fps, start_frame, window_seconds, detrend, stabilise, max_size) -> io.NodeOutput:
         if hasattr(video, "get_components"):
-            components = video.get_components()
-            video, fps = components.images, float(components.frame_rate)
+            video, fps, start_frame = _window(video, start_frame, window_seconds)
         with warnings_on_node(cls.hidden.unique_id):
             volume = extract_spectral_volume(
                 video,
@@ -109,3 +109,18 @@ class SpectralVolumeFromVideo(io.ComfyNode):
             )
         reference = image_batch(video[start_frame], "video").permute(0, 2, 3, 1)
         return io.NodeOutput(volume, reference, float(fps))
+
+
+def _window(video, start: int, seconds: float):
+    """Frames of a VIDEO, their fps, and where the window begins in them.
+
+    A file is read only as far as the window goes: a long video would not fit in memory. Newer ComfyUIs can hand on a
+    trimmed file, whose stream is the whole of it; there the video's own reading is right.
+    """
+    if isinstance(video, InputImpl.VideoFromFile) and not hasattr(video, "as_trimmed"):
+        rate = float(video.get_frame_rate())
+        needed = round(max(MIN_FRAMES, seconds * rate)) + 1
+        frames, fps = read_video(video.get_stream_source(), start, needed)
+        return frames, fps, 0
+    components = video.get_components()
+    return components.images, float(components.frame_rate), start

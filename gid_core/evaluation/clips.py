@@ -75,7 +75,7 @@ def load_window(clip: Clip) -> tuple[Tensor, float]:
     Raises:
         ValueError: if the clip is shorter than 64 frames.
     """
-    frames, fps = read_video(clip.path, max_frames=10_000)
+    frames, fps = read_video(clip.path, max_frames=1200)
     frames = frames[: round(WINDOW_SECONDS * fps)]
     if len(frames) < MIN_FRAMES:
         raise ValueError(f"{clip.path.name} has {len(frames)} frames; the evaluation needs {MIN_FRAMES} or more.")

@@ -255,3 +255,15 @@ def test_sound_alone_is_refused(tmp_path):
         container.mux(stream.encode(None))
     with pytest.raises(ValueError, match=r"a\.mp4 has no video stream"):
         read_video(tmp_path / "a.mp4")
+
+
+def test_a_part_is_read_from_its_start(tmp_path):
+    path = write_video(tmp_path / "a.mp4", moving(20, 32, 48), 12)
+    whole, fps = read_video(path)
+    part, part_fps = read_video(path, start=7, max_frames=5)
+    assert torch.equal(part, whole[7:12]) and part_fps == fps == 12
+    with open(path, "rb") as file:
+        file.read(100)  # wherever it stands
+        assert torch.equal(read_video(file, start=19)[0], whole[19:])
+    with pytest.raises(ValueError, match="only 20 frames"):
+        read_video(path, start=20)
