@@ -123,6 +123,12 @@ def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False, antialias=shrinks)
 
 
+def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """Displacements [N, 2, h, w] in their own pixels on an (H, W) grid, in its pixels: [N, 2, H, W]."""
+    ratio = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]])
+    return resize_maps(flow, size) * ratio.view(1, 2, 1, 1)
+
+
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize masks [B, H, W] to [B, 1, H', W'], smoothly, but so that black pixels stay black to their edge."""
     soft = resize_maps(mask.unsqueeze(1), size)

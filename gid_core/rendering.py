@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .images import image_batch, mask_batch, resize_maps, resize_mask
+from .images import image_batch, mask_batch, resize_flow, resize_maps, resize_mask
 from .motion import Motion
 from .spectral_volume import modal_sum
 from .splatting import softmax_splat
@@ -119,7 +119,7 @@ def render_chunks(
             done = 0
             while done < len(displacement):
                 try:
-                    flow = _at_size(displacement[done : done + chunk], size)
+                    flow = resize_flow(displacement[done : done + chunk], size)
                     flow = flow if allowed is None else flow * allowed
                     frames, holes = splat_frames(photo, features, flow, importance)
                 except torch.OutOfMemoryError:
@@ -204,13 +204,6 @@ def _block(motion: Motion, first: int) -> Tensor:
     """
     wanted = [(first + offset) % len(motion) for offset in range(BLOCK)]
     return modal_sum(motion.volume.coefficients, motion.coordinates[wanted])[0]
-
-
-def _at_size(displacement: Tensor, size: tuple[int, int]) -> Tensor:
-    """Displacements [n, 2, h, w] at the picture's size and in its pixels: [n, 2, H, W]."""
-    height, width = displacement.shape[-2:]
-    ratio = displacement.new_tensor([size[1] / width, size[0] / height])
-    return resize_maps(displacement, size) * ratio.view(1, 2, 1, 1)
 
 
 def _pick(volume, index: int):

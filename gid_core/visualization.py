@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .images import image_batch, resize_maps
+from .images import image_batch, resize_flow, resize_maps
 from .motion import Motion
 from .rendering import render
 from .spectral_volume import SpectralVolume
@@ -167,7 +167,7 @@ def flow_wheel(motion: Motion, width: int = 512) -> Tensor:
         [motion.displacement(t, t + 1)[0, 0].pow(2).mean() for t in range(0, len(motion), max(1, len(motion) // 32))]
     )
     frame = int(energies.argmax()) * max(1, len(motion) // 32)
-    flow = resize_maps(motion.displacement(frame, frame + 1)[0], (height, width))[0] * (width / motion.volume.size[1])
+    flow = resize_flow(motion.displacement(frame, frame + 1)[0], (height, width))[0]
     canvas = _canvas(flow_colours(flow).numpy())
     side = min(88, height, width)
     y, x = np.mgrid[:side, :side] - (side - 1) / 2

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..flow import FlowFunction, trajectories
-from ..images import resize_maps
+from ..images import resize_flow, resize_maps
 from ..motion import Motion, loop
 from ..spectral_volume import SpectralVolume
 
@@ -318,7 +318,7 @@ def flow_error(
     asked = True if moving is None else moving.bool().cpu()
     errors = []
     for estimate, time in zip(measured[1:], range(stride, count, stride), strict=True):
-        commanded = _at_size(_frames(source, time, time + 1)[0].cpu(), (height, width))
+        commanded = resize_flow(_frames(source, time, time + 1).cpu(), (height, width))[0]
         end_x, end_y = commanded[0] + x, commanded[1] + y
         inside = (end_x >= 0) & (end_x <= width - 1) & (end_y >= 0) & (end_y <= height - 1)
         errors.append(_length(estimate - commanded)[inside & asked])
@@ -395,12 +395,6 @@ def _steps(source: Source) -> Source:
     if isinstance(source, Motion):
         return dataclasses.replace(source, coordinates=source.coordinates.roll(-1, 0) - source.coordinates)
     return source.roll(-1, 0) - source
-
-
-def _at_size(displacement: Tensor, size: tuple[int, int]) -> Tensor:
-    """One field [2, h, w] at another size, in that size's pixels."""
-    ratio = displacement.new_tensor([size[1] / displacement.shape[-1], size[0] / displacement.shape[-2]])
-    return resize_maps(displacement[None], size)[0] * ratio.view(2, 1, 1)
 
 
 def _check_single(volume: SpectralVolume) -> None:
