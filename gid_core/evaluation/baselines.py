@@ -1,4 +1,4 @@
-"""Simple ways to move a photo, which a model has to beat, and the oracle that it cannot.
+"""Ways to move a photo: the model, simple ones that it has to beat, and the oracle that it cannot.
 
 Every method is called alike, a model's too: ``method(photo [H, W, 3], *, seed=0) -> Motion``, 150 frames of one
 photo at 30 a second (oracles and neighbours: 150 frames over their own clip's window). What else a method needs, it
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..images import resize_maps
+from ..models.pipeline import GIDPipeline
 from ..motion import Motion, loop, playback
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume, rfft_bins
 
@@ -161,6 +162,23 @@ class TrueMotion:
         return _played(self.volume, self.loops)
 
 
+@dataclass(frozen=True)
+class ModelMotion:
+    """What a motion model predicts, looped.
+
+    Attributes:
+        pipeline: the model.
+        settings: of its call, such as num_inference_steps.
+    """
+
+    pipeline: GIDPipeline
+    settings: dict = field(default_factory=dict)
+
+    def __call__(self, photo: Tensor, *, seed: int = 0) -> Motion:
+        """The seed is the model's."""
+        return loop(self.pipeline(photo[..., :3], seed=seed, **self.settings))
+
+
 def integrate(velocity: Tensor, frames: int) -> Tensor:
     """Displacements of every pixel carried along a static field: x_{t+1} = x_t + v(x_t), by Euler's method.
 
@@ -236,30 +254,35 @@ def _mean_speed(motion: Motion) -> Tensor:
 # ---- by name ----
 
 
-def _repeat(reference, library) -> Method:
+def _repeat(reference, library, model) -> Method:
     """The still photo (`repeat_photo`)."""
     return repeat_photo
 
 
-def _sway(reference, library) -> Method:
+def _sway(reference, library, model) -> Method:
     """One translation of the whole photo (`global_sway`)."""
     return global_sway
 
 
-def _eulerian(reference, library) -> Method:
+def _eulerian(reference, library, model) -> Method:
     """The reference clip's speeds as a static field (`EulerianField`)."""
     return EulerianField.from_motion(_played(_needed(reference, "eulerian", "reference")))
 
 
-def _nearest(reference, library) -> Method:
+def _nearest(reference, library, model) -> Method:
     """The motion of the most similar photo in the library (`NearestNeighbour`)."""
     library = _needed(library, "nearest", "library")
     return library if isinstance(library, NearestNeighbour) else NearestNeighbour(library)
 
 
-def _true(reference, library) -> Method:
+def _true(reference, library, model) -> Method:
     """The reference clip's own motion (`TrueMotion`)."""
     return TrueMotion(_needed(reference, "true", "reference"))
+
+
+def _model(reference, library, model) -> Method:
+    """What the motion model predicts (`ModelMotion`)."""
+    return model if isinstance(model, ModelMotion) else ModelMotion(_needed(model, "model", "model"))
 
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -267,6 +290,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "sway": _sway,
     "eulerian": _eulerian,
     "nearest": _nearest,
+    "model": _model,
     "true": _true,
 }
 
@@ -276,21 +300,24 @@ def build(
     *,
     reference: SpectralVolume | None = None,
     library: NearestNeighbour | Sequence[tuple[Tensor, SpectralVolume]] | None = None,
+    model: GIDPipeline | ModelMotion | None = None,
 ) -> Method:
     """Make a method by its name in `METHODS`.
 
     Args:
-        name: "repeat", "sway", "eulerian", "nearest" or "true".
+        name: "repeat", "sway", "eulerian", "nearest", "model" or "true".
         reference: for "eulerian" and "true", the volume extracted from the clip that begins with the photo.
         library: for "nearest", (photo, volume) pairs of the training clips; or a `NearestNeighbour`, to compute the
             library's features once for many photos.
+
+        model: for "model", the pipeline.
 
     Raises:
         ValueError: for another name, or if what the method needs is missing.
     """
     if name not in METHODS:
         raise ValueError(f"There is no method {name!r}; the methods are {', '.join(METHODS)}.")
-    return METHODS[name](reference, library)
+    return METHODS[name](reference, library, model)
 
 
 def _needed(value, name: str, what: str):

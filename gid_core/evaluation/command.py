@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ..extract import extract_spectral_volume
 from ..files import whole_file
+from ..models.pipeline import GIDPipeline
 from .baselines import METHODS, NearestNeighbour
 from .clips import find_clips, load_window
 from .measures import Networks
@@ -35,7 +36,8 @@ def evaluate_command(options) -> None:
             summary = evaluate_rendering(clips, networks, progress)
         else:
             library = _library(options) if "nearest" in options.method else None
-            summary = evaluate(clips, options.method, out, networks, library=library, progress=progress)
+            model = GIDPipeline.from_pretrained(options.model, options.device) if "model" in options.method else None
+            summary = evaluate(clips, options.method, out, networks, library=library, model=model, progress=progress)
     name = "rendering" if options.mode == "rendering" else "report"
     with whole_file(out / f"{name}.json") as file:
         file.write_text(json.dumps(summary, indent=1))
@@ -84,4 +86,5 @@ def evaluation_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--dtfvd", help="a folder with I3D networks trained on dynamic textures")
     sub.add_argument("--library", help="clips that 'nearest' takes motion from (default: the same folder)")
     sub.add_argument("--library-use", default="train", help="which of them, by index.csv (default: train)")
+    sub.add_argument("--model", help="checkpoint of the method 'model' (default: the one that ships)")
     sub.add_argument("--device", default="cpu")

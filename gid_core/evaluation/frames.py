@@ -1,4 +1,4 @@
-"""What the networks share: frames brought to their size, work in chunks, and TensorFlow's padding."""
+"""What the networks share: work in chunks, and checks of what they are given."""
 
 from __future__ import annotations
 
@@ -6,27 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 Progress = Callable[[int, int], None]
-
-
-def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """Zeros around the last dimensions of x, as TensorFlow's "SAME": ceil(size / stride) positions fit.
-
-    Where an odd number of zeros is needed, the extra one goes after the data, unlike with torch's padding.
-
-    Args:
-        x: [N, C, ...] with as many further dimensions as `kernel` has.
-        kernel: size in each of them.
-        stride: step in each of them.
-    """
-    pads: list[int] = []
-    for size, k, s in zip(reversed(x.shape[2:]), reversed(kernel), reversed(stride), strict=True):
-        total = max((-(-size // s) - 1) * s + k - size, 0)
-        pads += [total // 2, total - total // 2]
-    return F.pad(x, pads) if any(pads) else x
 
 
 def in_chunks(

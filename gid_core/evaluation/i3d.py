@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .frames import Progress, in_chunks, pad_same
-from .weights import fill, load_weights
+from ..models.efficientnet import pad_same
+from ..weights import fill, load_weights
+from .frames import Progress, in_chunks
 
 SIZE = 224  # the network's input is SIZE x SIZE pixels
 MIN_FRAMES = 9  # fewer leave one step in time, where two are pooled

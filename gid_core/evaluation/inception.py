@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..weights import load_weights
 from .frames import Progress, in_chunks
-from .weights import load_weights
 
 
 def inception_features(

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .weights import fill, load_weights
+from ..weights import fill, load_weights
 
 # Mean and deviation of the networks' inputs, for pictures in -1..1.
 SHIFT = (-0.030, -0.088, -0.188)

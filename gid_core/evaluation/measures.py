@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..motion import Motion, loop
 from ..spectral_volume import SpectralVolume
+from ..weights import MissingWeights
 from . import image_metrics, motion_metrics
-from .weights import MissingWeights
+from .coherence import phase_coherence
 
 WINDOWS = (16, 32)
 # Every how many-th frame image metrics look at: neighbours say the same, and networks are slow on a CPU.
@@ -117,7 +118,7 @@ def motion_numbers(
     return {
         "log_spectrum": motion_metrics.log_spectrum_distance(reference, volume),
         "wasserstein": motion_metrics.amplitude_wasserstein(reference, volume),
-        "coherence": motion_metrics.phase_coherence(volume),
+        "coherence": phase_coherence(volume),
         "auc": motion_metrics.moving_auc(truth, own),
         "rank_correlation": motion_metrics.magnitude_rank_correlation(truth, own),
         "seam_ratio": motion_metrics.seam_ratio(own),

@@ -58,7 +58,7 @@ def mean_magnitude(source: Source, size: tuple[int, int] | None = None) -> Tenso
         float32 [H', W'], pixels at 256 wide.
     """
     if isinstance(source, Motion):
-        _check_single(source.volume)
+        check_single(source.volume)
         magnitude = source.magnitude()[0] * _unit(source.volume.size[1])
     elif source.ndim == 2:
         magnitude = source.float()
@@ -192,50 +192,6 @@ def bin_wasserstein(true: SpectralVolume, predicted: SpectralVolume) -> Tensor:
     return torch.stack([(a - b).abs().mean().cpu().double() for a, b in histograms])
 
 
-def phase_coherence(volume: SpectralVolume, distance: int = 1) -> float:
-    """Do neighbours move together? The mean over bins that move at all of `bin_coherence`.
-
-    0..1; as good as the true volume's is best. NaN if nothing moves.
-    """
-    return float(bin_coherence(volume, distance).nanmean())
-
-
-def bin_coherence(volume: SpectralVolume, distance: int = 1) -> Tensor:
-    """How alike neighbours move, bin by bin: the mean over right and lower neighbours p + d of
-
-        |<S(p) . conj S(p + d)>| / <|S(p)|^2 / 2 + |S(p + d)|^2 / 2>,
-
-    with . over both axes and <> over all pairs. Slices of independent noise, or slices that a model made without
-    regard to their neighbours' phase, fall towards 1 / sqrt(number of pixels); real foliage is above 0.9.
-
-    Args:
-        volume: one photo's. distance: |d| in pixels of the volume's grid: compare volumes on equal grids.
-
-    Returns:
-        float64 [K - 1], bins 1 .. K-1, in 0..1: 1 if neighbours move alike up to a constant change of phase. As good
-        as the true volume's is best. NaN in bins without motion.
-
-    Raises:
-        ValueError: if the volume holds several photos, or has no neighbours at this distance.
-    """
-    _check_single(volume)
-    if not 1 <= distance < max(volume.size):
-        raise ValueError(f"distance must be 1 to {max(volume.size) - 1} pixels on this grid; got {distance}.")
-    rows, axes = [], [axis for axis in (1, 2) if volume.size[axis - 1] > distance]
-    for re, im in zip(volume.coefficients[0, 1:, 0::2], volume.coefficients[0, 1:, 1::2], strict=True):
-        pairs = []
-        for axis in axes:
-            pairs_along = re.shape[axis] - distance
-            a, b = ([part.narrow(axis, at, pairs_along) for part in (re, im)] for at in (0, distance))
-            # S(p) conj S(p + d), written out: complex tensors do not go to every device.
-            real = _dot(a[0], b[0]) + _dot(a[1], b[1])
-            imaginary = _dot(a[1], b[0]) - _dot(a[0], b[1])
-            power = sum(_dot(part, part) for part in (*a, *b)) / 2
-            pairs.append(torch.hypot(real, imaginary) / power)
-        rows.append(torch.stack(pairs).mean())
-    return torch.stack(rows)
-
-
 # ---- over time, and when rendered ----
 
 
@@ -339,7 +295,7 @@ def _length(vectors: Tensor) -> Tensor:
     return torch.hypot(*vectors.unbind(-3))
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
+def dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum().cpu().double()  # on the device in float32: some have no more
 
 
@@ -359,8 +315,8 @@ def _amplitudes(volume: SpectralVolume) -> Iterator[Tensor]:
 
 def _like(predicted: SpectralVolume, true: SpectralVolume) -> SpectralVolume:
     """The predicted volume on the grid of the true one, with as many bins: cut off, or filled with zeros."""
-    _check_single(predicted)
-    _check_single(true)
+    check_single(predicted)
+    check_single(true)
     if abs(predicted.duration / true.duration - 1) > DURATION_TOLERANCE:
         raise ValueError(
             f"Bins of windows of {predicted.duration:.2f} s and {true.duration:.2f} s are at other frequencies; "
@@ -383,7 +339,7 @@ def _blocks(source: Source) -> Iterator[Tensor]:
 
 def _frames(source: Source, start: int, stop: int) -> Tensor:
     if isinstance(source, Motion):
-        _check_single(source.volume)
+        check_single(source.volume)
         return source.displacement(start, stop)[0]
     if source.ndim != 4 or source.shape[1] != 2:
         raise ValueError(f"Displacements must be [frames, 2, H, W]; got {list(source.shape)}.")
@@ -397,6 +353,6 @@ def _steps(source: Source) -> Source:
     return source.roll(-1, 0) - source
 
 
-def _check_single(volume: SpectralVolume) -> None:
+def check_single(volume: SpectralVolume) -> None:
     if len(volume) != 1:
         raise ValueError(f"Measures take one photo's motion at a time; got a batch of {len(volume)}.")

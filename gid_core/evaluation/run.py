@@ -19,6 +19,7 @@ from ..extract import continuation, volume_from_trajectories
 from ..files import whole_file
 from ..flow import trajectories
 from ..images import write_image
+from ..models.pipeline import GIDPipeline
 from ..motion import Motion, loop
 from ..rendering import render
 from ..spectral_volume import SpectralVolume
@@ -63,9 +64,8 @@ class Store:
 
     @staticmethod
     def _key(clip: Clip) -> str:
-        """Changes with the file and the protocol, so that what is stale is not found."""
-        stat = clip.path.stat()
-        return hashlib.sha256(f"{PROTOCOL} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:8]
+        """Changes with the file's content and the protocol, so that what is stale is not found."""
+        return hashlib.sha256(PROTOCOL.encode() + clip.path.read_bytes()).hexdigest()[:8]
 
     def features(self, method: str, clip: Clip) -> dict[str, Tensor]:
         return load_file(self.path(method, clip, ".safetensors"))
@@ -84,6 +84,7 @@ def evaluate(
     networks: Networks,
     *,
     library: list | None = None,
+    model: GIDPipeline | None = None,
     progress: Callable[[str, Clip], None] = lambda method, clip: None,
 ) -> dict:
     """Run the methods on the clips and sum up; what an earlier run finished is taken from its files.
@@ -94,6 +95,7 @@ def evaluate(
         out: folder of results.
         networks: which features and distances there will be.
         library: (photo, volume) pairs for the method "nearest".
+        model: for the method "model".
         progress: called before each method and clip that is computed.
 
     Returns:
@@ -114,7 +116,7 @@ def evaluate(
         for clip in usable:
             if not store.finished(method, clip):
                 progress(method, clip)
-                _run_one(store, method, clip, networks, library)
+                _run_one(store, method, clip, networks, library, model)
     return summary(store, usable, methods, networks)
 
 
@@ -145,12 +147,12 @@ def _prepare_real(store: Store, clip: Clip, networks: Networks, progress) -> boo
     return True
 
 
-def _run_one(store: Store, method: str, clip: Clip, networks: Networks, library) -> None:
+def _run_one(store: Store, method: str, clip: Clip, networks: Networks, library, model) -> None:
     frames, fps = load_window(clip)
     ramp = SpectralVolume.load(store.path(REAL, clip, "-ramp.safetensors"))
     plain = SpectralVolume.load(store.path(REAL, clip, "-none.safetensors"))
     seed = int(hashlib.sha256(clip.name.encode()).hexdigest()[:8], 16)
-    motion = build(method, reference=plain, library=library)(frames[0], seed=seed)
+    motion = build(method, reference=plain, library=library, model=model)(frames[0], seed=seed)
     motion = at_times(motion, len(frames))
     fake, holes = render(frames[0], motion, return_holes=True)
     cropped = centre_crop(fake)

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from gid_core.evaluation import weights as weights_module
+from gid_core import weights as weights_module
 from gid_core.evaluation.efficientnet import EfficientNetLite0, efficientnet_extractor
-from gid_core.evaluation.frames import pad_same
 from gid_core.evaluation.i3d import I3D
 from gid_core.evaluation.inception import inception_features
 from gid_core.evaluation.lpips import LPIPS
-from gid_core.evaluation.weights import MissingWeights, find_weights, load_weights
+from gid_core.models.efficientnet import pad_same
+from gid_core.weights import MissingWeights, find_weights, load_weights
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
+from gid_core.evaluation.coherence import bin_coherence, frequency_coherence, phase_coherence
 from gid_core.evaluation.motion_metrics import (
     amplitude_wasserstein,
     background_leak,
-    bin_coherence,
     bin_wasserstein,
     flow_error,
     log_spectrum_distance,
@@ -18,7 +18,6 @@ from gid_core.evaluation.motion_metrics import (
     mean_magnitude,
     moving_auc,
     moving_pixels,
-    phase_coherence,
     reference_error,
     seam_ratio,
 )
@@ -359,3 +358,13 @@ def test_a_motion_of_any_coordinates_has_steps():
     volume = translation()
     motion = Motion(volume, playback_coordinates(volume, torch.arange(150.0) * 2), 30.0)
     assert seam_ratio(motion) == pytest.approx(1, abs=1e-3)
+
+
+def test_frequency_coherence_is_one_for_a_single_shape_and_small_for_slices_drawn_apart():
+    shape = torch.randn(1, 1, 4, 12, 20, generator=torch.Generator().manual_seed(0))
+    turned = torch.stack([-shape[:, :, 1], shape[:, :, 0], -shape[:, :, 3], shape[:, :, 2]], 2)  # i times it
+    one = SpectralVolume(torch.cat([shape, 2 * shape, turned, 0.1 * shape], 1))
+    assert frequency_coherence(one) == pytest.approx(1)
+    apart = torch.randn(1, 16, 4, 12, 20, generator=torch.Generator().manual_seed(1))
+    assert frequency_coherence(SpectralVolume(apart)) < 0.15
+    assert np.isnan(frequency_coherence(SpectralVolume(torch.zeros_like(apart))))

@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..files import whole_file
+from .files import whole_file
 
 log = logging.getLogger(__name__)
 
