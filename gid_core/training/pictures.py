@@ -1,0 +1,51 @@
+"""Pictures for the log: what a model makes of some samples."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..images import resize_maps
+from ..models.model import MotionModel
+from ..models.sampling import Condition, sample_latents
+from ..visualization import flow_colours
+
+BINS = (1, 3, 7)
+
+
+@torch.no_grad()
+def sample_sheet(model: MotionModel, items: list[tuple[Tensor, Tensor]], steps: int = 8) -> Tensor:
+    """A sheet [H, W, 3] in 0..1: for each item the photo, its slices, the autoencoder's, the prior's, and a sample's.
+
+    Args:
+        items: of `MotionData`.
+        steps: of sampling; 0 shows what the autoencoder does and leaves the denoiser alone.
+    """
+    training = model.training
+    model.eval()
+    rows = []
+    for photo, true in items:
+        condition = Condition(*model.encoder(photo[None].to(model.device)))
+        latents = model.to_latents(true[None].to(model.device), condition.prior)
+        restored = sampled = model.to_coefficients(latents, condition.prior)[0].cpu()
+        if steps:
+            noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0)).to(latents)
+            sampled = model.to_coefficients(sample_latents(model, condition, noise, steps=steps), condition.prior)[
+                0
+            ].cpu()
+        size = true.shape[-2:]
+        guess = torch.zeros(len(true), 1, 1, 1) if condition.prior is None else condition.prior[0].mean(1, keepdim=True)
+        guess = resize_maps(guess.cpu(), size)
+        tiles = [resize_maps(photo[None], size)[0].permute(1, 2, 0)]
+        for k in BINS:
+            tiles += [_slice_colours(volume[k], true[k]) for volume in (true, restored, sampled)]
+            tiles.append((guess[k] / 2).clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3))
+        rows.append(torch.cat(tiles, 1))
+    model.train(training)
+    return torch.cat(rows)
+
+
+def _slice_colours(volume: Tensor, reference: Tensor) -> Tensor:
+    """The real part of one slice [4, h, w] as colours of a flow."""
+    scale = float(reference.square().sum(0).sqrt().quantile(0.98)) + 1e-6
+    return flow_colours(volume[0::2], scale)
