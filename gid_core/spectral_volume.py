@@ -102,6 +102,18 @@ class SpectralVolume:
         """Length of one period in seconds."""
         return self.period / self.fps
 
+    @property
+    def amplitude(self) -> Tensor:
+        """float32 [B]: how far the moving pixels swing, as a share of the picture's width; 0 if nothing does.
+
+        sum m^2 / sum m over pixels, where m is the root mean square over one period of a pixel's distance from its
+        mean place, from the bins above 0 (Parseval). Pixels count by how much they move, so that a still background
+        does not lower the figure.
+        """
+        energy = self.coefficients[:, 1:].square().sum((1, 2)) * (2 / self.period**2)
+        rms = energy.sqrt().flatten(1) / self.size[1]
+        return rms.square().sum(1) / rms.sum(1).clamp_min(1e-20)
+
     def replace(self, **changes) -> SpectralVolume:
         """A copy with some attributes changed; shares the tensors that are not."""
         return dataclasses.replace(self, **changes)

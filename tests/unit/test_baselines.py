@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from gid_core.evaluation.baselines import (
     METHODS,
     SWAY_MEAN,
     EulerianField,
+    ModelMotion,
     NearestNeighbour,
     TrueMotion,
     build,
@@ -18,7 +20,11 @@ from gid_core.evaluation.baselines import (
     motion_of_path,
     repeat_photo,
 )
-from gid_core.evaluation.motion_metrics import mean_magnitude, phase_coherence, reference_error, seam_ratio
+from gid_core.evaluation.coherence import phase_coherence
+from gid_core.evaluation.motion_metrics import mean_magnitude, reference_error, seam_ratio
+from gid_core.models.config import GID_SMALL, AutoencoderConfig, DenoiserConfig, EncoderConfig
+from gid_core.models.model import MotionModel
+from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import Motion, loop, playback
 from gid_core.rendering import render
 from gid_core.spectral_volume import SpectralVolume
@@ -44,13 +50,27 @@ def mean_colour(photos):
 LIBRARY = [(photo(20, 30, colour), volume(pixels=1.0 + i)) for i, colour in enumerate(torch.eye(3).tolist())]
 
 
+def tiny_pipeline():
+    """A model of a few thousand random weights."""
+    torch.manual_seed(0)
+    config = replace(
+        GID_SMALL,
+        volume=replace(GID_SMALL.volume, pixels=64 * 48),
+        autoencoder=AutoencoderConfig((8, 16)),
+        encoder=EncoderConfig("resnet", 4, 16),
+        denoiser=DenoiserConfig((16, 32)),
+    )
+    return GIDPipeline(MotionModel(config))
+
+
 # ---- what all methods promise ----
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_gives_a_motion_that_renders(name):
     library = NearestNeighbour(LIBRARY, mean_colour)
-    method = build(name, reference=volume(), library=library)
+    model = ModelMotion(tiny_pipeline(), {"num_inference_steps": 2}) if name == "model" else None
+    method = build(name, reference=volume(), library=library, model=model)
     picture = photo()
     motion = method(picture, seed=3)
     assert isinstance(motion, Motion)
