@@ -1,8 +1,9 @@
 # make setup   one environment (.venv) with this library and ComfyUI's requirements; ComfyUI itself in .comfyui
-# make demo    a photo in motion; make demo CLIP=clip.mp4: a clip as an endless loop
+# make demo    a photo in motion; make demo PHOTO=photo.jpg: your photo; CLIP=clip.mp4: a clip's own motion
 # make test    lint, then every test: the library, a real ComfyUI server, a real browser
 # make bench   the measured claims
 # make evaluate  baselines (METHODS) on a folder of clips (CLIPS, USE), with a report in OUT
+# make corpus  a synthetic training corpus (COUNT samples in SAMPLES); wants Python 3.11 and 2 GB for Blender
 # make run     ComfyUI with this pack, to play with
 # make lint    style and format only
 # make clean   remove what setup made
@@ -10,19 +11,25 @@
 # PYTHON=python3.12 chooses the Python that .venv is made with.
 
 PYTHON ?= python3
+PHOTO ?=
 CLIP ?=
 CLIPS ?= ../shared/clips
 USE ?= develop
 METHODS ?= repeat sway eulerian nearest true
 OUT ?= runs/evaluation
+PYTHON311 ?= python3.11
+SAMPLES ?= runs/samples/synthetic
+COUNT ?= 500
+WORKERS ?= 1
 
 BIN := .venv/bin
 LIBRARY := .venv/.library-installed
 COMFYUI := .comfyui/.installed
 WEIGHTS := .venv/.weights-installed
+BLENDER := .corpus/.installed
 PINS := scripts/comfyui-requirements.txt
 
-.PHONY: setup demo test evaluate bench run lint clean chromium
+.PHONY: setup demo test evaluate bench corpus run lint clean chromium
 .DELETE_ON_ERROR:
 
 setup: $(LIBRARY) $(COMFYUI)
@@ -43,7 +50,7 @@ $(COMFYUI): scripts/comfyui.py $(PINS) | $(LIBRARY)
 	@touch $@
 
 demo: setup
-	$(BIN)/python scripts/demo.py $(if $(CLIP),--clip "$(CLIP)")
+	$(BIN)/python scripts/demo.py $(if $(CLIP),--clip "$(CLIP)") $(if $(PHOTO),--photo "$(PHOTO)")
 
 test: setup chromium $(WEIGHTS)
 	$(BIN)/ruff check .
@@ -60,6 +67,17 @@ evaluate: $(LIBRARY) $(WEIGHTS)
 bench: $(LIBRARY)
 	$(BIN)/python -m benchmarks
 
+# Blender's Python module has no wheels for other Pythons and wants numpy 1, so it has an environment of its own.
+$(BLENDER):
+	@$(PYTHON311) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo 'bpy 4.2 needs Python 3.11: make corpus PYTHON311=/path/to/python3.11' >&2; exit 1; }
+	$(PYTHON311) -m venv .corpus
+	.corpus/bin/python -m pip install --disable-pip-version-check -q 'bpy==4.2.0' 'numpy<2' 'OpenEXR>=3.3'
+	@touch $@
+
+corpus: $(LIBRARY) $(BLENDER)
+	nice -n 19 $(BIN)/python -m scripts.corpus --out "$(SAMPLES)" --count $(COUNT) --workers $(WORKERS)
+
 run: setup
 	$(BIN)/python scripts/comfyui.py run
 
@@ -75,4 +93,4 @@ chromium:
 	  || echo 'No Chromium found: the browser tests will be skipped.'
 
 clean:
-	rm -rf .venv .comfyui *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .comfyui .corpus *.egg-info .pytest_cache .ruff_cache
