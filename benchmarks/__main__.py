@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-NAMES = ("splatting", "rendering", "extraction", "clips")
+NAMES = ("splatting", "rendering", "extraction", "clips", "coordination", "guidance", "prediction", "upsampling")
 
 
 def main() -> None:

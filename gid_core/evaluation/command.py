@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from ..extract import extract_spectral_volume
 from ..files import whole_file
+from ..models.checkpoint import SHIPPED
 from ..models.pipeline import GIDPipeline
 from .baselines import METHODS, NearestNeighbour
 from .clips import find_clips, load_window
@@ -37,7 +39,10 @@ def evaluate_command(options) -> None:
         else:
             library = _library(options) if "nearest" in options.method else None
             model = GIDPipeline.from_pretrained(options.model, options.device) if "model" in options.method else None
-            summary = evaluate(clips, options.method, out, networks, library=library, model=model, progress=progress)
+            versions = {"model": _digest(options.model or SHIPPED)} if model else {}
+            summary = evaluate(
+                clips, options.method, out, networks, library=library, model=model, versions=versions, progress=progress
+            )
     name = "rendering" if options.mode == "rendering" else "report"
     with whole_file(out / f"{name}.json") as file:
         file.write_text(json.dumps(summary, indent=1))
@@ -47,7 +52,7 @@ def evaluate_command(options) -> None:
     if options.mode == "generation":
         for caveat in summary["caveats"]:
             print(caveat)
-        print(write_report(summary, clips, Store(out), out / "report.html"))
+        print(write_report(summary, clips, Store(out, versions), out / "report.html"))
 
 
 def _library(options) -> NearestNeighbour:
@@ -57,6 +62,10 @@ def _library(options) -> NearestNeighbour:
         frames, fps = load_window(clip)
         pairs.append((frames[0], extract_spectral_volume(frames, fps, detrend="ramp")))
     return NearestNeighbour(pairs)
+
+
+def _digest(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def markdown(rows: dict[str, dict]) -> str:

@@ -6,8 +6,8 @@ import dataclasses
 import hashlib
 import json
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -53,19 +53,23 @@ SLIDING = {"FVD": ("i3d16", 1), "DTFVD": ("dtfvd16", 1), "FID": ("inception", 6)
 
 @dataclass(frozen=True)
 class Store:
-    """Where results lie: <out>/cache for the real clips, <out>/<method> for the rest, one set of files a clip."""
+    """Where results lie: <out>/cache for the real clips, <out>/<method> for the rest, one set of files a clip.
+
+    versions: of methods that change, such as a digest of the model's checkpoint.
+    """
 
     out: Path
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def path(self, method: str, clip: Clip, suffix: str) -> Path:
         folder = self.out / ("cache" if method == REAL else method)
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{clip.name}-{self._key(clip)}{suffix}"
+        return folder / f"{clip.name}-{self._key(method, clip)}{suffix}"
 
-    @staticmethod
-    def _key(clip: Clip) -> str:
-        """Changes with the file's content and the protocol, so that what is stale is not found."""
-        return hashlib.sha256(PROTOCOL.encode() + clip.path.read_bytes()).hexdigest()[:8]
+    def _key(self, method: str, clip: Clip) -> str:
+        """Changes with the file's content, the protocol and the method, so that what is stale is not found."""
+        fixed = (PROTOCOL + self.versions.get(method, "")).encode()
+        return hashlib.sha256(fixed + clip.path.read_bytes()).hexdigest()[:8]
 
     def features(self, method: str, clip: Clip) -> dict[str, Tensor]:
         return load_file(self.path(method, clip, ".safetensors"))
@@ -85,6 +89,7 @@ def evaluate(
     *,
     library: list | None = None,
     model: GIDPipeline | None = None,
+    versions: Mapping[str, str] | None = None,
     progress: Callable[[str, Clip], None] = lambda method, clip: None,
 ) -> dict:
     """Run the methods on the clips and sum up; what an earlier run finished is taken from its files.
@@ -96,6 +101,7 @@ def evaluate(
         networks: which features and distances there will be.
         library: (photo, volume) pairs for the method "nearest".
         model: for the method "model".
+        versions: of methods that change (`Store`).
         progress: called before each method and clip that is computed.
 
     Returns:
@@ -105,7 +111,7 @@ def evaluate(
     Raises:
         ValueError: if the clips that can be used come from fewer than two sources.
     """
-    store = Store(Path(out))
+    store = Store(Path(out), versions or {})
     usable = [clip for clip in clips if _prepare_real(store, clip, networks, progress)]
     if len({clip.group for clip in usable}) < 2:
         raise ValueError(

@@ -131,7 +131,7 @@ class GIDPipeline:
     def _sample(self, photos, permitted, seeds, steps, scale, guidance, sampler, callback) -> Tensor:
         model, config = self.model, self.model.config
         seen = self._seen(photos).to(self.device)
-        condition = Condition(*model.encoder(seen)).repeat(len(seeds))
+        condition = self._condition(seen).repeat(len(seeds))
         shape = (config.volume.num_bins, config.autoencoder.latent_channels, *condition.features.shape[-2:])
         generators = [torch.Generator().manual_seed((s + b) % 2**64) for b in range(len(photos)) for s in seeds]
         noise = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(self.device)
@@ -157,6 +157,13 @@ class GIDPipeline:
             generator=generators,
         )
         return model.to_coefficients(latents, condition.prior)
+
+    def _condition(self, seen: Tensor) -> Condition:
+        """What the encoder says of photos; the guess at what moves is the mean of theirs and their mirror images'."""
+        features, prior = self.model.encoder(seen)
+        if prior is not None:
+            prior = (prior + self.model.encoder(seen.flip(-1))[1].flip(-1)) / 2
+        return Condition(features, prior)
 
     def _volume(self, coefficients: Tensor, amplitude: float) -> SpectralVolume:
         """Coefficients as a volume in pixels that begins at rest (bin 0 such that F_0 = 0)."""

@@ -30,7 +30,7 @@ class Mixture:
 
 
 def mixed_seed(*numbers: int) -> int:
-    """One seed out of several numbers >= 0. PyTorch's own generator on the CPU heeds the last 32 bits of a seed only."""
+    """One seed out of several numbers >= 0. PyTorch's generator on the CPU heeds only the last 32 bits of a seed."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 

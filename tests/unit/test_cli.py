@@ -179,6 +179,66 @@ def test_interrupting_leaves_no_file(files, monkeypatch):
     assert sorted(os.listdir()) == ["photo.png", "volume.safetensors"]
 
 
+# ---- animate ----
+
+
+@pytest.fixture
+def model(files, tiny_model):
+    """Those files, and a model.safetensors."""
+    (files / "model.safetensors").write_bytes(tiny_model.read_bytes())
+    return files
+
+
+ANIMATE = ["animate", "photo.png", "--model", "model.safetensors", "--steps", "2", "--frames", "6", "-o"]
+
+
+def test_animate(model, capsys):
+    assert main([*ANIMATE, "loop.mp4", "--volume", "new.safetensors", "--loop-mode", "none"]) == 0
+    frames, _ = read_video("loop.mp4")
+    assert frames.shape == (6, 48, 64, 3)
+    assert (frames[0] - read_image("photo.png")).abs().mean() < 0.03
+    assert "seamless" in capsys.readouterr().out
+    volume = SpectralVolume.load("new.safetensors")
+    assert volume.metadata["source"] == "predicted by tiny"
+    assert main([*ANIMATE, "a", "--loop-mode", "none"]) == 0
+    assert main([*ANIMATE, "b", "--seed", "1"]) == 0
+    assert main([*ANIMATE, "c", "--amplitude", "0"]) == 0
+    expected = render(read_image("photo.png"), loop(volume, 6))
+    torch.testing.assert_close(pictures(model / "a"), expected, atol=1.5 / 255, rtol=0)
+    assert (pictures(model / "a") - pictures(model / "b")).abs().max() > 0.05
+    assert torch.equal(pictures(model / "c")[3], read_image("photo.png"))
+
+
+def test_animate_keeps_black_in_the_mask_still(model):
+    mask = torch.zeros(48, 64, 3)
+    mask[:, 32:] = 1
+    write_image("mask.png", mask)
+    assert main([*ANIMATE, "masked", "--mask", "mask.png", "--feather", "0", "--loop-mode", "crossfade"]) == 0
+    frames, photo = pictures(model / "masked"), read_image("photo.png")
+    assert torch.equal(frames[:, :, :32], photo[:, :32].expand(6, -1, -1, -1))
+    assert (frames[2, :, 32:] - photo[:, 32:]).abs().max() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "nothing.safetensors"], "nothing.safetensors"),
+        (["--model", "volume.safetensors"], "not a motion model"),
+        (["--steps", "0"], "num_inference_steps"),
+        (["--guidance", "-1"], "guidance_scale"),
+        (["--amplitude", "nan"], "amplitude"),
+        (["--mask", "nothing.png"], "nothing.png"),
+        (["--device", "nowhere"], "--device nowhere"),
+    ],
+)
+def test_animate_refuses(model, capsys, arguments, message):
+    before = sorted(os.listdir())
+    assert main([*ANIMATE, "loop.mp4", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert "gid_core animate: " in error and message in error and "Traceback" not in error
+    assert sorted(os.listdir()) == before
+
+
 # ---- extract, animate-clip ----
 
 

@@ -181,9 +181,7 @@ def photo(height, width, channels=3, seed=0):
 FEW = dict(num_inference_steps=3, resolution=64)
 
 
-@pytest.mark.parametrize(
-    "size", [(1, 1), (17, 300), (40, 1000), (1000, 40), (64, 64), (90, 160), (2, 700), (301, 173)]
-)
+@pytest.mark.parametrize("size", [(1, 1), (17, 300), (40, 1000), (1000, 40), (64, 64), (90, 160), (2, 700), (301, 173)])
 def test_photos_may_have_any_size_and_aspect(pipe, size):
     volume = pipe(photo(*size), **FEW)
     height, width = volume.size
