@@ -1,6 +1,12 @@
 """Generative Image Dynamics: make a still picture move (Li, Tucker, Snavely, Holynski, CVPR 2024).
 
     import gid_core as gid
+    photo = gid.read_image("flowers.jpg")
+    volume = gid.GIDPipeline.from_pretrained()(photo, seed=1)
+    gid.write_video("loop.mp4", gid.render(photo, gid.loop(volume)), volume.fps)
+
+The motion of a clip instead:
+
     frames, fps = gid.read_video("tree.mp4")
     volume = gid.extract_spectral_volume(frames, fps, detrend="ramp")
     gid.write_video("loop.mp4", gid.render(frames[0], gid.loop(volume)), volume.fps)
@@ -23,6 +29,10 @@ _HOME = {
     "softmax_splat": "splatting",
     "render": "rendering",
     "render_chunks": "rendering",
+    "GIDPipeline": "models.pipeline",
+    "LoopGuidance": "models.guidance",
+    "load_model": "models.checkpoint",
+    "save_model": "models.checkpoint",
     "read_image": "images",
     "write_image": "images",
     "read_video": "video",

@@ -1,4 +1,4 @@
-"""The command line: python -m gid_core extract | loop | render | animate-clip | evaluate."""
+"""The command line: python -m gid_core animate | animate-clip | extract | loop | render | evaluate | train."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from .images import feather_mask, read_image, write_image
 from .motion import Motion, limit_displacement, loop, playback
 from .rendering import render_chunks
 from .spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
+from .training.command import train_command as train
+from .training.command import training_options
 from .video import read_video, write_video
 
 
@@ -64,6 +66,32 @@ def animate_clip(options) -> None:
     _write(options, reference, loop(_shape(volume, options), options.frames, options.speed, options.fps))
 
 
+def animate(options) -> None:
+    """A photo to a seamless loop, with a motion that is predicted from it."""
+    from .models.guidance import LoopGuidance
+    from .models.pipeline import GIDPipeline
+
+    _check_device(options.device)
+    photo = read_image(options.photo)
+    mask = read_image(options.mask)[..., :3].mean(-1) if options.mask else None
+    guidance = None if options.loop_mode == "none" else LoopGuidance(options.loop_mode)
+    pipeline = GIDPipeline.from_pretrained(options.model, options.device)
+    with tqdm(desc="motion", unit="step", disable=None) as bar:
+        volume = pipeline(
+            photo,
+            num_inference_steps=options.steps,
+            guidance_scale=options.guidance,
+            loop_guidance=guidance,
+            seed=options.seed,
+            mask=mask,
+            amplitude=options.amplitude,
+            callback=lambda done, total, _: _advance(bar, done, total),
+        )
+    if options.volume:
+        volume.save(options.volume)
+    _write(options, photo, loop(_shape(volume, options), options.frames, options.speed, options.fps))
+
+
 def _extract(options) -> tuple[SpectralVolume, torch.Tensor]:
     from .extract import extract_spectral_volume
 
@@ -93,10 +121,7 @@ def _write(options, photo, motion: Motion, start: int = 0, count: int | None = N
     """Render to a video file, or to numbered pictures when the output is a folder."""
     mask = feather_mask(read_image(options.mask)[None, ..., :3].mean(-1), options.feather) if options.mask else None
     total = len(motion) - start if count is None else count
-    try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {options.device} cannot be used here: {error}") from error
+    _check_device(options.device)
     chunks = render_chunks(photo, motion, start=start, count=count, mask=mask, device=options.device)
     frames = _with_bar((frames for frames, _ in chunks), total)
     output = Path(options.output)
@@ -107,6 +132,13 @@ def _write(options, photo, motion: Motion, start: int = 0, count: int | None = N
         for index, frame in enumerate(frame for chunk in frames for frame in chunk):
             write_image(output / f"{start + index:05d}.png", frame)
     print(f"{output}: {total} frames at {motion.fps:g} fps{', a seamless loop' if motion.loops else ''}")
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {device} cannot be used here: {error}") from error
 
 
 def _with_bar(chunks: Iterator[torch.Tensor], total: int) -> Iterator[torch.Tensor]:
@@ -132,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         return sub
 
+    command("animate", animate, _photo_options, _shape_options, _loop_options, _output_options)
     sub = command("extract", extract, _clip_options)
     sub.add_argument("-o", "--output", required=True, help="the .safetensors file to write")
     sub.add_argument("--reference", help="also write the reference frame to this picture file")
@@ -141,7 +174,22 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--count", type=int, help="number of frames (default: to the end)")
     command("animate-clip", animate_clip, _clip_options, _shape_options, _loop_options, _output_options)
     command("evaluate", evaluate, evaluation_options)
+    command("train", train, training_options)
     return parser
+
+
+def _photo_options(sub) -> None:
+    sub.add_argument("photo", help="the picture to move: a plant, flowers, a tree, something that hangs")
+    sub.add_argument("--model", help="a motion model (.safetensors; default: the one that ships)")
+    sub.add_argument("--seed", type=int, default=0, help="another seed, another breeze (default 0)")
+    sub.add_argument("--steps", type=int, default=25, help="steps of the sampling (default 25)")
+    sub.add_argument("--guidance", type=float, default=1.75, help="how closely to follow the photo (default 1.75)")
+    sub.add_argument("--amplitude", type=float, default=1.0, help="how much it moves; 1 as in the training clips")
+    sub.add_argument(
+        "--loop-mode", choices=["none", "projection", "crossfade", "gradient"], default="projection",
+        help="how a jerk at the seam is taken away, if there is one (default projection)",
+    )  # fmt: skip
+    sub.add_argument("--volume", help="also write the spectral volume to this .safetensors file")
 
 
 def _clip_options(sub) -> None:

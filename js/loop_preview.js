@@ -1,10 +1,11 @@
-// The preview inside Softmax Splat Render: frames as they are rendered, then the loop as an animated picture. It is a
-// DOM widget, so that it shows in both of ComfyUI's renderers. Nothing of it is saved: the node runs without this file.
+// The preview inside Softmax Splat Render and Predict Spectral Volume: pictures while they run, then the loop or the
+// motions as an animated picture. It is a DOM widget, so that it shows in both of ComfyUI's renderers. Nothing of it is
+// saved: the nodes run without this file.
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
-const NODES = new Set(["GID_SoftmaxSplatRender"]);
+const NODES = new Set(["GID_SoftmaxSplatRender", "GID_PredictSpectralVolume"]);
 
 function addressOf(file) {
   const query = new URLSearchParams({ ...file, rand: String(Math.random()) });
@@ -14,7 +15,7 @@ function addressOf(file) {
 function addPreview(node) {
   const image = document.createElement("img");
   image.dataset.testid = "gid-loop-preview";
-  image.alt = "Looping preview of the last run";
+  image.alt = "Preview of the last run";
   Object.assign(image.style, { width: "100%", height: "100%", objectFit: "contain", display: "none" });
   const frame = document.createElement("div");
   frame.append(image);

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +28,8 @@ logger = logging.getLogger("gid")
 CATEGORY = "image dynamics"
 SpectralVolumeType = io.Custom("GID_SPECTRAL_VOLUME")
 MotionType = io.Custom("GID_MOTION")
+ModelType = io.Custom("GID_MODEL")
+GuidanceType = io.Custom("GID_GUIDANCE")
 
 PREVIEW_SIZE = 384
 PREVIEW_FRAMES = 75
@@ -82,13 +85,17 @@ class Progress:
     def __init__(self, node_id=None):
         self.node_id = node_id
         self.bar = None
+        self.calls = 0
 
-    def __call__(self, done: int, total: int, frame: Tensor | None = None) -> None:
+    def __call__(self, done: int, total: int, frame: Tensor | Callable[[], Tensor] | None = None) -> None:
+        """Report; `frame` may be a function that makes the picture, called only when somebody will see it."""
         self.bar = self.bar or comfy.utils.ProgressBar(total)
         model_management.throw_exception_if_processing_interrupted()
         self.bar.update_absolute(done, total)
-        if frame is not None and self.node_id is not None and (done == 1 or done % LIVE_PREVIEW_EVERY == 0):
-            send_frame(frame, self.node_id)
+        self.calls += 1
+        due = self.calls == 1 or self.calls % LIVE_PREVIEW_EVERY == 0
+        if frame is not None and self.node_id is not None and due and _listener() is not None:
+            send_frame(frame() if callable(frame) else frame, self.node_id)
 
 
 @contextmanager
@@ -106,16 +113,22 @@ def warnings_on_node(node_id):
 
 def send_frame(frame: Tensor, node_id) -> None:
     """Send a small picture to the page that queued the run, for the preview of js/loop_preview.js."""
-    from server import PromptServer
-
-    server = getattr(PromptServer, "instance", None)
-    if server is None or server.client_id is None:
+    server = _listener()
+    if server is None:
         return
     picture, buffer = to_pil(frame), BytesIO()
     picture.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
     picture.save(buffer, "JPEG", quality=75)
     image = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
     server.send_sync("gid.frame", {"node": str(node_id), "image": image}, server.client_id)
+
+
+def _listener():
+    """ComfyUI's server if a page is there to listen, or None."""
+    from server import PromptServer
+
+    server = getattr(PromptServer, "instance", None)
+    return None if server is None or server.client_id is None else server
 
 
 def show_text(text: str, node_id) -> None:

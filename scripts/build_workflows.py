@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 import gid_core
 from comfy_server import ROOT, ComfyServer
 
-CLIP = "clip.mp4"
+CLIP, PHOTO = "clip.mp4", "flowers.jpg"
 PACK_ID = "generative-image-dynamics"
 
 # A node: name: (type, column, row in pixels, widgets, inputs as input: (node, output number)).
@@ -25,6 +25,18 @@ LOOP_NOTE = """## A clip becomes an endless loop
 *Softmax Splat Render* shows the loop when it is done, *Save Video* writes it.
 *Preview Motion* shows where it moves, how fast, and (X-t slice) that the seam cannot be seen."""
 
+PHOTO_NOTE = """## A photo becomes an endless loop
+1. **Load Image**: choose a photo of a plant, flowers, a tree, or something that hangs. (`flowers.jpg` lies in this
+   pack's folder `assets`.)
+2. Queue.
+
+No video is needed: *Predict Spectral Volume* predicts from the photo how it would sway, and shows where while it
+works. Another `seed` is another breeze; `amplitude` sets how far it sways. Paint a mask in *Load Image* and connect it
+to `mask` to say what may move.
+
+*Loop Motion* sets the speed; *Softmax Splat Render* shows the loop, *Save Video* writes it. All frames are in memory
+at once: resize a photo of many megapixels first."""
+
 RESTYLE_NOTE = """## A clip's motion on another picture
 The motion measured in a clip fits any picture that keeps its outlines. Here the first frame is upscaled and turned
 into a poster of a few colours; put your image-to-image, upscale or paint-over nodes in place of those two.
@@ -32,6 +44,23 @@ into a poster of a few colours; put your image-to-image, upscale or paint-over n
 No frame is generated: one picture moves, so nothing flickers, and the loop has no seam."""
 
 WORKFLOWS = {
+    "photo_to_loop": {
+        "note": ("MarkdownNote", -1, 0, [PHOTO_NOTE], {}),
+        "photo": ("LoadImage", 0, 0, {"image": PHOTO}, {}),
+        "model": ("GID_LoadModel", 0, 420, {"model_name": "gid-small (shipped)"}, {}),
+        "guidance": ("GID_LoopGuidance", 0, 580, {}, {}),
+        "volume": (
+            "GID_PredictSpectralVolume",
+            1,
+            0,
+            {"seed": 1, "control_after_generate": "fixed"},
+            {"model": ("model", 0), "image": ("photo", 0), "loop_guidance": ("guidance", 0)},
+        ),
+        "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
+        "render": ("GID_SoftmaxSplatRender", 2, 280, {}, {"image": ("volume", 1), "motion": ("loop", 0)}),
+        "video": ("CreateVideo", 3, 0, {}, {"images": ("render", 0), "fps": ("render", 2)}),
+        "save": ("SaveVideo", 3, 150, {"filename_prefix": "video/photo_loop"}, {"video": ("video", 0)}),
+    },
     "clip_to_loop": {
         "note": ("MarkdownNote", -1, 0, [LOOP_NOTE], {}),
         "load": ("LoadVideo", 0, 0, {"file": CLIP}, {}),

@@ -1,6 +1,7 @@
 """Fixtures for all tests. ComfyUI is started only when a test asks for it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,8 +52,11 @@ def unavailable():
 
 
 @pytest.fixture(scope="session")
-def server_for(tmp_path_factory, unavailable):
-    """server_for(frontend) is a running ComfyServer; one for each frontend, shared by all tests."""
+def server_for(tmp_path_factory, unavailable, tiny_model):
+    """server_for(frontend) is a running ComfyServer; one for each frontend, shared by all tests.
+
+    Its folder models/gid holds `tiny_model` as tiny.safetensors.
+    """
     if not (comfy_server.COMFYUI / "main.py").exists():
         install = [sys.executable, str(ROOT / "scripts" / "comfyui.py"), "install"]
         done = subprocess.run(install, capture_output=True, text=True)
@@ -63,6 +67,8 @@ def server_for(tmp_path_factory, unavailable):
     def get(frontend=None):
         if frontend not in running:
             base = tmp_path_factory.mktemp("comfyui")
+            (base / "models" / "gid").mkdir(parents=True)
+            shutil.copy(tiny_model, base / "models" / "gid" / TINY)
             # Without the cache a second run of the same prompt runs its nodes again.
             server = comfy_server.ComfyServer(base, frontend, ["--cache-none"], cpu=True)
             try:
@@ -77,3 +83,32 @@ def server_for(tmp_path_factory, unavailable):
     for server in running.values():
         if isinstance(server, comfy_server.ComfyServer):
             server.stop()
+
+
+TINY = "tiny.safetensors"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A motion model of some ten thousand random weights, whose motion is about three pixels."""
+    import torch
+
+    import gid_core as gid
+    from gid_core.models.checkpoint import save_model
+    from gid_core.models.config import AutoencoderConfig, DenoiserConfig, EncoderConfig, ModelConfig, VolumeConfig
+    from gid_core.models.model import MotionModel
+
+    torch.manual_seed(0)
+    config = ModelConfig(
+        name="tiny",
+        volume=VolumeConfig(pixels=96 * 64),
+        autoencoder=AutoencoderConfig((8, 16)),
+        encoder=EncoderConfig("resnet", 8, 16),
+        denoiser=DenoiserConfig((16, 32), attention_levels=(1,), heads=2),
+    )
+    model = MotionModel(config)
+    torch.nn.init.normal_(model.denoiser.leave[-1].weight, std=0.05)
+    model.normalizer.scale.copy_(torch.tensor([1 / (1 + k) ** 2 for k in range(16)]))
+    made = gid.GIDPipeline(model)(torch.rand(64, 96, 3), num_inference_steps=2)
+    model.normalizer.scale.mul_(3 / gid.loop(made).magnitude().mean())
+    return save_model(tmp_path_factory.mktemp("models") / TINY, model)

@@ -100,7 +100,7 @@ class DenoiserConfig:
         4.2); "independent": without it; "stacked": all slices as the channels of one picture.
     """
 
-    channels: tuple[int, ...] = (64, 128, 256)
+    channels: tuple[int, ...] = (48, 96, 192)
     blocks: int = 1
     attention_levels: tuple[int, ...] = (2,)
     heads: int = 4

@@ -145,10 +145,11 @@ def _model(options, data) -> MotionModel:
     from ..weights import fill, load_weights
 
     config = _config(options)
-    if options.stage == "coordinate":
-        if config.denoiser.layout == "stacked":
-            raise ValueError('"coordinate" goes on from a denoiser of single slices; this one is stacked.')
-        config = replace(config, denoiser=replace(config.denoiser, layout="coordinated"))
+    if options.stage == "coordinate" and config.denoiser.layout == "stacked":
+        raise ValueError('"coordinate" goes on from a denoiser of single slices; this one is stacked.')
+    if config.denoiser.layout != "stacked":  # slices come apart first, and together in the last stage
+        layout = "coordinated" if options.stage == "coordinate" else "independent"
+        config = replace(config, denoiser=replace(config.denoiser, layout=layout))
     model = MotionModel(config)
     if config.encoder.kind == "efficientnet":
         fill(model.encoder.trunk.network, load_weights("efficientnet-lite0", options.imagenet), "efficientnet-lite0")
@@ -221,8 +222,6 @@ def training_options(sub: argparse.ArgumentParser) -> None:
         if name not in EARLY:
             stage.add_argument("--repeats", type=int, default=1, help="noise levels for every photo that is encoded")
         if name == "denoiser":
-            stage.add_argument(
-                "--new-denoiser", action="store_true", help="begin the U-Net anew"
-            )
+            stage.add_argument("--new-denoiser", action="store_true", help="begin the U-Net anew")
         if name == "coordinate":
             stage.add_argument("--unfreeze", action="store_true", help="train the whole U-Net, not only the attention")

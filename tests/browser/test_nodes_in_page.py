@@ -33,6 +33,8 @@ JOIN = """() => {
           };
           const load = make("GID_LoadSpectralVolume"), loop = make("GID_LoopMotion");
           const render = make("GID_SoftmaxSplatRender"), preview = make("GID_PreviewMotion");
+          const model = make("GID_LoadModel"), predict = make("GID_PredictSpectralVolume");
+          const guidance = make("GID_LoopGuidance");
           const measure = make("GID_SpectralVolumeFromVideo"), image = make("LoadImage"), video = make("LoadVideo");
           return {
             volume_into_render: join(load, 0, render, "motion"),
@@ -41,6 +43,14 @@ JOIN = """() => {
             volume_into_loop: join(load, 0, loop, "spectral_volume"),
             images_into_measure: join(image, 0, measure, "video"),
             video_into_measure: join(video, 0, measure, "video"),
+            model_into_predict: join(model, 0, predict, "model"),
+            image_into_predict: join(image, 0, predict, "image"),
+            mask_into_predict: join(image, 1, predict, "mask"),
+            guidance_into_predict: join(guidance, 0, predict, "loop_guidance"),
+            prediction_into_loop: join(predict, 0, loop, "spectral_volume"),
+            prediction_into_render: join(predict, 0, render, "motion"),
+            photos_into_render: join(predict, 1, render, "image"),
+            no_volume_into_model: !join(load, 0, make("GID_PredictSpectralVolume"), "model"),
             no_image_into_motion: !join(image, 0, make("GID_SoftmaxSplatRender"), "motion"),
             no_motion_into_volume: !join(loop, 0, make("GID_AmplifyMotion"), "spectral_volume"),
           };
@@ -66,7 +76,8 @@ def test_every_node_can_be_made_shows_its_widgets_and_joins_what_fits(page, tmp_
         assert node["title"] == info["display_name"]
         specs = inputs_of(info)
         widgets = [name for name, (kind, *_) in specs.items() if kind in WIDGET_TYPES]
-        shown = [name for name in node["widgets"] if name != "loop_preview"]
+        # What the page adds by itself: our preview, and core's companion of a seed.
+        shown = [name for name in node["widgets"] if name not in ("loop_preview", "control_after_generate")]
         assert sorted(shown) == sorted(widgets), node_id
         assert set(node["inputs"]) == set(specs), node_id  # a socket for each widget, too
         assert node["outputs"] == info["output_name"], node_id

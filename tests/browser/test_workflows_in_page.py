@@ -28,9 +28,11 @@ BOXES = """() => (app.rootGraph ?? app.graph).nodes.map((node) => {
 
 @pytest.fixture(autouse=True)
 def uploaded(request, server_for, clip):
-    """The clip that the workflows ask for, before the page opens: it asks for the list of files then."""
+    """The files that the workflows ask for, before the page opens: it asks for the list of files then."""
     _, frontend = request.node.callspec.params["page"]
-    server_for(None if frontend == "pinned" else frontend).upload_image(clip)
+    server = server_for(None if frontend == "pinned" else frontend)
+    server.upload_image(clip)
+    server.upload_image(ROOT / "assets" / "flowers.jpg")
 
 
 def load(page, name):
@@ -159,6 +161,56 @@ def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
     )
     page.wait_for_timeout(800)
     assert page.locator(PREVIEW).count() == 0
+
+
+FRAMES = """() => {
+  window.gidFrames = [];
+  app.api.addEventListener("gid.frame", (event) => window.gidFrames.push(event.detail));
+}"""
+
+
+def test_a_prediction_shows_its_motion_inside_the_node(page, tmp_path):
+    load(page, "photo_to_loop")
+    page.evaluate(
+        """() => {
+          const nodes = (app.rootGraph ?? app.graph).nodes;
+          const set = (type, name, value) => {
+            const widget = nodes.find((n) => n.type === type).widgets.find((w) => w.name === name);
+            if (widget.options?.values && !widget.options.values.includes?.(value)) widget.options.values = [value];
+            widget.value = value;
+          };
+          set("GID_LoadModel", "model_name", "tiny.safetensors");
+          set("GID_PredictSpectralVolume", "steps", 9);
+          set("GID_PredictSpectralVolume", "variations", 2);
+          set("GID_LoopMotion", "num_frames", 4);
+        }"""
+    )
+    page.evaluate(FRAMES)
+    run_to_end(page)
+    previews = page.locator(PREVIEW)
+    assert previews.count() == 2
+    for index in range(2):
+        previews.nth(index).wait_for(state="visible", timeout=10_000)
+    page.wait_for_timeout(800)  # the nodes grow
+    page.screenshot(path=tmp_path / f"prediction_{page.renderer}_{page.frontend}.png")
+    assert not overlaps(page.evaluate(BOXES))
+
+    # The live frames came while it ran, for this node, as small pictures.
+    predict = page.evaluate(
+        "() => String((app.rootGraph ?? app.graph).nodes.find((n) => n.type === 'GID_PredictSpectralVolume').id)"
+    )
+    live = [frame for frame in page.evaluate("window.gidFrames") if frame["node"].split(":")[-1] == predict]
+    assert len(live) >= 2 and all(frame["image"].startswith("data:image/jpeg;base64,") for frame in live)
+    around = node_box(page, "GID_PredictSpectralVolume")
+    boxes = [previews.nth(index).bounding_box() for index in range(2)]
+    inside = [
+        box
+        for box in boxes
+        if around[0] - 2 <= box["x"] and box["x"] + box["width"] <= around[0] + around[2] + 2
+        and around[1] - 2 <= box["y"] and box["y"] + box["height"] <= around[1] + around[3] + 2
+    ]  # fmt: skip
+    assert len(inside) == 1 and inside[0]["width"] >= 100 and inside[0]["height"] >= 60
+    assert "loop_preview" not in json.dumps(page.evaluate(PROMPT))
 
 
 def test_template_opens_and_outlives_a_reload(page):

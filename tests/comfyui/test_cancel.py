@@ -82,6 +82,18 @@ def test_cancel_a_long_extraction(server, graph, progress, tmp_path, share):
     runs(graph)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3], ids=["first step", "later"])
+def test_cancel_a_long_prediction(server, graph, progress, share):
+    image = graph.add("EmptyImage", width=LARGE[1], height=LARGE[0], batch_size=1, color=0x336699)
+    model = graph.add("GID_LoadModel", model_name="tiny.safetensors")
+    made = graph.add("GID_PredictSpectralVolume", model=model, image=image, steps=100, variations=16)
+    graph.add("GID_SaveSpectralVolume", spectral_volume=made, filename_prefix="cancelled/prediction")
+    seconds = cancel_after(server, progress, graph.prompt, share)
+    assert not (server.base / "output" / "cancelled").exists()
+    assert seconds < AT_ONCE
+    runs(graph)
+
+
 def test_what_waits_in_the_queue_runs_after_a_cancel(server, graph, progress, make_volume):
     volume = graph.volume(make_volume((144, 256)))
     image = graph.add("EmptyImage", width=LARGE[1], height=LARGE[0], batch_size=1, color=0x336699)

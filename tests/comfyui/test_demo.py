@@ -1,23 +1,42 @@
 """What `make demo` queues, on the server of the tests."""
 
+import pytest
+import torch
+
 import gid_core as gid
-from demo import clip_prompt, flower_photo, flower_prompt
+from demo import CLIP_DEMO, PHOTO, PHOTO_DEMO, demo_prompt, video_sized
+from gid_core.models.checkpoint import SHIPPED
 
 
-def test_the_photo_moves_and_loops(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("demo.OUT", tmp_path)
-    files = server.outputs(server.run(flower_prompt(server)))
+@pytest.mark.skipif(not SHIPPED.is_file(), reason=f"{SHIPPED.name} is not in this checkout")
+def test_the_photo_moves_and_loops(server, tmp_path):
+    prompt = demo_prompt(server, PHOTO_DEMO, video_sized(PHOTO, tmp_path))
+    for node in prompt.values():  # as few as show that it works
+        if node["class_type"] == "GID_PredictSpectralVolume":
+            node["inputs"] |= {"steps": 4, "guidance": 1.0}
+    files = server.outputs(server.run(prompt, timeout=600))
     frames, fps = gid.read_video(next(file for file in files if file.suffix == ".mp4"))
-    photo = flower_photo()
+    photo = gid.read_image(PHOTO)
     assert frames.shape == (150, *photo.shape) and fps == 30
-    steps = (frames - frames.roll(1, 0)).abs().mean(dim=(1, 2, 3))
     assert (frames[0] - photo).abs().mean() < 0.02
-    assert (frames[75] - frames[0]).abs().mean() > 0.01
-    assert steps[0] < 1.3 * steps[1:].max()
+    assert max((frame - frames[0]).abs().mean() for frame in frames[::10]) > 0.004
+    # H.264 blurs until its next key frame, which is the first; the seam itself is tested in test_workflows.
+    assert (frames[-1] - frames[0]).abs().mean() < 0.012
 
 
-def test_the_prompt_of_a_clip_names_the_uploaded_file(server, tmp_path):
-    clip = gid.write_video(tmp_path / "my clip.mp4", flower_photo().expand(2, -1, -1, -1), 30)
-    prompt = clip_prompt(server, clip)
-    loaders = [node for node in prompt.values() if node["class_type"] == "LoadVideo"]
-    assert [node["inputs"]["file"] for node in loaders] == ["my clip.mp4"]
+@pytest.mark.parametrize("demo", [PHOTO_DEMO, CLIP_DEMO], ids=["photo", "clip"])
+def test_the_prompt_names_the_uploaded_file(server, tmp_path, demo):
+    suffix = {"LoadImage": ".png", "LoadVideo": ".mp4"}[demo[1]]
+    file = tmp_path / f"my own{suffix}"
+    file.write_bytes(b"not looked at")
+    prompt = demo_prompt(server, demo, file)
+    assert [node["inputs"][demo[2]] for node in prompt.values() if node["class_type"] == demo[1]] == [file.name]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((71, 93), (70, 92)), ((3001, 2000), (1280, 852)), ((64, 96), (64, 96))]
+)
+def test_a_photo_is_brought_to_a_size_that_videos_have(tmp_path, size, expected):
+    photo = gid.write_image(tmp_path / "photo.jpg", torch.rand(*size, 3))
+    (tmp_path / "sized").mkdir()
+    assert tuple(gid.read_image(video_sized(photo, tmp_path / "sized")).shape) == (*expected, 3)

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 SNAPSHOT = Path(__file__).with_name("schema.json")
-OWN_FILES = {("GID_LoadSpectralVolume", "file")}  # options that depend on the user's files
+OWN_FILES = {
+    ("GID_LoadSpectralVolume", "file"),
+    ("GID_LoadModel", "model_name"),
+}  # options that depend on the user's files
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 SHOWN_WORDS = {"display_name", "tooltip"}  # may change freely; tested on their own
 LANGUAGES = ("en", "zh")

@@ -1,0 +1,339 @@
+"""Load GID Model, Predict Spectral Volume and Loop Guidance through the server, with a tiny model of random weights."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import gid_core as gid
+from comfy_server import COMFYUI, ComfyServer, PromptRejected
+from gid_core.models.checkpoint import SHIPPED
+from gid_core.models.guidance import MODES
+
+MODEL = "tiny.safetensors"
+STEPS = 2
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (72, 96, 3)) / 255
+
+
+def predict(graph, photo, model=None, **inputs):
+    """A prediction from a picture or a node's image."""
+    photo = graph.picture(photo) if isinstance(photo, (np.ndarray, torch.Tensor)) else photo
+    model = model or graph.add("GID_LoadModel", model_name=MODEL)
+    return graph.add("GID_PredictSpectralVolume", **{"model": model, "image": photo, "steps": STEPS, **inputs})
+
+
+def kept(graph, volume):
+    return graph.add("GID_SaveSpectralVolume", spectral_volume=volume, filename_prefix="predicted/volume")
+
+
+def load(graph, save) -> gid.SpectralVolume:
+    """What a Save node wrote."""
+    return gid.SpectralVolume.load(graph.server.base / "output" / graph.text(save).removesuffix(" [output]"))
+
+
+def predicted(graph, *arguments, **inputs) -> gid.SpectralVolume:
+    graph.prompt.clear()
+    save = kept(graph, predict(graph, *arguments, **inputs))
+    return load(graph.run(), save)
+
+
+# -- Load GID Model ----------------------------------------------------------------------------------------------------
+
+
+def names(server) -> list[str]:
+    return server.object_info("GID_LoadModel")["input"]["required"]["model_name"][1]["options"]
+
+
+@pytest.fixture
+def folder(server):
+    """models/gid of the server, emptied of what a test puts there."""
+    folder = server.base / "models" / "gid"
+    before = set(folder.rglob("*"))
+    yield folder
+    for path in set(folder.rglob("*")) - before:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def test_shipped_models_come_first_and_others_follow_by_name(server, folder, tiny_model):
+    (folder / "a").mkdir()
+    shutil.copy(tiny_model, folder / "a" / "deep.safetensors")
+    (folder / "notes.txt").write_text("no model")
+    shipped = [name for name in names(server) if name.endswith(" (shipped)")]
+    assert names(server) == [*shipped, "a/deep.safetensors", MODEL]
+    assert len(shipped) == len(list(SHIPPED.parent.glob("*.safetensors")))
+    assert shipped[:1] == [f"{SHIPPED.stem} (shipped)"] * SHIPPED.is_file()
+
+
+def test_folders_of_extra_model_paths_are_looked_into(tmp_path, tiny_model):
+    (tmp_path / "elsewhere" / "motion").mkdir(parents=True)
+    shutil.copy(tiny_model, tmp_path / "elsewhere" / "motion" / "far.safetensors")
+    settings = tmp_path / "paths.yaml"
+    settings.write_text(f"mine:\n  base_path: {tmp_path / 'elsewhere'}\n  gid: motion\n")
+    with ComfyServer(tmp_path / "base", None, ["--extra-model-paths-config", str(settings)], cpu=True) as server:
+        assert names(server)[-1] == "far.safetensors"
+        loaded = {"class_type": "GID_LoadModel", "inputs": {"model_name": "far.safetensors"}}
+        server.run({"1": loaded, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
+
+
+def sd_like(path):
+    save_file({"model.diffusion_model.out.weight": torch.zeros(2)}, path)
+
+
+def lora(path):
+    save_file({"lora_unet_down.weight": torch.zeros(2)}, path)
+
+
+def volume(path):
+    gid.SpectralVolume(torch.zeros(1, 2, 4, 2, 2)).save(path)
+
+
+def cut_short(path):
+    path.write_bytes((path.parent / MODEL).read_bytes()[:200])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (sd_like, ["not a motion model", "a Stable Diffusion checkpoint"]),
+        (lora, ["not a motion model", "a LoRA"]),
+        (volume, ["not a motion model", "gid.spectral_volume"]),
+        (cut_short, ["cannot be read as safetensors"]),
+    ],
+)
+def test_a_foreign_file_is_refused_by_name_and_reason(graph, folder, make, words):
+    make(folder / "foreign.safetensors")
+    graph.show(graph.add("GID_LoadModel", model_name="foreign.safetensors"))
+    with pytest.raises(PromptRejected) as refused:
+        graph.run()
+    said = json.dumps(refused.value.node_errors)
+    for word in ["foreign.safetensors", *words]:
+        assert word in said
+
+
+@pytest.mark.parametrize("name", ["none.safetensors", "../../input/none.safetensors", ""])
+def test_a_model_that_is_not_there(graph, folder, name):
+    graph.show(graph.add("GID_LoadModel", model_name=name))
+    with pytest.raises(PromptRejected) as refused:
+        graph.run()
+    assert "No motion model named" in str(refused.value) and str(folder) in str(refused.value)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_gives_nearly_the_same(graph, picture, dtype):
+    whole = predicted(graph, picture).coefficients
+    graph.prompt.clear()
+    half = graph.add("GID_LoadModel", model_name=MODEL, dtype=dtype)
+    save = kept(graph, predict(graph, picture, half))
+    difference = load(graph.run(), save).coefficients - whole
+    assert 0 < difference.abs().mean() < 0.1 * whole.abs().mean()
+
+
+# -- Predict Spectral Volume -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "expected"), [((71, 93), (71, 93)), ((401, 800), (257, 512)), ((20, 300), (20, 300))])
+def test_any_size_of_photo(graph, size, expected):
+    made = predicted(graph, np.random.default_rng(1).random((*size, 3)))
+    assert made.coefficients.shape == (1, 16, 4, *expected)
+    assert (made.fps, made.period, made.detrend) == (30, 150, "ramp")
+    assert made.coefficients.abs().max() > 0.1
+
+
+def test_resolution_is_the_longest_side(graph, picture):
+    assert predicted(graph, picture, resolution=64).size == (48, 64)
+
+
+def test_the_seed_decides(graph, picture):
+    first, again, other = (predicted(graph, picture, seed=seed).coefficients for seed in (5, 5, 6))
+    assert torch.equal(first, again)
+    assert (first - other).abs().mean() > 0.1 * first.abs().mean()
+    assert torch.equal(predicted(graph, picture, seed=2**64 - 1, variations=2).coefficients[1:],
+                       predicted(graph, picture, seed=0).coefficients)  # fmt: skip
+
+
+def test_variations_come_photo_by_photo(graph, picture):
+    graph.prompt.clear()
+    pair = graph.add("ImageBatch", image1=graph.picture(picture), image2=graph.picture(picture[::-1].copy()))
+    both = predict(graph, pair, seed=3, variations=2)
+    save = kept(graph, both)
+    photos = graph.save(both[1])
+    frames = graph.save(graph.add("GID_SoftmaxSplatRender", image=both[1], motion=both, num_frames=1))
+    made = load(graph.run(), save).coefficients
+    assert len(made) == 4
+    shown = graph.pictures(photos)
+    assert (shown[0] == shown[1]).all() and (shown[2] == shown[3]).all() and (shown[0] != shown[2]).any()
+    assert (graph.pictures(frames) == shown).all()
+    # A photo of a batch draws from the seed plus its place, so that a batch of one photo is no row of copies.
+    for row, (photo, seed) in enumerate([(picture, 3), (picture, 4), (picture[::-1].copy(), 4)]):
+        alone = predicted(graph, photo, seed=seed).coefficients[0]
+        torch.testing.assert_close(made[row], alone, atol=1e-3, rtol=1e-3)
+
+
+def test_black_in_the_mask_stays_still(graph, picture):
+    alpha = np.ones((36, 48, 1))
+    alpha[:, :24] = 0  # Load Image's mask is 1 - alpha: the left half may move
+    mask = graph.picture(np.concatenate([picture[::2, ::2], alpha], axis=2))[1]
+    save = kept(graph, predict(graph, picture, mask=mask))
+    made = load(graph.run(), save).coefficients
+    assert (made[..., 48:] == 0).all() and made[..., :40].abs().mean() > 0.01
+
+
+def test_nothing_moves_where_alpha_is_zero_and_load_images_placeholder_is_no_mask(graph, picture):
+    whole = predicted(graph, picture).coefficients
+    graph.prompt.clear()
+    source = graph.picture(picture)
+    save = kept(graph, predict(graph, source, mask=source[1]))
+    assert torch.equal(load(graph.run(), save).coefficients, whole)
+
+    alpha = np.ones((72, 96, 1))
+    alpha[:36] = 0
+    graph.prompt.clear()
+    source = graph.picture(np.concatenate([picture, alpha], axis=2))
+    joined = graph.add("JoinImageWithAlpha", image=source, alpha=source[1])
+    both = predict(graph, joined)
+    save, photos = kept(graph, both), graph.save(both[1])
+    made = load(graph.run(), save).coefficients
+    assert (made[..., :36, :] == 0).all() and made[..., 40:, :].abs().mean() > 0.01
+    assert graph.pictures(photos).shape[-1] == 4
+
+
+def test_amplitude_scales(graph, picture):
+    one, two = (predicted(graph, picture, amplitude=value).coefficients for value in (1.0, 2.0))
+    torch.testing.assert_close(two, 2 * one, atol=1e-3, rtol=1e-3)
+    assert (predicted(graph, picture, amplitude=0.0).coefficients == 0).all()
+
+
+def test_the_papers_sampler(graph, picture):
+    quick, slow = (predicted(graph, picture, sampler=name, steps=4) for name in ("dpm", "ddim (paper)"))
+    assert (quick.coefficients - slow.coefficients).abs().mean() > 1e-4
+
+
+def test_it_works_with_the_other_nodes(graph, picture):
+    source = graph.picture(picture)
+    volume = predict(graph, source)
+    amplified = graph.add("GID_AmplifyMotion", spectral_volume=volume, gain=0.5)
+    motion = graph.add("GID_LoopMotion", spectral_volume=amplified, num_frames=6)
+    frames = graph.save(graph.add("GID_SoftmaxSplatRender", image=source, motion=motion))
+    preview = graph.add("GID_PreviewMotion", motion=volume, image=source)
+    graph.run()
+    assert len(graph.pictures(frames)) == 6 and len(graph.files(preview)) == 4
+
+
+def test_its_preview_shows_every_variation(server, graph, picture):
+    made = predict(graph, picture, variations=3)
+    kept(graph, made)
+    graph.run()
+    (shown,) = graph.entry["outputs"][made.id]["gid_loop"]
+    with Image.open(server.base / "temp" / shown["filename"]) as webp:
+        assert webp.n_frames == 3 and webp.size == (384, 288)
+
+
+def test_a_widget_beyond_its_limits(graph, picture):
+    kept(graph, predict(graph, picture, steps=1001))
+    with pytest.raises(PromptRejected, match="1000"):
+        graph.run()
+
+
+# -- Loop Guidance -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("through_network", [False, True], ids=["", "through the network"])
+@pytest.mark.parametrize("mode", MODES)
+def test_guidance_under_inference_mode(graph, picture, mode, through_network):
+    """Nodes run in torch.inference_mode, in which gradients need care."""
+    if through_network and mode != "gradient":
+        pytest.skip("gradients only")
+    guidance = graph.add("GID_LoopGuidance", mode=mode, through_network=through_network, frames=30, strength=0.5)
+    plain, guided = (
+        kept(graph, predict(graph, picture, steps=5, variations=2, **extra))
+        for extra in ({}, {"loop_guidance": guidance})
+    )
+    graph.run()
+    plain, guided = load(graph, plain), load(graph, guided)
+    assert len(guided) == 2
+    assert guided.coefficients.shape == plain.coefficients.shape
+    if mode == "crossfade":
+        assert guided.period in (135, 150)
+    if mode == "gradient":
+        assert (guided.coefficients - plain.coefficients).abs().max() > 0
+
+
+def test_guidance_of_strength_zero_changes_nothing(graph, picture):
+    guidance = graph.add("GID_LoopGuidance", strength=0.0)
+    saves = [kept(graph, predict(graph, picture, **extra)) for extra in ({}, {"loop_guidance": guidance})]
+    graph.run()
+    plain, guided = (load(graph, save).coefficients for save in saves)
+    assert torch.equal(plain, guided)
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+# The node's own loop over seeds, with a pipeline for which more than two at once are too many.
+OUT_OF_MEMORY = """
+import contextlib, importlib.util, logging, sys, types
+folder, comfyui, fits = sys.argv[1:]
+sys.path.insert(0, comfyui)
+import comfy.cli_args
+comfy.cli_args.args.cpu = True
+spec = importlib.util.spec_from_file_location("pack", folder + "/__init__.py")
+sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pack)
+import torch
+from pack.gid_core.models.config import GID_SMALL
+from pack.gid_core.spectral_volume import SpectralVolume
+from pack.nodes import prediction
+
+class Pipeline:
+    model = types.SimpleNamespace(config=GID_SMALL)
+    def __call__(self, photo, seed, **options):
+        if len(seed) > int(fits):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return SpectralVolume(torch.tensor(seed).view(-1, 1, 1, 1, 1).expand(-1, 2, 4, 2, 2).float())
+
+class Model:
+    pipeline = Pipeline()
+    patcher = types.SimpleNamespace(load_device=torch.device("cuda"))
+    @contextlib.contextmanager
+    def ready(self, memory):
+        assert memory > 0
+        yield self.pipeline
+
+work = prediction._Prediction(Model(), dict(num_inference_steps=1, resolution=64, amplitude=1.0), None, 11)
+try:
+    volumes = work.of(torch.rand(4, 4, 3), list(range(11)), None)
+    sys.stdout.write(" ".join(str(int(c[0, 0, 0, 0])) for v in volumes for c in v.coefficients))
+except RuntimeError as error:
+    sys.stdout.write(str(error))
+"""
+
+
+@pytest.mark.parametrize(("fits", "said"), [(2, " ".join(map(str, range(11)))), (0, "lower resolution")])
+def test_out_of_memory_is_tried_with_fewer_and_then_said(repo, fits, said):
+    command = [sys.executable, "-c", OUT_OF_MEMORY, str(repo), str(COMFYUI), str(fits)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout and "Traceback" not in done.stdout
+
+
+# -- the model that ships ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not SHIPPED.is_file(), reason=f"{SHIPPED.name} is not in this checkout")
+def test_the_shipped_model_moves_a_photo(graph, repo):
+    photo = gid.read_image(repo / "assets" / "flowers.jpg")
+    graph.prompt.clear()
+    shipped = graph.add("GID_LoadModel", model_name=f"{SHIPPED.stem} (shipped)")
+    save = kept(graph, predict(graph, photo, shipped, steps=4, guidance=1.0))
+    made = load(graph.run(timeout=600), save)
+    assert made.size == (288, 512)
+    assert 0.05 < gid.loop(made).magnitude().mean() < 20  # pixels
