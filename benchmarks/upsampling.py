@@ -29,25 +29,6 @@ def guided(coarse, photo, radius=2, eps=1e-3):
     return guided_blur(photo, resize_maps(coarse, SIZE), (kernel, kernel), eps, subsample=factor)
 
 
-def guided_coarse(coarse, photo, eps=1e-4):
-    """The guided filter of 3 x 3 coarse pixels, whose coefficients are interpolated (He and Sun 2015)."""
-
-    def mean(x):
-        return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-
-    small = resize_maps(photo, coarse.shape[-2:])
-    centre, average = mean(small), mean(coarse)
-    pairs = [mean(small[:, i] * small[:, j]) - centre[:, i] * centre[:, j] for i in range(3) for j in range(3)]
-    covariance = torch.stack(pairs, -1).unflatten(-1, (3, 3)) + eps * torch.eye(3)
-    joint = [mean(small[:, i : i + 1] * coarse) - centre[:, i : i + 1] * average for i in range(3)]
-    slope = torch.linalg.solve(covariance[:, None], torch.stack(joint, -1).unsqueeze(-1)).squeeze(-1)
-    offset = average - (slope * centre.permute(0, 2, 3, 1)[:, None]).sum(-1)
-    result = resize_maps(mean(offset), SIZE)
-    for i in range(3):
-        result.addcmul_(resize_maps(mean(slope[..., i]), SIZE), photo[:, i : i + 1])
-    return result
-
-
 def joint_bilateral(coarse, photo):
     """kornia's joint bilateral filter over the interpolated volume, some channels at a time to fit in memory."""
     from kornia.filters import joint_bilateral_blur
@@ -65,9 +46,8 @@ def ours(coarse, photo):
 METHODS = {
     "bilinear": lambda coarse, photo: resize_maps(coarse, SIZE),
     "guided filter (kornia), radius 2, eps 1e-3": guided,
-    "guided filter on the coarse grid, 3 x 3, eps 1e-4": guided_coarse,
     "joint bilateral filter (kornia), 9 x 9": joint_bilateral,
-    "ours": ours,
+    "ours: guided filter on the coarse grid": ours,
 }
 
 
