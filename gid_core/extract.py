@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .flow import FlowFunction, Progress, trajectories
+from .images import fit
 from .spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
 
 log = logging.getLogger(__name__)
@@ -221,12 +222,12 @@ def _reduce(pictures: Tensor, max_size: int | None) -> np.ndarray:
     """The frames with a longest side of at most max_size: float32 [T, H, W, 3]."""
     import cv2
 
-    height, width = pictures.shape[1:3]
-    factor = 1.0 if max_size is None else min(1.0, max_size / max(height, width))
-    if factor == 1:
-        return pictures.contiguous().numpy()
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.stack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in pictures.contiguous().numpy()])
+    size = tuple(pictures.shape[1:3])
+    reduced = size if max_size is None else fit(size, max_size)
+    pictures = pictures.contiguous().numpy()
+    if reduced == size:
+        return pictures
+    return np.stack([cv2.resize(p, reduced[::-1], interpolation=cv2.INTER_AREA) for p in pictures])
 
 
 def _warn_of_cuts(pictures: np.ndarray, start: int) -> None:

@@ -115,6 +115,12 @@ def feather_mask(mask: Tensor, feather: float) -> Tensor:
     return mask * rise * rise * (3 - 2 * rise)
 
 
+def fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(H, W) reduced, if it is larger, to a longest side of `longest` pixels; the proportions stay."""
+    factor = min(1.0, longest / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
 def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize [N, C, H, W] maps to (H', W'): bilinear, averaging when it shrinks. Values are not rescaled."""
     if tuple(maps.shape[-2:]) == tuple(size):

@@ -138,6 +138,15 @@ class SpectralVolume:
         ratio = flat.new_tensor([width / self.size[1]] * 2 + [height / self.size[0]] * 2)
         return self.replace(coefficients=(flat * ratio.view(1, 4, 1, 1)).unflatten(0, (batch, bins)))
 
+    def at_rest(self) -> SpectralVolume:
+        """The same motion from where it is at t = 0: bin 0 set so that F_0 = 0, real as every real signal's is."""
+        coefficients = self.coefficients.clone()
+        moving = coefficients[:, 1:, 0::2].sum(1) * 2
+        if self.period == 2 * (self.num_bins - 1):
+            moving -= coefficients[:, -1, 0::2]  # the Nyquist bin has no mirror image
+        coefficients[:, 0, 0::2], coefficients[:, 0, 1::2] = -moving, 0
+        return self.replace(coefficients=coefficients)
+
     def amplify(self, gain: float = 1.0, band_gains: Sequence[float] | None = None) -> SpectralVolume:
         """Motion amplification (gain > 1) or minification (gain < 1), paper section 6.
 

@@ -213,8 +213,7 @@ class _Prediction:
         def report(done: int, _total: int, preview) -> None:
             def picture() -> Tensor:
                 config = pipeline.model.config.volume
-                gain = self.options["amplitude"] * (config.amplitude if config.unit_amplitude else 1.0)
-                volume = SpectralVolume(preview()[:1] * gain, config.fps, config.period)
+                volume = SpectralVolume(preview()[:1], config.fps, config.period)
                 return motion_map(loop(volume), photo[None], PREVIEW_SIZE)
 
             self.progress(self.done + done * len(seeds), self.total, picture)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..images import resize_maps
+from ..images import fit, resize_maps
 from ..models.pipeline import GIDPipeline
 from ..motion import Motion, loop, playback
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume, rfft_bins
@@ -217,9 +217,7 @@ def _grid(photo: Tensor) -> tuple[int, int]:
     """Size of the grid on which a photo's motion is made: the photo's, reduced to at most `GRID`."""
     if photo.ndim != 3 or photo.shape[-1] not in (3, 4) or 0 in photo.shape:
         raise ValueError(f"A method moves one photo [H, W, 3]; got {list(photo.shape)}.")
-    height, width = photo.shape[:2]
-    factor = min(1.0, GRID / max(height, width))
-    return max(1, round(height * factor)), max(1, round(width * factor))
+    return fit(tuple(photo.shape[:2]), GRID)
 
 
 def _played(volume: SpectralVolume, loops: bool | None = None) -> Motion:

@@ -38,7 +38,7 @@ class VolumeConfig:
     amplitude: float = 1.5 / 256
 
     def __post_init__(self):
-        _one_of("detrend", self.detrend, DETREND_MODES)
+        one_of("detrend", self.detrend, DETREND_MODES)
         if not 2 <= self.num_bins <= min(MAX_BINS, self.period // 2 + 1):
             raise ValueError(f"num_bins is 2 to {min(MAX_BINS, self.period // 2 + 1)}; got {self.num_bins}.")
 
@@ -85,7 +85,7 @@ class EncoderConfig:
     dropout: float = 0.25
 
     def __post_init__(self):
-        _one_of("kind of encoder", self.kind, ENCODERS)
+        one_of("kind of encoder", self.kind, ENCODERS)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class DenoiserConfig:
     layout: str = "coordinated"
 
     def __post_init__(self):
-        _one_of("layout", self.layout, LAYOUTS)
+        one_of("layout", self.layout, LAYOUTS)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class DiffusionConfig:
     zero_snr: bool = True
 
     def __post_init__(self):
-        _one_of("prediction", self.prediction, PREDICTIONS)
+        one_of("prediction", self.prediction, PREDICTIONS)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class ModelConfig:
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
     def __post_init__(self):
-        _one_of("normalization", self.normalization, NORMALIZATIONS)
+        one_of("normalization", self.normalization, NORMALIZATIONS)
 
     @property
     def latent_stride(self) -> int:
@@ -165,7 +165,8 @@ class ModelConfig:
         return _build(cls, values, "config")
 
 
-def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
+def one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse, by name, a value that is not allowed."""
     if value not in allowed:
         raise ValueError(f"{what} is one of {', '.join(allowed)}; got {value!r}.")
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..spectral_volume import SpectralVolume
+from .config import one_of
 from .model import MotionModel
 from .sampling import Guide, Step
 
@@ -77,8 +78,8 @@ class LoopGuidance(Guide):
     through_network: bool = False
 
     def __post_init__(self):
-        _one_of("mode", self.mode, MODES)
-        _one_of("constraint", self.constraint, CONSTRAINTS)
+        one_of("mode of loop guidance", self.mode, MODES)
+        one_of("constraint of loop guidance", self.constraint, CONSTRAINTS)
         for name in ("strength", "weight"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -174,7 +175,7 @@ def seam_loss(volume: SpectralVolume, constraint: str = "natural") -> Tensor:
     large as those on either side of it. h frames is half the length of a snap. (With h = 1/2 this would be F_T = F_1
     minus one step; but a snap is smooth from frame to frame, so it must be seen from outside.)
     """
-    _one_of("constraint", constraint, CONSTRAINTS)
+    one_of("constraint of loop guidance", constraint, CONSTRAINTS)
     rows = _on(_seam_rows(volume.period, volume.num_bins, constraint), volume.coefficients)
     return (rows @ _stacked(volume.coefficients)).abs().sum((1, 2)) / math.prod(volume.size)
 
@@ -233,11 +234,9 @@ def _apply(matrices: Tensor, coefficients: Tensor) -> Tensor:
 def _with_motion(volume: SpectralVolume, matrices: Tensor, period: int, done: str) -> SpectralVolume:
     """The volume with other bins 1 .. K-1, and bin 0 such that F_0 = 0."""
     moving = _apply(matrices, volume.coefficients)
-    real = _rows(period, volume.num_bins, torch.zeros(1))[0, : volume.num_bins - 1] * -period
-    constant = torch.einsum("k,bkahw->bahw", real.float().to(moving.device), moving[:, :, 0::2])
-    constant = torch.stack([constant, torch.zeros_like(constant)], 2).flatten(1, 2)
+    coefficients = torch.cat([torch.zeros_like(moving[:, :1]), moving], 1)
     metadata = {**volume.metadata, "loop_guidance": done}
-    return volume.replace(coefficients=torch.cat([constant[:, None], moving], 1), period=period, metadata=metadata)
+    return volume.replace(coefficients=coefficients, period=period, metadata=metadata).at_rest()
 
 
 # ---- how a volume's seam compares, and the projection ----
@@ -347,8 +346,3 @@ def _norm(latents: Tensor) -> Tensor:
 
 def _on(matrix: Tensor, like: Tensor) -> Tensor:
     return matrix.float().to(like.device)  # float32 first: some devices have no more
-
-
-def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{what} of loop guidance is one of {', '.join(allowed)}; got {value!r}.")

@@ -12,11 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..spectral_volume import SpectralVolume
-from .config import NORMALIZATIONS, ModelConfig, VolumeConfig
+from .config import NORMALIZATIONS, ModelConfig, VolumeConfig, one_of
 
 PERCENTILE = 0.95
-# Networks make values of any size; beyond this (a square of 9 times the 95th percentile) nothing real lies.
-GUARD = 3.0
 # Of a bin's frequency: clips of 29.97 and of 30 frames a second are alike.
 FPS_TOLERANCE = 0.1
 
@@ -35,8 +33,7 @@ class FrequencyNormalizer(nn.Module):
 
     def __init__(self, config: VolumeConfig, mode: str = "sqrt", scale: Tensor | None = None):
         super().__init__()
-        if mode not in NORMALIZATIONS:
-            raise ValueError(f"mode is one of {', '.join(NORMALIZATIONS)}; got {mode!r}.")
+        one_of("mode", mode, NORMALIZATIONS)
         self.config, self.mode = config, mode
         if scale is None:
             scale = torch.ones(config.num_bins)

@@ -10,7 +10,7 @@ from operator import index
 import torch
 from torch import Tensor
 
-from ..images import image_batch, mask_batch, resize_maps, resize_mask
+from ..images import fit, image_batch, mask_batch, resize_maps, resize_mask
 from ..spectral_volume import SpectralVolume
 from .checkpoint import load_model
 from .guidance import LoopGuidance
@@ -98,7 +98,7 @@ class GIDPipeline:
             sampler: "dpm" or "ddim".
             resolution: longest side of the volume in pixels; not more than the photo's.
             callback: called after every step as callback(done, total, preview), preview() giving the motion so far as
-                coefficients [B, K, 4, h, w]; may raise to cancel.
+                coefficients [B, K, 4, h, w] in pixels, as large as it will be; may raise to cancel.
 
         Returns:
             A volume of B x seeds photos, on the CPU, that begins at rest. Its edges are drawn along the photo's.
@@ -114,13 +114,27 @@ class GIDPipeline:
         with torch.inference_mode(False), torch.no_grad():
             photos = photos.clone()
             permitted = None if permitted is None else permitted.clone()
-            coefficients = self._sample(
-                photos, permitted, seeds, num_inference_steps, guidance_scale, loop_guidance, sampler, callback
+
+            def volume_of(latents: Tensor, prior: Tensor | None) -> SpectralVolume:
+                return self._volume(self.model.to_coefficients(latents, prior), amplitude)
+
+            def report(step: Step) -> None:
+                callback(step.index + 1, step.total, lambda: volume_of(step.clean, step.prior).coefficients.cpu())
+
+            latents, prior = self._sample(
+                photos,
+                permitted,
+                seeds,
+                num_inference_steps,
+                guidance_scale,
+                loop_guidance,
+                sampler,
+                None if callback is None else report,
             )
-            volume = self._volume(coefficients, amplitude)
+            volume = volume_of(latents, prior)
             if loop_guidance is not None:
                 volume = loop_guidance.finish(volume)
-            size = _fit(photos.shape[-2:], resolution)
+            size = fit(photos.shape[-2:], resolution)
             rgb = photos[:, :3].to(self.device).repeat_interleave(len(seeds), 0)
             volume = upsample_to_photo(volume.to(self.device), rgb, size).to("cpu")
         if permitted is not None:
@@ -128,7 +142,10 @@ class GIDPipeline:
             volume = volume.replace(coefficients=volume.coefficients * allowed.unsqueeze(1))
         return volume
 
-    def _sample(self, photos, permitted, seeds, steps, scale, guidance, sampler, callback) -> Tensor:
+    def _sample(
+        self, photos, permitted, seeds, steps, scale, guidance, sampler, report
+    ) -> tuple[Tensor, Tensor | None]:
+        """Latents, and the prior to decode them with."""
         model, config = self.model, self.model.config
         seen = self._seen(photos).to(self.device)
         condition = self._condition(seen).repeat(len(seeds))
@@ -139,10 +156,6 @@ class GIDPipeline:
         if permitted is not None:
             keep = resize_maps(permitted.unsqueeze(1), shape[-2:]).unsqueeze(1).repeat_interleave(len(seeds), 0)
             keep, still = keep.to(self.device), self._still(condition.prior, shape[-2:])
-
-        def report(step: Step) -> None:
-            callback(step.index + 1, step.total, lambda: model.to_coefficients(step.clean, condition.prior).cpu())
-
         latents = sample_latents(
             model,
             condition,
@@ -153,10 +166,10 @@ class GIDPipeline:
             guide=guidance,
             keep=keep,
             still=still,
-            callback=None if callback is None else report,
+            callback=report,
             generator=generators,
         )
-        return model.to_coefficients(latents, condition.prior)
+        return latents, condition.prior
 
     def _condition(self, seen: Tensor) -> Condition:
         """What the encoder says of photos; the guess at what moves is the mean of theirs and their mirror images'."""
@@ -166,7 +179,7 @@ class GIDPipeline:
         return Condition(features, prior)
 
     def _volume(self, coefficients: Tensor, amplitude: float) -> SpectralVolume:
-        """Coefficients as a volume in pixels that begins at rest (bin 0 such that F_0 = 0)."""
+        """Coefficients as a volume in pixels that begins at rest."""
         config = self.model.config.volume
         coefficients = coefficients.float()
         if config.unit_amplitude:
@@ -174,11 +187,8 @@ class GIDPipeline:
             # it is not blown up to that.
             reached = SpectralVolume(coefficients, config.fps, config.period).amplitude
             amplitude = amplitude * config.amplitude / reached.clamp(*AMPLITUDE_RANGE).view(-1, 1, 1, 1, 1)
-        coefficients = coefficients * amplitude
-        rest = -2 * coefficients[:, 1:, 0::2].sum(1)
-        coefficients[:, 0] = torch.stack([rest, torch.zeros_like(rest)], 2).flatten(1, 2)
         metadata = {"source": f"predicted by {self.model.config.name}"}
-        return SpectralVolume(coefficients, config.fps, config.period, config.detrend, metadata)
+        return SpectralVolume(coefficients * amplitude, config.fps, config.period, config.detrend, metadata).at_rest()
 
     def _seen(self, photos: Tensor) -> Tensor:
         """Photos [B, C, H, W] as the encoder sees them: RGB, alpha over grey, of the model's area and stride."""
@@ -233,8 +243,3 @@ def working_size(size: tuple[int, int], model: MotionModel) -> tuple[int, int]:
     aspect = min(4.0, max(0.25, size[1] / size[0]))
     height = math.sqrt(area / aspect)
     return tuple(max(4, round(side / stride)) * stride for side in (height, height * aspect))
-
-
-def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    factor = min(1.0, longest / max(size))
-    return tuple(max(1, round(side * factor)) for side in size)

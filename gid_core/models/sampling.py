@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .config import one_of
 from .model import MotionModel
 
 SAMPLERS = ("dpm", "ddim")
@@ -56,7 +57,6 @@ class Guide:
     """
 
     recurrences: int = 1
-    through_network: bool = False
 
     def during(self, model: MotionModel, step: Step, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """The clean latents to go on with. predict: noisy latents to clean ones, for gradients through the network."""
@@ -140,8 +140,7 @@ def _mixed(epsilon: Tensor, fresh: Tensor) -> Tensor:
 def _scheduler(model: MotionModel, sampler: str, steps: int):
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-    if sampler not in SAMPLERS:
-        raise ValueError(f"sampler is one of {', '.join(SAMPLERS)}; got {sampler!r}.")
+    one_of("sampler", sampler, SAMPLERS)
     if steps != int(steps) or not 1 <= steps <= model.config.diffusion.steps:
         raise ValueError(f"num_inference_steps must be 1 to {model.config.diffusion.steps}; got {steps}.")
     if sampler == "ddim":

@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..spectral_volume import SpectralVolume
-from .samples import tidy
 
 # Below this share of the moving pixels' mean motion a pixel counts as still, see `moving_region`.
 LEAST_MOTION = 0.25
@@ -96,7 +95,7 @@ def augment(
     shift = dice[13] if periodic and settings.time_shift else 0.0
     backwards = periodic and dice[14] < settings.time_reversal
     coefficients = _warp_volume(volume, linear, centre, tuple(photo.shape[:2]), settings, shift, backwards)
-    return pixels, tidy(volume.replace(coefficients=coefficients.unsqueeze(0))).coefficients[0]
+    return pixels, volume.replace(coefficients=coefficients.unsqueeze(0)).at_rest().coefficients[0]
 
 
 def still(photo: Tensor, num_bins: int = 16, volume_stride: int = 4) -> tuple[Tensor, Tensor]:

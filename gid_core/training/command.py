@@ -56,8 +56,10 @@ def _train(options) -> None:
     from .stages import make_stage, whiten
     from .trainer import Schedule, train
 
-    data, shown = _data(options)
-    model = _model(options, data)
+    earlier = load_model(options.start) if options.start else None
+    config = _config(options, earlier)
+    data, shown = _data(options, config)
+    model = _model(options, config, earlier, data)
     schedule = Schedule(**{f.name: getattr(options, f.name) for f in fields(Schedule)})
     extra = {} if options.stage in EARLY else {"repeats": options.repeats}
     if options.stage == "coordinate":
@@ -75,7 +77,7 @@ def _train(options) -> None:
     log.info("%s after %d steps: %s", folder / "model.safetensors", means["step"], means)
 
 
-def _data(options):
+def _data(options, config: ModelConfig):
     from .augment import Augmentation
     from .dataset import Mixture, MotionData
     from .samples import find_samples, load_sample, split
@@ -87,7 +89,6 @@ def _data(options):
     weights = options.weights or [len(samples) ** 0.5 for samples in sources]
     if options.overfit:
         weights = [1.0]
-    config = _config(options)
     normalizer = FrequencyNormalizer(config.volume)
     for sample in sum(sources, []):
         try:
@@ -110,10 +111,10 @@ def _data(options):
     return data, [data[APART - 1 - i] for i in range(2)]
 
 
-def _config(options) -> ModelConfig:
-    """The preset, file or earlier model's config, with the settings of --set."""
-    if options.start:
-        values = load_model(options.start).config.to_dict()
+def _config(options, earlier: MotionModel | None) -> ModelConfig:
+    """The preset, file or earlier model's config, with the settings of --set, in this stage's layout."""
+    if earlier is not None:
+        values = earlier.config.to_dict()
     elif options.config in PRESETS:
         values = PRESETS[options.config].to_dict()
     elif Path(options.config).is_file():
@@ -137,26 +138,29 @@ def _config(options) -> ModelConfig:
             holder[name] = value if isinstance(place, str) else json.loads(value)
         except json.JSONDecodeError:
             raise ValueError(f"--set {setting}: the value must be like {json.dumps(place)}.") from None
-    return ModelConfig.from_dict(values)
-
-
-def _model(options, data) -> MotionModel:
-    """A model to train: new, or what an earlier stage left, in this stage's layout."""
-    from ..weights import fill, load_weights
-
-    config = _config(options)
+    config = ModelConfig.from_dict(values)
     if options.stage == "coordinate" and config.denoiser.layout == "stacked":
         raise ValueError('"coordinate" goes on from a denoiser of single slices; this one is stacked.')
     if config.denoiser.layout != "stacked":  # slices come apart first, and together in the last stage
         layout = "coordinated" if options.stage == "coordinate" else "independent"
         config = replace(config, denoiser=replace(config.denoiser, layout=layout))
+    return config
+
+
+def _model(options, config: ModelConfig, earlier: MotionModel | None, data) -> MotionModel:
+    """A model to train: new, or with what an earlier stage left."""
+    from ..weights import fill, load_weights
+
     model = MotionModel(config)
     if config.encoder.kind == "efficientnet":
         fill(model.encoder.trunk.network, load_weights("efficientnet-lite0", options.imagenet), "efficientnet-lite0")
-    if options.start:
-        earlier = load_model(options.start).state_dict()
+    if earlier is not None:
         mine = model.state_dict()
-        kept = {name: value for name, value in earlier.items() if name in mine and mine[name].shape == value.shape}
+        kept = {
+            name: value
+            for name, value in earlier.state_dict().items()
+            if name in mine and mine[name].shape == value.shape
+        }
         if getattr(options, "new_denoiser", False):
             kept = {name: value for name, value in kept.items() if not name.startswith("denoiser.")}
         model.load_state_dict({**mine, **kept})

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..spectral_volume import SpectralVolume
-from .augment import Augmentation, augment, composite
-from .samples import Sample, tidy
+from .augment import Augmentation, augment, composite, still
+from .samples import Sample
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class MotionData(Dataset):
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, index))
         photo, coefficients = self._one(generator)
         if torch.rand((), generator=generator) < self.mixture.composited:
-            below, still = self._one(generator), torch.rand((), generator=generator) < self.mixture.still
-            if still:
-                below = below[0], torch.zeros_like(below[1])
+            below = self._one(generator)
+            if torch.rand((), generator=generator) < self.mixture.still:
+                below = still(below[0], len(below[1]), self.augmentation.volume_stride)
             photo, coefficients = composite((photo, coefficients), below, generator)
         if self.unit_amplitude:
             coefficients = coefficients / max(float(SpectralVolume(coefficients[None]).amplitude), 1e-5)
@@ -81,5 +81,5 @@ class MotionData(Dataset):
         weights = torch.tensor(self.mixture.weights)
         source = self.sources[int(torch.multinomial(weights, 1, generator=generator))]
         sample = source[int(torch.randint(len(source), (), generator=generator))]
-        volume = tidy(sample.volume) if sample.volume.detrend == "ramp" else sample.volume
+        volume = sample.volume.at_rest() if sample.volume.detrend == "ramp" else sample.volume
         return augment(sample.photo, volume, generator, self.augmentation)

@@ -30,9 +30,8 @@ def sample_sheet(model: MotionModel, items: list[tuple[Tensor, Tensor]], steps: 
         restored = sampled = model.to_coefficients(latents, condition.prior)[0].cpu()
         if steps:
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0)).to(latents)
-            sampled = model.to_coefficients(sample_latents(model, condition, noise, steps=steps), condition.prior)[
-                0
-            ].cpu()
+            sampled = sample_latents(model, condition, noise, steps=steps)
+            sampled = model.to_coefficients(sampled, condition.prior)[0].cpu()
         size = true.shape[-2:]
         guess = torch.zeros(len(true), 1, 1, 1) if condition.prior is None else condition.prior[0].mean(1, keepdim=True)
         guess = resize_maps(guess.cpu(), size)

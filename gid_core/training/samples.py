@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..images import read_image, write_image
@@ -91,11 +90,3 @@ def split(samples: Sequence[Sample], held_out: float = 0.1) -> tuple[list[Sample
 
 def _photo_of(path: Path) -> Path | None:
     return next((photo for suffix in PHOTOS if (photo := path.with_suffix(suffix)).is_file()), None)
-
-
-def tidy(volume: SpectralVolume) -> SpectralVolume:
-    """A volume that begins at rest: bin 0 set so that F_0 = 0, its imaginary part 0 (which a real signal's is)."""
-    coefficients = volume.coefficients.clone()
-    real = -2 * coefficients[:, 1:, 0::2].sum(1)
-    coefficients[:, 0, 0::2], coefficients[:, 0, 1::2] = real, torch.zeros_like(real)
-    return volume.replace(coefficients=coefficients)

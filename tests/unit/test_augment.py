@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from gid_core.motion import loop, playback_coordinates
 from gid_core.spectral_volume import SpectralVolume, modal_sum
 from gid_core.training.augment import Augmentation, augment, composite, moving_region, still
-from gid_core.training.samples import tidy
 
 SIZE = (64, 96)
 GRID = (16, 24)
@@ -36,14 +35,14 @@ def smooth_photo(size=SIZE, seed=0):
 
 def random_volume(grid=GRID, seed=0, detrend="ramp", bins=6):
     coefficients = torch.randn(1, bins, 4, *grid, generator=seeded(seed)) * 50
-    return tidy(SpectralVolume(coefficients, detrend=detrend))
+    return SpectralVolume(coefficients, detrend=detrend).at_rest()
 
 
 def constant_volume(vector, grid=GRID):
     """Bin 1 is the same x_re, x_im, y_re, y_im everywhere."""
     coefficients = torch.zeros(1, 3, 4, *grid)
     coefficients[:, 1] = torch.tensor(vector, dtype=torch.float32).view(4, 1, 1)
-    return tidy(SpectralVolume(coefficients, detrend="ramp"))
+    return SpectralVolume(coefficients, detrend="ramp").at_rest()
 
 
 # ---- nothing, and chance ----

@@ -15,7 +15,6 @@ from gid_core.models.config import (
     NORMALIZATIONS,
     PRESETS,
     AutoencoderConfig,
-    DenoiserConfig,
     DiffusionConfig,
     EncoderConfig,
     ModelConfig,
@@ -25,24 +24,11 @@ from gid_core.models.denoiser import Denoiser, FrequencyAttention
 from gid_core.models.model import MotionModel
 from gid_core.models.normalization import FrequencyNormalizer, measure_scale
 from gid_core.spectral_volume import SpectralVolume
-
-BINS = 8
-TINY = replace(
-    GID_SMALL,
-    name="tiny",
-    volume=replace(GID_SMALL.volume, num_bins=BINS, pixels=64 * 128),
-    autoencoder=AutoencoderConfig((8, 16, 16)),
-    encoder=EncoderConfig("resnet", 4, 16),
-    denoiser=DenoiserConfig((16, 32, 32), heads=2),
-)
+from tiny_models import BINS, TINY, random
 
 
 def layout(name, config=TINY):
     return replace(config, denoiser=replace(config.denoiser, layout=name))
-
-
-def random(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def tiny_model(config=TINY, seed=0):

@@ -8,26 +8,14 @@ import torch
 from torch import nn
 
 from gid_core.models.checkpoint import save_model
-from gid_core.models.config import GID_SMALL, AutoencoderConfig, DenoiserConfig, DiffusionConfig, EncoderConfig
+from gid_core.models.config import DiffusionConfig
 from gid_core.models.model import MotionModel
 from gid_core.models.pipeline import GIDPipeline, working_size
 from gid_core.models.sampling import SAMPLERS, Condition, sample_latents
 from gid_core.motion import playback
+from tiny_models import BINS, TINY, random
 
-BINS = 8
-TINY = replace(
-    GID_SMALL,
-    name="tiny",
-    volume=replace(GID_SMALL.volume, num_bins=BINS, pixels=64 * 128),
-    autoencoder=AutoencoderConfig((8, 16, 16)),
-    encoder=EncoderConfig("resnet", 4, 16),
-    denoiser=DenoiserConfig((16, 32, 32), heads=2),
-)
 PREDICTIONS = [("v_prediction", True), ("v_prediction", False), ("epsilon", False)]
-
-
-def random(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def tiny_model(config=TINY, seed=0):

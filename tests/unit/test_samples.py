@@ -8,7 +8,7 @@ import torch
 from gid_core.motion import loop, playback
 from gid_core.spectral_volume import SpectralVolume, rfft_bins
 from gid_core.training.prepare import remove_ramp
-from gid_core.training.samples import Sample, find_samples, load_sample, split, tidy, write_sample
+from gid_core.training.samples import Sample, find_samples, load_sample, split, write_sample
 
 
 def random(*shape, seed=0):
@@ -116,13 +116,13 @@ def test_a_constant_offset_is_no_motion():
 
 def test_a_tidy_volume_begins_at_rest_and_moves_as_before():
     own = volume(bins=6, period=30)
-    tidied = tidy(own)
+    tidied = own.at_rest()
     motion = playback(tidied).displacement()
     assert float(motion[:, 0].abs().max()) < 1e-5
     torch.testing.assert_close(motion, loop(own).displacement(), atol=1e-5, rtol=1e-5)
     assert (tidied.coefficients[:, 0, 1::2] == 0).all()
     assert torch.equal(tidied.coefficients[:, 1:], own.coefficients[:, 1:])
-    torch.testing.assert_close(tidy(tidied).coefficients, tidied.coefficients)
+    torch.testing.assert_close(tidied.at_rest().coefficients, tidied.coefficients)
     assert not torch.equal(own.coefficients, tidied.coefficients)  # and the volume given is left alone
 
 

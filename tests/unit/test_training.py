@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from gid_core.cli import main
 from gid_core.models.checkpoint import load_model, read_header, save_model
-from gid_core.models.config import GID_SMALL, AutoencoderConfig, DenoiserConfig, DiffusionConfig, EncoderConfig
+from gid_core.models.config import DiffusionConfig
 from gid_core.models.model import MotionModel
 from gid_core.spectral_volume import SpectralVolume
 from gid_core.training import command
@@ -28,21 +28,9 @@ from gid_core.training.stages import DROP_CONDITION, STAGES, Denoising, make_sta
 from gid_core.training.synthetic import random_scene
 from gid_core.training.trainer import Schedule, train
 from gid_core.video import write_video
+from tiny_models import BINS, TINY, random
 
-BINS = 8
-TINY = replace(
-    GID_SMALL,
-    name="tiny",
-    volume=replace(GID_SMALL.volume, num_bins=BINS, pixels=64 * 128),
-    autoencoder=AutoencoderConfig((8, 16, 16)),
-    encoder=EncoderConfig("resnet", 4, 16),
-    denoiser=DenoiserConfig((16, 32, 32), heads=2),
-)
 LAYOUTS = {"denoiser": "independent"}
-
-
-def random(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def tiny_model(stage="coordinate", seed=0):
@@ -189,7 +177,8 @@ def test_two_processes_see_different_samples_and_keep_the_same_weights(tmp_path,
     script = tmp_path / "worker.py"
     script.write_text(WORKER.format(folder=str(Path(__file__).parent), out=str(tmp_path)))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(repo), "ACCELERATE_USE_CPU": "true"}
+    paths = os.pathsep.join([str(repo), str(repo / "tests")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
@@ -510,7 +499,8 @@ def test_a_check_on_few_samples_leaves_them_unaugmented(sample_folder, config_fi
     arguments += ["--steps", "1", "--batch", "2", "--overfit", "2", "--held-out", "0", "--out", str(tmp_path / "out")]
     options = command.argparse.ArgumentParser()
     command.training_options(options)
-    data, shown = command._data(options.parse_args(arguments[1:]))
+    parsed = options.parse_args(arguments[1:])
+    data, shown = command._data(parsed, command._config(parsed, None))
     photos = {tuple(data[i][0].flatten()[:20].tolist()) for i in range(12)}
     assert len(photos) == 2
     assert len(shown) > 0

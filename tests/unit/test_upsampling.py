@@ -6,7 +6,6 @@ import torch
 from gid_core.models.upsampling import upsample_to_photo
 from gid_core.motion import playback
 from gid_core.spectral_volume import SpectralVolume
-from gid_core.training.samples import tidy
 from gid_core.training.synthetic import random_scene
 
 
@@ -72,7 +71,7 @@ def test_photos_of_a_batch_are_upsampled_each_by_its_own():
 
 
 def test_what_begins_at_rest_does_so_still():
-    volume = tidy(SpectralVolume(random(1, 6, 4, 9, 16) * 100, detrend="ramp"))
+    volume = SpectralVolume(random(1, 6, 4, 9, 16) * 100, detrend="ramp").at_rest()
     large = upsample_to_photo(volume, photo(1, 90, 160), (45, 80))
     assert (large.detrend, large.period, large.fps) == ("ramp", 150, 30)
     first = playback(large).displacement(0, 1)
