@@ -83,7 +83,11 @@ class ToyModel(nn.Module):
 
     def __init__(self, volume: SpectralVolume):
         super().__init__()
-        self.config = dataclasses.replace(GID_SMALL, volume=VolumeConfig(detrend="none", unit_amplitude=False))
+        self.config = dataclasses.replace(
+            GID_SMALL,
+            volume=VolumeConfig(detrend="none", unit_amplitude=False),
+            diffusion=dataclasses.replace(GID_SMALL.diffusion, noise_coherence=0.0),
+        )
         slices = volume.coefficients[0].double()
         self.deviation = slices.square().mean((2, 3), keepdim=True).sqrt().clamp_min(1e-6)
         pixels = (slices / self.deviation).unflatten(1, (2, 2)).transpose(0, 1).flatten(1, 2).flatten(2)

@@ -112,7 +112,11 @@ class DenoiserConfig:
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """The noise schedule ("square linear", LDM's scaled_linear) and what the U-Net predicts."""
+    """The noise schedule ("square linear", LDM's scaled_linear) and what the U-Net predicts.
+
+    noise_coherence: how alike the noise of neighbouring frequencies is, 0..1, see `noise.frequency_noise`; used where
+        frequencies are coordinated.
+    """
 
     steps: int = 1000
     beta_start: float = 0.00085
@@ -120,9 +124,12 @@ class DiffusionConfig:
     schedule: str = "scaled_linear"
     prediction: str = "v_prediction"
     zero_snr: bool = True
+    noise_coherence: float = 0.6
 
     def __post_init__(self):
         one_of("prediction", self.prediction, PREDICTIONS)
+        if not 0 <= self.noise_coherence <= 1:
+            raise ValueError(f"noise_coherence is 0 to 1; got {self.noise_coherence}.")
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,11 @@ class ModelConfig:
     def latent_stride(self) -> int:
         """Photo pixels to one pixel of the latents; the photo's sides must be multiples of it."""
         return self.volume.stride * self.autoencoder.factor
+
+    @property
+    def noise_coherence(self) -> float:
+        """Of the noise between neighbouring frequencies: none where slices are drawn each for itself."""
+        return self.diffusion.noise_coherence if self.denoiser.layout == "coordinated" else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -202,6 +214,6 @@ GID_BASE = ModelConfig(
     autoencoder=AutoencoderConfig((128, 256, 512), 4, 2, True, False),
     encoder=EncoderConfig("resnet", 16, 64, False, 0.0),
     denoiser=DenoiserConfig((128, 512, 1024), 2, (1, 2), 8),
-    diffusion=DiffusionConfig(1000, 0.0015, 0.0195, prediction="epsilon", zero_snr=False),
+    diffusion=DiffusionConfig(1000, 0.0015, 0.0195, prediction="epsilon", zero_snr=False, noise_coherence=0.0),
 )
 PRESETS = {config.name: config for config in (GID_SMALL, GID_BASE)}

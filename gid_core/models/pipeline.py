@@ -15,6 +15,7 @@ from ..spectral_volume import SpectralVolume
 from .checkpoint import load_model
 from .guidance import LoopGuidance
 from .model import MotionModel
+from .noise import frequency_noise
 from .sampling import Condition, Step, sample_latents
 from .upsampling import upsample_to_photo
 
@@ -151,7 +152,7 @@ class GIDPipeline:
         condition = self._condition(seen).repeat(len(seeds))
         shape = (config.volume.num_bins, config.autoencoder.latent_channels, *condition.features.shape[-2:])
         generators = [torch.Generator().manual_seed((s + b) % 2**64) for b in range(len(photos)) for s in seeds]
-        noise = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(self.device)
+        noise = torch.stack([frequency_noise(shape, config.noise_coherence, g) for g in generators]).to(self.device)
         keep, still = None, None
         if permitted is not None:
             keep = resize_maps(permitted.unsqueeze(1), shape[-2:]).unsqueeze(1).repeat_interleave(len(seeds), 0)

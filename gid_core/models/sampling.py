@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .config import one_of
 from .model import MotionModel
+from .noise import frequency_noise
 
 SAMPLERS = ("dpm", "ddim")
 
@@ -116,7 +117,7 @@ def sample_latents(
             if callback is not None and not again:
                 callback(step)
             if again:  # forward again to the level it came from
-                fresh = _noise(latents, generator)
+                fresh = _noise(model, latents, generator)
                 latents = signal * step.clean + sigma * _mixed(_epsilon(step), fresh)
         if sampler == "ddim":
             alpha = alphas[int(scheduler.timesteps[index + 1])] if index + 1 < total else alphas.new_ones(())
@@ -126,10 +127,10 @@ def sample_latents(
     return latents
 
 
-def _noise(like: Tensor, generator) -> Tensor:
-    if isinstance(generator, Sequence):
-        return torch.stack([torch.randn(like.shape[1:], generator=one) for one in generator]).to(like)
-    return torch.randn(like.shape, generator=generator).to(like)
+def _noise(model: MotionModel, like: Tensor, generator) -> Tensor:
+    generators = generator if isinstance(generator, Sequence) else [generator] * len(like)
+    coherence = model.config.noise_coherence
+    return torch.stack([frequency_noise(like.shape[1:], coherence, one) for one in generators]).to(like)
 
 
 def _mixed(epsilon: Tensor, fresh: Tensor) -> Tensor:

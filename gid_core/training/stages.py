@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.model import MotionModel
+from ..models.noise import frequency_noise
 
 Batch = tuple[Tensor, Tensor]  # photos [B, 3, H, W], coefficients [B, K, 4, h, w]
 DROP_CONDITION = 0.1  # for classifier-free guidance
@@ -102,7 +103,9 @@ class Denoising(nn.Module):
         levels = self.schedule.config.num_train_timesteps
         shape = (count, 1) if self.together else (count, bins)
         steps = torch.randint(levels, shape, generator=generator).expand(count, bins).to(latents.device)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        coherence = self.model.config.noise_coherence
+        noise = [frequency_noise(latents.shape[1:], coherence, generator) for _ in range(count)]
+        noise = torch.stack(noise).to(latents)
         keep = (torch.rand(count, generator=generator) >= DROP_CONDITION).to(latents).view(-1, 1, 1, 1)
         flat = latents.flatten(0, 1), noise.flatten(0, 1), steps.flatten()
         noisy = self.schedule.add_noise(*flat).view_as(latents)
