@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import index
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..images import fit, image_batch, mask_batch, resize_maps, resize_mask
@@ -23,6 +24,8 @@ from .upsampling import upsample_to_photo
 RESOLUTION = 512
 GUIDANCE_SCALE = 1.75
 AMPLITUDE_RANGE = (0.25, 2.0)
+STEADINESS = 0.75  # 0: where a sample moves is left to chance; 1: as expected
+MAX_STEADYING = 30.0  # in energy
 
 Callback = Callable[[int, int, Callable[[], Tensor]], None]
 
@@ -117,7 +120,7 @@ class GIDPipeline:
             permitted = None if permitted is None else permitted.clone()
 
             def volume_of(latents: Tensor, prior: Tensor | None) -> SpectralVolume:
-                return self._volume(self.model.to_coefficients(latents, prior), amplitude)
+                return self._volume(steadied(self.model, self.model.to_coefficients(latents, prior), prior), amplitude)
 
             def report(step: Step) -> None:
                 callback(step.index + 1, step.total, lambda: volume_of(step.clean, step.prior).coefficients.cpu())
@@ -223,6 +226,27 @@ class GIDPipeline:
             raise ValueError(f"amplitude must be >= 0; got {amplitude}.")
         if resolution < 16:
             raise ValueError(f"resolution must be >= 16 pixels; got {resolution}.")
+
+
+def steadied(model: MotionModel, coefficients: Tensor, prior: Tensor | None) -> Tensor:
+    """Bring how much a sample moves where nearer to what the encoder expects for the photo (ours).
+
+    Each place's energy over all frequencies is multiplied by (expected / sampled)^STEADINESS, both relative to their
+    means. Chance keeps the phases, the directions, and which frequency moves; but one sample has no others to average
+    with, and where it moved by chance alone it looked wrong.
+
+    Args:
+        coefficients: [B, K, 4, H, W] in pixels.
+        prior: of the encoder, [B, K, 2, h, w]; None, of a model without: nothing is changed.
+    """
+    if prior is None:
+        return coefficients
+    mean_parts = prior[:, :, :, None].expand(-1, -1, -1, 2, -1, -1).flatten(2, 3)
+    expected = model.normalizer.denormalize(mean_parts)[:, 1:].square().sum((1, 2)).unsqueeze(1)
+    sampled = F.adaptive_avg_pool2d(coefficients[:, 1:].square().sum((1, 2)).unsqueeze(1), expected.shape[-2:])
+    shares = [energy / energy.mean((2, 3), keepdim=True).clamp_min(1e-12) + 1e-4 for energy in (expected, sampled)]
+    gain = (shares[0] / shares[1]).clamp(1 / MAX_STEADYING, MAX_STEADYING) ** (STEADINESS / 2)
+    return coefficients * resize_maps(gain, coefficients.shape[-2:]).unsqueeze(1)
 
 
 def _seeds(seed: int | Sequence[int]) -> list[int]:

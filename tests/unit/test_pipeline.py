@@ -10,7 +10,7 @@ from torch import nn
 from gid_core.models.checkpoint import save_model
 from gid_core.models.config import DiffusionConfig
 from gid_core.models.model import MotionModel
-from gid_core.models.pipeline import GIDPipeline, working_size
+from gid_core.models.pipeline import STEADINESS, GIDPipeline, steadied, working_size
 from gid_core.models.sampling import SAMPLERS, Condition, sample_latents
 from gid_core.motion import playback
 from tiny_models import BINS, TINY, random
@@ -390,3 +390,24 @@ def test_bad_arguments_are_named(pipe, changes, named):
 def test_other_dtypes_are_refused(pipe):
     with pytest.raises(ValueError, match="float64"):
         pipe.to(dtype=torch.float64)
+
+
+def test_a_sample_moves_more_nearly_where_it_is_expected_to():
+    model = MotionModel(TINY)
+    prior = torch.ones(1, BINS, 2, 4, 8)
+    prior[..., 4:] = 2  # the right half is expected to move four times as far: sqrt normalisation
+    sample = random(1, BINS, 4, 16, 32)
+    after = steadied(model, sample, prior)
+
+    def shares(volume):
+        energy = volume[:, 1:].square().sum((0, 1, 2))
+        return float(energy[:, :12].sum() / energy[:, 20:].sum())
+
+    assert shares(sample) == pytest.approx(1, abs=0.1)
+    assert shares(after) == pytest.approx(16**-STEADINESS, rel=0.2)
+    # Phases, directions and which frequency moves stay as they were drawn.
+    angle = torch.nn.functional.cosine_similarity(after.flatten(1, 2), sample.flatten(1, 2), 1)
+    assert angle.min() > 0.999999
+    assert torch.equal(steadied(model, 0 * sample, prior), 0 * sample)
+    torch.testing.assert_close(steadied(model, 5 * sample, prior), 5 * after)
+    assert steadied(model, sample, None) is sample
