@@ -3,7 +3,17 @@
 import argparse
 import importlib
 
-NAMES = ("splatting", "rendering", "extraction", "clips", "coordination", "guidance", "prediction", "upsampling")
+NAMES = (
+    "splatting",
+    "rendering",
+    "extraction",
+    "clips",
+    "coordination",
+    "guidance",
+    "prediction",
+    "upsampling",
+    "modal",
+)
 
 
 def main() -> None:
