@@ -16,21 +16,19 @@ import numpy as np
 import torch
 
 from benchmarks.measure import report
+from benchmarks.staged import SINGLE, branch, single_slices
 from gid_core.evaluation.coherence import frequency_coherence, phase_coherence
 from gid_core.evaluation.motion_metrics import moving_auc
-from gid_core.models.checkpoint import load_model, save_model
+from gid_core.models.checkpoint import load_model
 from gid_core.models.config import GID_SMALL, DenoiserConfig
-from gid_core.models.model import MotionModel
-from gid_core.models.normalization import measure_scale
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import loop
 from gid_core.training.augment import Augmentation
+from gid_core.training.command import EARLY
 from gid_core.training.dataset import Mixture, MotionData
 from gid_core.training.samples import Sample
-from gid_core.training.stages import make_stage, whiten
 from gid_core.training.synthetic import random_scene
-from gid_core.training.trainer import Schedule, train
-from gid_core.weights import fill, load_weights
+from gid_core.training.trainer import Schedule
 
 FOLDER = Path("runs/coordination")
 SIZE = (144, 256)
@@ -48,10 +46,13 @@ CONFIG = replace(
 def main() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("gid_core").setLevel(logging.INFO)
-    torch.manual_seed(0)
     data = MotionData([scenes(0, TRAINING)], Mixture((1.0,), composited=0.0), _augmentation(), 2 * 10**9)
-    shared = _stages(data)
-    branches = {"independent": _branch("denoiser", shared, data), "coordinated": _branch("coordinate", shared, data)}
+    shared = single_slices(CONFIG, data, {name: _schedule(name) for name in SINGLE}, FOLDER)
+    stages = {"independent": "denoiser", "coordinated": "coordinate"}
+    branches = {
+        name: load_model(branch(stage, shared, data, _schedule("coordinate", seed=1), FOLDER))
+        for name, stage in stages.items()
+    }
     test = scenes(TRAINING, TEST)
     rows = [["truth", "–", *_numbers([sample.volume for sample in test])]]
     for name, model in branches.items():
@@ -80,34 +81,8 @@ def _augmentation() -> Augmentation:
     return Augmentation(SIZE, max_scale=1.3, max_rotation=0.0, blur=0.0, noise=0.0, grey=0.0)
 
 
-def _stages(data: MotionData) -> MotionModel:
-    """The model that both branches go on from."""
-    model = MotionModel(CONFIG)
-    fill(model.encoder.trunk.network, load_weights("efficientnet-lite0"), "efficientnet-lite0")
-    model.normalizer.scale.copy_(measure_scale(CONFIG, (data[10**9 + i][1] for i in range(100))))
-    for name in ("vae", "encoder", "denoiser"):
-        done = FOLDER / f"{name}.safetensors"
-        if not done.is_file():
-            train(make_stage(name, model), data, _schedule(name), FOLDER / name)
-            if name != "denoiser":
-                whiten(model, (data[10**9 + i] for i in range(80)), divided=name == "encoder")
-            save_model(done, model, torch.float32)
-        model.load_state_dict(load_model(done).state_dict())
-    return model
-
-
-def _branch(name: str, start: MotionModel, data: MotionData) -> MotionModel:
-    done = FOLDER / f"branch-{name}.safetensors"
-    if not done.is_file():
-        layout = "coordinated" if name == "coordinate" else "independent"
-        model = start.without(layout)
-        train(make_stage(name, model), data, _schedule("coordinate", seed=1), FOLDER / f"branch-{name}")
-        save_model(done, model, torch.float32)
-    return load_model(done)
-
-
 def _schedule(name: str, seed: int = 0) -> Schedule:
-    rate = 5e-4 if name in ("vae", "encoder") else 4e-4
+    rate = 5e-4 if name in EARLY else 4e-4
     return Schedule(STEPS[name], batch=4, rate=rate, ema=0.998, precision="bf16", seed=seed)
 
 

@@ -30,7 +30,7 @@ _HOME = {
     "poke": "pokes",
     "parse_pokes": "pokes",
     "format_pokes": "pokes",
-    "wind": "wind",
+    "wind": "winds",
     "from_audio": "sound",
     "volume_from_mask": "elastic",
     "extract_spectral_volume": "extract",

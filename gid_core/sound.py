@@ -19,7 +19,7 @@ from .forces import angular_frequencies, check_settings, make_motion
 from .modal import DEFAULT_DAMPING, Damping, simulate
 from .motion import Motion
 from .spectral_volume import SpectralVolume
-from .wind import lean, reach
+from .winds import lean, reach
 
 LOWEST, HIGHEST = 60.0, 8000.0  # Hz of sound
 WINDOW = 0.05  # seconds of sound that count as one moment

@@ -19,8 +19,6 @@ plain, so that the live view in the page (js/wind_motion.js) blows the same wind
 from __future__ import annotations
 
 import math
-import sys
-import types
 
 import numpy as np
 import torch
@@ -104,10 +102,10 @@ def lean(volume: SpectralVolume, direction_degrees: float) -> np.ndarray:
     conj(sum_p m(p) d . S_k(p)) / sum_p m(p) |S_k(p)|, m(p) being how much p moves; 0 for modes that do not move.
     """
     angle = math.radians(direction_degrees)
-    activity = bin_motion(volume).flatten(1)
-    sums = torch.einsum("bkcp,bp->kc", volume.coefficients.flatten(3), activity).cpu().double().numpy()
-    most = torch.einsum("bkp,bp->k", volume.coefficients.square().sum(2).sqrt().flatten(2), activity)
-    most = most.cpu().double().numpy()
+    activity = bin_motion(volume)
+    sums = torch.einsum("bkchw,bhw->kc", volume.coefficients, activity).cpu().double().numpy()
+    most = [(slice_.square().sum(1).sqrt() * activity).sum() for slice_ in volume.coefficients.unbind(1)]
+    most = torch.stack(most).cpu().double().numpy()
     along = math.cos(angle) * sums[:, :2] + math.sin(angle) * sums[:, 2:]  # re and im
     found = np.divide(along @ [1, -1j], most, out=np.zeros(len(most), complex), where=most > 0)
     found[0] = 0
@@ -136,6 +134,8 @@ def blow(omega, gamma, time, leaning, gustiness: float, seed: int, span: float |
     pressure = (1 + intensity * gusts(time, seed, span)) ** 2 / math.sqrt(1 + 6 * intensity**2 + 3 * intensity**4)
     rest = np.zeros((len(time), len(omega)), dtype=np.complex128)
     for k in range(1, len(omega)):
+        if span is not None and omega[k] * span < math.pi:
+            continue  # a loop this short has no room for half a turn of this mode; it only leans
         frequency, weight, phase = arrows(omega[k] / (2 * math.pi), k, seed, span)
         driven = 2 * math.pi * frequency
         arrow = weight * np.exp(1j * phase)
@@ -184,13 +184,3 @@ def mulberry32(seed: int, stream: int):
 def _fitting(frequency: np.ndarray, span: float | None) -> np.ndarray:
     """The nearest frequencies with whole turns in `span` seconds, at least one."""
     return frequency if span is None else np.maximum(np.round(frequency * span), 1) / span
-
-
-class _CallableModule(types.ModuleType):
-    """Importing this module, as `sound` does, makes it `gid_core.wind`, in place of the function of that name."""
-
-    def __call__(self, *args, **kwargs) -> Motion:
-        return wind(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _CallableModule
