@@ -6,15 +6,19 @@ except ImportError:  # not inside ComfyUI: a test runner collecting, or a plain 
     comfy_entrypoint = None
 else:
     from .extraction import SpectralVolumeFromVideo
+    from .forces import AudioForce, ModalForce, Wind
     from .guidance import LoopGuidance
+    from .live import register_route
     from .model import LoadModel, register_folder
     from .motion import AmplifyMotion, LoopMotion
     from .prediction import PredictSpectralVolume
     from .preview import PreviewMotion
     from .rendering import SoftmaxSplatRender
     from .storage import LoadSpectralVolume, SaveSpectralVolume
+    from .sway import VolumeFromMask
 
     register_folder()
+    register_route()
 
     class GIDExtension(ComfyExtension):
         async def get_node_list(self):
@@ -23,8 +27,12 @@ else:
                 PredictSpectralVolume,
                 LoopGuidance,
                 SpectralVolumeFromVideo,
+                VolumeFromMask,
                 LoopMotion,
                 AmplifyMotion,
+                ModalForce,
+                Wind,
+                AudioForce,
                 SoftmaxSplatRender,
                 PreviewMotion,
                 SaveSpectralVolume,

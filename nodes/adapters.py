@@ -100,15 +100,21 @@ class Progress:
 
 @contextmanager
 def warnings_on_node(node_id):
-    """Log the library's warnings and show them on the node that caused them."""
+    """Log the library's warnings and show them on the node that caused them.
+
+    Yields:
+        A list of lines to show above them. A node keeps its text until the next one, so a node that may warn should
+        always have something to say.
+    """
+    lines = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        yield
+        yield lines
     messages = [str(item.message) for item in caught if issubclass(item.category, UserWarning)]
     for message in messages:
         logger.warning(message)
-    if messages:
-        show_text("\n".join(messages), node_id)
+    if lines or messages:
+        show_text("\n".join(lines + messages), node_id)
 
 
 def send_frame(frame: Tensor, node_id) -> None:

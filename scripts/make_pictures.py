@@ -1,4 +1,4 @@
-"""Makes the pictures that the repository shows: README's loop, and the workflows' thumbnails.
+"""Makes the pictures that the repository shows, and what its workflows begin with.
 
     .venv/bin/python scripts/make_pictures.py
 
@@ -6,9 +6,13 @@ Sources are our own synthetic scenes, assets/flowers.jpg (a frame of our own ren
 shipped model was not trained on), and scikit-learn's flower.jpg (CC BY); see README for the credit.
 """
 
+import json
+import math
+
+import av
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
 import gid_core as gid
 from comfy_server import ROOT
@@ -91,10 +95,170 @@ def readme_loop() -> None:
     )
 
 
-def predicted() -> None:
+def arrow(image: Image.Image, x: float, y: float, dx: float, dy: float, width=3) -> None:
+    """Draw an arrow from (x, y) by (dx, dy), in fractions of the picture, white on dark."""
+    start = x * image.width, y * image.height
+    end = start[0] + dx * image.width, start[1] + dy * image.height
+    angle = math.atan2(end[1] - start[1], end[0] - start[0])
+    barbs = [
+        (end[0] - 5 * width * math.cos(angle + turn), end[1] - 5 * width * math.sin(angle + turn))
+        for turn in (-0.5, 0.5)
+    ]
+    draw = ImageDraw.Draw(image)
+    for colour, w in (("black", width + 3), ("white", width)):
+        for a, b in ((start, end), (barbs[0], end), (barbs[1], end)):
+            draw.line([a, b], colour, w, joint="curve")
+        draw.ellipse([(start[0] - w, start[1] - w), (start[0] + w, start[1] + w)], fill=colour)
+
+
+def widgets(workflow: str, node_type: str) -> list:
+    """Values of the widgets of a shipped workflow's node."""
+    nodes = json.loads((ROOT / "workflows" / f"{workflow}.json").read_text())["nodes"]
+    return next(n["widgets_values"] for n in nodes if n["type"] == node_type)
+
+
+def in_a_row(pictures: list[Image.Image], gap=6) -> Image.Image:
+    """Pictures of one size side by side on white."""
+    width, height = pictures[0].size
+    row = Image.new("RGB", (len(pictures) * (width + gap) - gap, height), "white")
+    for number, one in enumerate(pictures):
+        row.paste(one, (number * (width + gap), 0))
+    return row
+
+
+def poked(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
+    """The second poke of the workflow poke_a_photo before, pulled and let go; and the photo with both as arrows."""
+    pokes = gid.parse_pokes(widgets("poke_a_photo", "GID_ModalForce")[0])
+    second = pokes[1]
+    motion = gid.poke(volume, [second], 120, 30, gid.Damping(0.24, 0.048))
+    start, release = (round(seconds * 30) for seconds in (second.time, second.release))
+    moments = [picture(gid.render(photo, motion, start=frame, count=1)[0]) for frame in (start, release, release + 12)]
+    arrow(moments[1], second.x, second.y, 2 * second.dx, 2 * second.dy)
+    crops = [one.crop((130, 38, 380, 288)) for one in moments]
+    in_a_row(crops).save(ROOT / "js" / "docs" / "images" / "poke.jpg", quality=85)
+    small = picture(photo).resize((384, 216), Image.LANCZOS)
+    for poke in pokes:
+        arrow(small, poke.x, poke.y, 4 * poke.dx, 4 * poke.dy)
+    small.save(ROOT / "workflows" / "poke_a_photo.jpg", quality=85)
+
+
+def painted(photo: torch.Tensor) -> Image.Image:
+    """flowers.jpg with two flowers painted, as Load Image's mask editor saves it: assets/flowers_painted.png."""
+    outlines = [
+        [(66, 178), (72, 205), (90, 220), (165, 216), (168, 228), (186, 234), (216, 216), (246, 200), (262, 172),
+         (300, 164), (398, 154), (404, 126), (372, 114), (388, 84), (402, 52), (388, 40), (338, 52), (342, -8),
+         (216, -8), (196, 10), (176, 50), (172, 76), (120, 74), (88, 84), (90, 108), (72, 124)],
+        [(244, 166), (276, 166), (300, 236), (348, 380), (384, 500), (416, 584), (384, 584), (362, 506), (326, 388),
+         (280, 256)],
+        [(398, 432), (412, 452), (438, 470), (448, 500), (486, 506), (520, 486), (548, 508), (584, 516), (590, 494),
+         (580, 468), (628, 468), (642, 446), (604, 430), (626, 402), (618, 380), (584, 374), (582, 350), (546, 338),
+         (512, 342), (492, 334), (468, 348), (436, 366), (428, 386), (408, 400)],
+        [(500, 480), (526, 480), (522, 584), (498, 584)],
+    ]  # fmt: skip
+    mask = Image.new("L", (1024, 576), 0)
+    for outline in outlines:
+        ImageDraw.Draw(mask).polygon(outline, fill=255)
+    image = picture(photo)
+    mask = mask.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.GaussianBlur(2)).resize(image.size, Image.LANCZOS)
+    image.putalpha(mask.point(lambda white: 255 - white))  # the editor makes transparent what is painted
+    image.save(ROOT / "assets" / "flowers_painted.png", optimize=True)
+    return mask
+
+
+def tune() -> tuple[np.ndarray, int]:
+    """Seven and a half seconds of a music box over a slow drum, made here of decaying sines: assets/tune.mp3.
+
+    Returns:
+        The sound, float [samples], and its samples a second.
+    """
+    rate, beat = 22050, 0.625  # seconds
+    time = np.arange(round(12 * beat * rate)) / rate
+    wave = np.zeros_like(time)
+
+    def add(start: float, sound) -> None:
+        since = time[time >= start] - start
+        wave[time >= start] += sound(since)
+
+    for number, hertz in enumerate([392, 523.3, 659.3, 784, 659.3, 523.3, 440, 587.3, 698.5, 880, 784, 587.3]):
+        add(number * beat, lambda t, f=hertz: sum(
+            np.sin(2 * np.pi * f * n * t) * np.exp(-(2.5 + n) * t) / n**2 for n in (1, 2, 3, 5)))  # fmt: skip
+        if number % 2 == 0:
+            add(number * beat, lambda t: 1.6 * np.sin(2 * np.pi * (70 * t - 4 * np.exp(-12 * t))) * np.exp(-5 * t))
+    wave *= np.clip(time / 0.01, 0, 1) * np.clip((time[-1] - time) / 0.2, 0, 1) * (0.7 / np.abs(wave).max())
+    with av.open(str(ROOT / "assets" / "tune.mp3"), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=rate, layout="mono", bit_rate=64_000)
+        frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), "fltp", "mono")
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return wave, rate
+
+
+def over_time(photo: torch.Tensor, motion: gid.Motion, row: float, part: slice) -> torch.Tensor:
+    """A part of one row of the picture over time, which runs to the right: [part, frames, 3]."""
+    rows = [
+        gid.render(photo, motion, start=first, count=min(30, len(motion) - first))[:, int(row * len(photo)), part]
+        for first in range(0, len(motion), 30)
+    ]
+    return torch.cat(rows).transpose(0, 1)
+
+
+def windy(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
+    """A row in an even and a gusty wind; and the photo with the wind's arrows."""
+    strips = [
+        picture(over_time(photo, gid.wind(volume, gustiness=gustiness, seed=1), 0.21, slice(100, 200)))
+        for gustiness in (0.0, 1.0)
+    ]
+    both = Image.new("RGB", (600, 2 * 200 + 6), "white")
+    for number, strip in enumerate(strips):
+        both.paste(strip.resize((600, 200), Image.LANCZOS), (0, number * 206))
+    both.save(ROOT / "js" / "docs" / "images" / "wind.jpg", quality=85)
+    small = picture(photo).resize((384, 216), Image.LANCZOS)
+    for x, y, length in ((0.02, 0.3, 0.25), (0.3, 0.55, 0.35), (0.08, 0.8, 0.22)):
+        arrow(small, x, y, length, 0)
+    small.save(ROOT / "workflows" / "wind_on_a_photo.jpg", quality=85)
+
+
+def sounding(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
+    """The tune over a row that moves to it; and the photo with the tune drawn below."""
+    wave, rate = tune()
+    motion = gid.from_audio(volume, torch.from_numpy(wave), rate, fps=30.0, strength=2.5)
+    strip = picture(over_time(photo, motion, 0.21, slice(100, 200))).resize((600, 200), Image.LANCZOS)
+    both = Image.new("RGB", (600, 286), "white")
+    both.paste(sound_track(wave, 600, 80), (0, 0))
+    both.paste(strip, (0, 86))
+    both.save(ROOT / "js" / "docs" / "images" / "sound.jpg", quality=85)
+    small = picture(photo).resize((384, 216), Image.LANCZOS)
+    small.paste(sound_track(wave, 384, 56), (0, 160))
+    small.save(ROOT / "workflows" / "sound_reactive.jpg", quality=85)
+
+
+def sound_track(wave: np.ndarray, width: int, height: int) -> Image.Image:
+    """How loud a sound is over time, as a symmetric band."""
+    image = Image.new("RGB", (width, height), (24, 26, 32))
+    draw = ImageDraw.Draw(image)
+    for x, part in enumerate(np.array_split(np.abs(wave), width)):
+        reach = part.max() / np.abs(wave).max() * (height / 2 - 3)
+        draw.line([(x, height / 2 - reach), (x, height / 2 + reach)], (120, 190, 255))
+    return image
+
+
+def swaying(photo: torch.Tensor) -> None:
+    """What is painted, and where it moves."""
+    mask = painted(photo)
+    volume = gid.volume_from_mask(torch.from_numpy(np.asarray(mask) / 255).float(), seed=1)
+    still = picture(photo)
+    tinted = Image.composite(Image.new("RGB", still.size, (255, 60, 60)), still, mask.point(lambda white: white // 2))
+    moves = picture(motion_map(gid.loop(volume), photo, photo.shape[1]))
+    in_a_row([tinted, moves]).save(ROOT / "js" / "docs" / "images" / "sway.jpg", quality=82)
+    small = tinted.resize((384, 216), Image.LANCZOS)
+    small.paste(moves.resize((384, 216), Image.LANCZOS).crop((192, 0, 384, 216)), (192, 0))
+    small.save(ROOT / "workflows" / "sway_from_mask.jpg", quality=85)
+
+
+def predicted(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     """The demo's photo beside the motion predicted from it: the help page's picture, and a thumbnail."""
-    photo = gid.read_image(PHOTO)
-    motion = gid.loop(gid.GIDPipeline.from_pretrained()(photo, seed=1))
+    motion = gid.loop(volume)
     both = torch.cat([photo, motion_map(motion, photo, photo.shape[1])], dim=1)
     picture(both).save(ROOT / "js" / "docs" / "images" / "predict.jpg", quality=82)
     small = picture(photo).resize((384, 216), Image.LANCZOS)
@@ -120,4 +284,10 @@ def thumbnails() -> None:
 if __name__ == "__main__":
     readme_loop()
     thumbnails()
-    predicted()
+    flowers = gid.read_image(PHOTO)
+    prediction = gid.GIDPipeline.from_pretrained()(flowers, seed=1)
+    predicted(flowers, prediction)
+    poked(flowers, prediction)
+    windy(flowers, prediction)
+    sounding(flowers, prediction)
+    swaying(flowers)

@@ -34,7 +34,7 @@ JOIN = """() => {
           const load = make("GID_LoadSpectralVolume"), loop = make("GID_LoopMotion");
           const render = make("GID_SoftmaxSplatRender"), preview = make("GID_PreviewMotion");
           const model = make("GID_LoadModel"), predict = make("GID_PredictSpectralVolume");
-          const guidance = make("GID_LoopGuidance");
+          const guidance = make("GID_LoopGuidance"), poke = make("GID_ModalForce");
           const measure = make("GID_SpectralVolumeFromVideo"), image = make("LoadImage"), video = make("LoadVideo");
           return {
             volume_into_render: join(load, 0, render, "motion"),
@@ -50,6 +50,10 @@ JOIN = """() => {
             prediction_into_loop: join(predict, 0, loop, "spectral_volume"),
             prediction_into_render: join(predict, 0, render, "motion"),
             photos_into_render: join(predict, 1, render, "image"),
+            prediction_into_force: join(predict, 0, poke, "spectral_volume"),
+            photos_into_force: join(predict, 1, poke, "image"),
+            force_into_render: join(poke, 0, render, "motion"),
+            force_into_preview: join(poke, 0, preview, "motion"),
             no_volume_into_model: !join(load, 0, make("GID_PredictSpectralVolume"), "model"),
             no_image_into_motion: !join(image, 0, make("GID_SoftmaxSplatRender"), "motion"),
             no_motion_into_volume: !join(loop, 0, make("GID_AmplifyMotion"), "spectral_volume"),
@@ -76,8 +80,8 @@ def test_every_node_can_be_made_shows_its_widgets_and_joins_what_fits(page, tmp_
         assert node["title"] == info["display_name"]
         specs = inputs_of(info)
         widgets = [name for name, (kind, *_) in specs.items() if kind in WIDGET_TYPES]
-        # What the page adds by itself: our preview, and core's companion of a seed.
-        shown = [name for name in node["widgets"] if name not in ("loop_preview", "control_after_generate")]
+        # What the page adds by itself: our previews, and core's companion of a seed.
+        shown = [name for name in node["widgets"] if name not in ("loop_preview", "live", "control_after_generate")]
         assert sorted(shown) == sorted(widgets), node_id
         assert set(node["inputs"]) == set(specs), node_id  # a socket for each widget, too
         assert node["outputs"] == info["output_name"], node_id

@@ -9,7 +9,8 @@ from comfy_server import ROOT
 from workflow_prompt import to_prompt
 
 WORKFLOWS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "workflows").glob("*.json"))}
-PAGE_ONLY = {"upload", "video-preview"}  # widgets that the page adds to core's Load Video
+PAGE_ONLY = {"upload", "video-preview", "audioUI"}  # widgets that the page adds to core's Load Video and Load Audio
+ASSETS = ("flowers.jpg", "flowers_painted.png", "tune.mp3")
 PREVIEW = '[data-testid="gid-loop-preview"]'
 
 LOAD = """async (workflow) => {
@@ -32,7 +33,8 @@ def uploaded(request, server_for, clip):
     _, frontend = request.node.callspec.params["page"]
     server = server_for(None if frontend == "pinned" else frontend)
     server.upload_image(clip)
-    server.upload_image(ROOT / "assets" / "flowers.jpg")
+    for name in ASSETS:
+        server.upload_image(ROOT / "assets" / name)
 
 
 def load(page, name):

@@ -214,7 +214,7 @@ def test_a_long_release_smooths_quick_beats():
 def test_channels_are_mixed():
     sound = beats(3)
     plain = from_audio(volume_of(), sound, RATE).coordinates
-    for same in (sound[None], torch.stack([sound, sound]), torch.stack([2 * sound, 0 * sound])[None], sound.double()):
+    for same in (sound[None], torch.stack([sound, sound]), torch.stack([0 * sound, 2 * sound])[None], sound.double()):
         torch.testing.assert_close(from_audio(volume_of(), same, RATE).coordinates, plain, atol=1e-6, rtol=1e-5)
 
 

@@ -1,0 +1,337 @@
+// The live widget of Modal Force: drag in the picture to poke it; the pokes go, as JSON, into the node's text widget,
+// which is the only state. No ComfyUI: the node is reached through the functions that are given.
+
+import { Arrow, LivePanel, makeButton } from "./live_panel.js";
+import { Modes } from "./modes.js";
+import { pokeMotion } from "./poke_motion.js";
+import { PokeTimeline } from "./poke_timeline.js";
+import { formatPokes, parsePokes, pokeOf, pullAt } from "./pokes.js";
+
+const HISTORY = 50;
+const TAP_PIXELS = 4; // less than this is no drag
+const CURSOR_STEP = 0.02; // of the picture's width
+const KEY_PULL = 0.06;
+const KEY_HOLD = 0.2;
+const NAMES = [
+  "pokes", "num_frames", "fps", "strength", "damping", "speed",
+  "alpha", "beta", "damping_ratio", "max_displacement", "integrator",
+];
+const LABEL =
+  "Photo to poke. Drag it to pull, hold and let go. Keyboard: arrow keys move the point, Shift and an arrow key pull " +
+  "there, Space plays, Delete removes the chosen poke, Control Z takes the last change back.";
+
+export class PokeEditor {
+  /**
+   * @param {object} node
+   * @param {(name: string) => any} node.read       value of a widget, or undefined
+   * @param {(name: string, value: any) => void} node.write  a new value for a widget
+   * @param {() => void} node.changed               a change is complete
+   * @param {(name: string) => boolean} node.locked whether a widget's value comes through a link
+   * @param {string} hint                           what to say while there is no picture
+   */
+  constructor(node, hint) {
+    this.node = node;
+    this.pokes = [];
+    this.selected = -1;
+    this.past = [];
+    this.values = {};
+    this.cursor = { x: 0.5, y: 0.5 };
+    this.drag = null;
+
+    const panel = (this.panel = new LivePanel({ testid: "gid-modal-view", label: LABEL, hint }));
+    this.root = panel.root;
+    this.timeline = new PokeTimeline({
+      seek: (time) => panel.seek(time),
+      select: (index) => this.select(index),
+      remove: () => this.remove(),
+      move: (index, time) => this.move(index, time),
+    });
+    panel.stage.after(this.timeline.root);
+    this.undoButton = makeButton("undo", "Undo", "Undo the last change (Ctrl+Z)", () => this.undo());
+    this.deleteButton = makeButton("delete", "Delete", "Delete the chosen poke (Delete)", () => this.remove());
+    this.clearButton = makeButton("clear", "Clear", "Clear: delete all pokes", () => this.commit([]));
+    panel.bar.append(this.undoButton, this.deleteButton, this.clearButton);
+    this.forces = [new Arrow(panel), new Arrow(panel), new Arrow(panel)];
+    this.chosen = new Arrow(panel, "faint");
+    this.pointer = new Arrow(panel);
+
+    panel.fill = (time, q) => this.fill(time, q);
+    panel.onframe = (time) => this.drawn(time);
+    panel.onpoll = () => this.poll();
+    panel.onresize = () => this.drawArrows();
+    panel.displacementAt = (x, y, q) => this.modes?.displacementAt(x, y, q) ?? [0, 0];
+    const canvas = panel.canvas;
+    canvas.addEventListener("pointerdown", (event) => this.press(event));
+    for (const kind of ["pointermove", "pointerup", "pointercancel", "lostpointercapture"]) {
+      canvas.addEventListener(kind, (event) => this.dragging(event));
+    }
+    canvas.addEventListener("focus", () => this.drawArrows());
+    canvas.addEventListener("blur", () => this.drawArrows());
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    this.poll();
+  }
+
+  /** A new photo with its motion. */
+  setPacket(packet) {
+    const first = this.panel.packet === null;
+    this.modes = new Modes(packet);
+    this.panel.setPacket(packet);
+    this.poll();
+    this.refresh();
+    if (first && this.pokes.length && !this.panel.still) this.panel.play();
+  }
+
+  dispose() {
+    this.panel.dispose();
+  }
+
+  /** Look whether a widget has another value than last time: hand edits, undo of the graph, other scripts. */
+  poll() {
+    let changed = false;
+    for (const name of NAMES) {
+      const value = this.node.read(name);
+      if (value !== this.values[name]) {
+        this.values[name] = value;
+        changed = true;
+      }
+    }
+    if (changed) this.refresh();
+  }
+
+  /** Everything that follows from the widgets' values. */
+  refresh() {
+    const v = this.values;
+    const { pokes, error } = parsePokes(v.pokes);
+    this.pokes = pokes;
+    this.error = error;
+    if (this.selected >= pokes.length) this.selected = -1;
+    const fps = Math.max(Number(v.fps) || 30, 1);
+    const frames = Math.max(Number(v.num_frames) || 1, 1);
+    this.settings = {
+      numFrames: frames,
+      fps,
+      damping: { alpha: v.alpha ?? 0.4, beta: v.beta ?? 0.08, ratio: v.damping_ratio || null, factor: v.damping ?? 1 },
+      speed: v.speed ?? 1,
+      strength: v.strength ?? 1,
+      maxDisplacement: (v.max_displacement ?? 25) / 100,
+      integrator: v.integrator ?? "exact",
+    };
+    this.panel.duration = frames / fps;
+    if (this.panel.time > this.panel.duration) this.panel.seek(0);
+    if (this.modes) {
+      try {
+        this.motion = pokeMotion(this.modes, pokes, this.settings);
+        if (this.motion.still.length) this.error ||= `Poke ${this.motion.still[0] + 1}: nothing moves there`;
+      } catch (problem) {
+        this.motion = null;
+        this.error ||= problem.message;
+      }
+    }
+    this.timeline.show(pokes, this.panel.duration, fps, this.selected);
+    this.buttons();
+    this.drawArrows();
+    this.panel.request();
+  }
+
+  fill(time, q) {
+    if (this.motion) this.motion.at(time, q);
+    else q.fill(0);
+    const held = this.drag?.q;
+    if (held) for (let i = 0; i < q.length; i++) q[i] += held[i];
+  }
+
+  drawn(time) {
+    this.timeline.setTime(time);
+    this.drawArrows();
+  }
+
+  /** The forces that act at this moment, the chosen poke, and the keyboard's point. */
+  drawArrows() {
+    const { time } = this.panel;
+    let used = 0;
+    for (const poke of this.pokes) {
+      const pull = used < this.forces.length ? pullAt(poke, time - poke.time) : null;
+      if (pull) this.forces[used++].show(poke.x, poke.y, poke.x + pull[0], poke.y + pull[1]);
+    }
+    if (this.drag && used < this.forces.length) {
+      const { x, y, dx, dy } = this.drag;
+      this.forces[used++].show(x, y, x + dx, y + dy);
+    }
+    for (; used < this.forces.length; used++) this.forces[used].hide();
+    const poke = this.pokes[this.selected];
+    if (poke && !this.drag) this.chosen.show(poke.x, poke.y, poke.x + poke.dx, poke.y + poke.dy);
+    else this.chosen.hide();
+    const { x, y } = this.cursor;
+    if (this.panel.canvas.matches(":focus-visible") && !this.drag) this.pointer.show(x, y, x, y);
+    else this.pointer.hide();
+  }
+
+  // -- changes -------------------------------------------------------------------------------------------
+
+  commit(pokes, selected = -1) {
+    if (this.node.locked("pokes")) return this.panel.say("The pokes come in through a link; change them where it begins.");
+    this.past.push(String(this.values.pokes ?? ""));
+    if (this.past.length > HISTORY) this.past.shift();
+    this.selected = selected;
+    this.node.write("pokes", formatPokes(pokes));
+    this.poll();
+    this.buttons();
+    this.node.changed();
+  }
+
+  undo() {
+    if (!this.past.length || this.node.locked("pokes")) return;
+    this.selected = -1;
+    this.node.write("pokes", this.past.pop());
+    this.poll();
+    this.buttons();
+    this.node.changed();
+  }
+
+  remove() {
+    if (this.selected < 0) return;
+    this.commit(this.pokes.filter((_, index) => index !== this.selected));
+  }
+
+  move(index, time) {
+    const moved = { ...this.pokes[index], time };
+    const pokes = this.pokes.with(index, moved).sort((a, b) => a.time - b.time);
+    this.commit(pokes, pokes.indexOf(moved));
+  }
+
+  add(poke) {
+    const pokes = [...this.pokes, poke].sort((a, b) => a.time - b.time);
+    this.commit(pokes, pokes.indexOf(poke));
+  }
+
+  select(index) {
+    if (index === this.selected) return;
+    this.selected = index;
+    this.timeline.mark(index);
+    this.buttons();
+    this.drawArrows();
+  }
+
+  buttons() {
+    const locked = this.node.locked("pokes");
+    this.undoButton.disabled = locked || !this.past.length;
+    this.deleteButton.disabled = locked || this.selected < 0;
+    this.clearButton.disabled = locked || !this.pokes.length;
+    if (this.panel.packet && !this.drag) {
+      const idle = this.pokes.length || locked ? "" : "Drag the picture to poke it";
+      this.panel.say(this.error || idle, Boolean(this.error));
+    }
+  }
+
+  // -- pointer -------------------------------------------------------------------------------------------
+
+  at(event) {
+    const box = this.panel.canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  }
+
+  press(event) {
+    if (event.button !== 0 || !event.isPrimary || this.drag || !this.modes) return;
+    event.stopPropagation(); // else the node would be dragged
+    const { panel } = this;
+    panel.canvas.setPointerCapture(event.pointerId);
+    const [x, y] = this.at(event).map((value) => Math.min(Math.max(value, 0), 1));
+    // A press at the very end begins the clip again.
+    if (panel.time > panel.duration - 1.5 / this.settings.fps) panel.seek(0);
+    this.drag = {
+      id: event.pointerId, pressed: event.timeStamp, from: [event.clientX, event.clientY], moved: false,
+      x, y, dx: 0, dy: 0, time: panel.time, samples: [[0, 0, 0]], q: null,
+    };
+    this.cursor = { x, y };
+    this.select(-1);
+  }
+
+  dragging(event) {
+    const { drag, panel } = this;
+    if (!drag || event.pointerId !== drag.id) return;
+    event.stopPropagation();
+    if (event.type === "pointermove") return this.pull(event);
+    this.drag = null;
+    panel.held = undefined;
+    if (event.type === "pointerup" && drag.moved) this.release(drag, event);
+    else this.buttons();
+    panel.request();
+  }
+
+  pull(event) {
+    const { drag, panel } = this;
+    drag.moved ||= Math.hypot(event.clientX - drag.from[0], event.clientY - drag.from[1]) >= TAP_PIXELS;
+    if (!drag.moved) return;
+    const [x, y] = this.at(event);
+    drag.dx = clamp(x - drag.x);
+    drag.dy = clamp(y - drag.y);
+    drag.samples.push([(event.timeStamp - drag.pressed) / 1000, drag.dx, drag.dy]);
+    const pull = this.modes.pullOf(drag.x, drag.y);
+    drag.q = pull?.hold(drag.dx, drag.dy, this.settings, drag.q ?? new Float64Array(panel.q.length)) ?? null;
+    panel.held = drag.pressed - 1000 * drag.time; // from now on the clock runs with the hand
+    panel.say(drag.q ? "" : "Nothing moves there");
+    panel.request();
+  }
+
+  release(drag, event) {
+    const { panel } = this;
+    drag.samples.push([(event.timeStamp - drag.pressed) / 1000, drag.dx, drag.dy]);
+    panel.repeat = !panel.still;
+    if (drag.q) {
+      this.add(pokeOf({ x: drag.x, y: drag.y }, drag.time, drag.samples, panel.duration - drag.time));
+      panel.play();
+    } else this.buttons();
+  }
+
+  // -- keyboard ------------------------------------------------------------------------------------------
+
+  key(event) {
+    if (event.target === this.panel.canvas && this.canvasKey(event)) {
+      // done
+    } else if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "z") {
+      this.undo();
+      // ComfyUI looks at the key a frame later, however early this stops: it would undo the graph as well.
+      Object.defineProperty(event, "key", { value: "Unidentified" });
+    } else if (event.key === "Delete" || event.key === "Backspace") this.remove();
+    else if (event.key === "Escape" && this.selected >= 0) this.select(-1);
+    else if (event.key === " " && event.target === this.timeline.root) this.panel.toggle();
+    else {
+      // Enter and Space press buttons here, and not ComfyUI's.
+      if ([" ", "Enter"].includes(event.key) && !event.ctrlKey && !event.metaKey) event.stopPropagation();
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  canvasKey(event) {
+    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey) return false;
+    if (direction) {
+      const [width, height] = this.panel.pictureSize;
+      const [ux, uy] = [direction[0], (direction[1] * width) / height];
+      if (event.shiftKey) this.keyPull(KEY_PULL * ux, KEY_PULL * uy);
+      else {
+        this.cursor.x = Math.min(Math.max(this.cursor.x + CURSOR_STEP * ux, 0), 1);
+        this.cursor.y = Math.min(Math.max(this.cursor.y + CURSOR_STEP * uy, 0), 1);
+        this.drawArrows();
+      }
+    } else if (event.key === " ") this.panel.toggle();
+    else if (event.key === "Home") this.panel.seek(0);
+    else if (event.key === "End") this.panel.seek(this.panel.duration);
+    else return false;
+    return true;
+  }
+
+  keyPull(dx, dy) {
+    const { panel, cursor } = this;
+    if (!this.modes) return;
+    if (!this.modes.pullOf(cursor.x, cursor.y)) return panel.say("Nothing moves there");
+    if (panel.time > panel.duration - 1.5 / this.settings.fps) panel.seek(0);
+    panel.repeat = !panel.still;
+    this.add({ ...cursor, dx: clamp(dx), dy: clamp(dy), time: panel.time, hold: KEY_HOLD, kind: "pull", path: [] });
+    panel.play();
+  }
+}
+
+const clamp = (value) => Math.min(Math.max(value, -1), 1);
