@@ -2,8 +2,8 @@
 
 gid-small's networks at half its size are trained on the prepared samples, three times on the same budget: as they are;
 with single slices to the end; with one scale for all frequencies and no square root. Each predicts the development
-clips from their photos, and `gid_core.evaluation` measures what comes of it, beside the results of `make evaluate`.
-About 45 minutes on two CPU cores; finished stages are kept in runs/ablation, finished clips in runs/evaluation.
+clips from their photos, beside the clips' own motion as `make evaluate` keeps it in runs/evaluation. About 25 minutes
+on two CPU cores; finished stages are kept in runs/ablation.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def main() -> None:
         f"""
 Means over clips; larger is better for AUC, smaller for distances (of spectra, and Wasserstein's of amplitudes).
 Networks of gid-small on pictures of {SIZE[1]} x {SIZE[0]}; steps of each stage: {STEPS}, with the same seeds and data.
-The last stage trains the whole U-Net, with attention over the frequencies and the noise that they share, or without.
+The last stage trains the whole U-Net, with attention over the frequencies or without; noise is independent from
+frequency to frequency in all variants.
 Without adaptive normalisation all frequencies are divided by one scale and no root is taken; latents are whitened
 frequency by frequency in all variants. Coherence is best when as good as the truth's.
 """,

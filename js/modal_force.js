@@ -121,6 +121,7 @@ function addLiveWidget(node) {
   const restore = () => {
     build();
     setTimeout(() => editor && show(remembered()[keyOf(node)]));
+    for (const delay of [50, 500, 2000]) setTimeout(() => editor && replaceStale(node, holder), delay);
   };
 
   chain(node, "onExecuted", (output) => {
@@ -141,6 +142,16 @@ function addLiveWidget(node) {
   if (text?.element) Object.assign(text.options, { getMinHeight: () => TEXT_HEIGHT, getMaxHeight: () => TEXT_HEIGHT });
   forwardNavigation(holder);
   build();
+}
+
+/**
+ * After an undo the old frontend's Nodes 2.0 goes on showing the element of the node that was there before, since the
+ * new one has the same id: put the new element in its place.
+ */
+function replaceStale(node, holder) {
+  if (holder.isConnected || node.graph !== app.canvas?.graph) return;
+  const shown = document.querySelector(`.lg-node[data-node-id="${node.id}"] [data-testid="${holder.dataset.testid}"]`);
+  if (shown !== holder) shown?.replaceWith(holder);
 }
 
 const FLAT = { heightFor: (width, rest) => Math.round((width * 9) / 16) + rest };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 
 from torch import Tensor
@@ -40,9 +41,8 @@ def publish(volume: SpectralVolume, image: Tensor | None = None) -> str:
 
 def register_route() -> None:
     """Add the route to ComfyUI's server, once; without a server there is nothing to do."""
-    from server import PromptServer
-
-    server = getattr(PromptServer, "instance", None)
+    # Not imported: where ComfyUI's server does not run already, its module may not even be importable.
+    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
     if server is None or getattr(server, "gid_live_route", False):
         return
     server.gid_live_route = True

@@ -528,7 +528,9 @@ def test_touch_pen_and_reduced_motion(page):
 
 
 def test_wind_is_live(page, tmp_path):
-    selector = build(page, "GID_Wind", photo="flowers.jpg", num_frames=60, seed=7, gustiness=0.6)
+    selector = build(
+        page, "GID_Wind", photo="flowers.jpg", num_frames=60, seed=7, gustiness=0.6, control_after_generate="fixed"
+    )
     settle(page, ".gid-live")
     assert page.get_by_text(HINT).is_visible()
     run(page, selector)
