@@ -1,8 +1,9 @@
-"""What attention over the frequencies is worth (paper section 4.2), on scenes whose motion is known exactly.
+"""What coordinates the frequencies: attention (paper section 4.2) and noise that they share, on painted scenes.
 
 A small model is trained on painted scenes (`training.synthetic`): autoencoder, encoder, and the denoiser on single
 slices. Then it goes on twice for the same number of steps from the same state: as it was ("independent"), and with
-attention over the frequencies, everything else frozen ("coordinated"). Both predict unseen scenes from their pictures.
+attention over the frequencies, everything else frozen, and shared noise in training. Both predict unseen scenes, whose
+motion is known exactly, from their pictures; with and without shared noise in sampling.
 About 15 minutes on two CPU cores; finished stages are kept in runs/coordination.
 """
 
@@ -55,14 +56,21 @@ def main() -> None:
     }
     test = scenes(TRAINING, TEST)
     rows = [["truth", "–", *_numbers([sample.volume for sample in test])]]
-    for name, model in branches.items():
+    coordinated = branches["coordinated"]
+    apart = replace(coordinated.config, diffusion=replace(coordinated.config.diffusion, noise_coherence=0.0))
+    for name, model, config in (
+        ("independent", branches["independent"], branches["independent"].config),
+        ("attention, noise of its own for every frequency", coordinated, apart),
+        ("attention and shared noise", coordinated, coordinated.config),
+    ):
+        model.config = config
         pipe = GIDPipeline(model)
         predicted = [pipe(s.photo, seed=i, guidance_scale=1.0, resolution=SIZE[1] // 4) for i, s in enumerate(test)]
         pairs = zip(test, predicted, strict=True)
         auc = np.nanmean([moving_auc(loop(s.volume.resize(p.size)), loop(p)) for s, p in pairs])
         rows.append([name, f"{auc:.3f}", *_numbers(predicted)])
     header = ["", "AUC of what moves", "coherence of neighbours", "coherence of frequencies"]
-    title = f"Attention over the frequencies, {TEST} unseen painted scenes"
+    title = f"Coordinated frequencies, {TEST} unseen painted scenes"
     report("coordination", title, header, rows, f"Steps of each stage: {STEPS}; batches of 4.")
 
 
