@@ -8,7 +8,7 @@ import { PokeEditor } from "./poke_editor.js";
 import { WindEditor } from "./wind_editor.js";
 
 const EDITORS = { GID_ModalForce: PokeEditor, GID_Wind: WindEditor };
-const REST = { GID_ModalForce: 82, GID_Wind: 38 }; // height of what is below the picture
+const REST = { GID_ModalForce: 72, GID_Wind: 34 }; // height of what is below the picture
 const WIDTH = 380;
 const TEXT_HEIGHT = 64; // of the pokes' text
 const MARGIN = 20; // between node and widget, left and right together
@@ -85,9 +85,10 @@ function addLiveWidget(node) {
 
   // Before it is laid out the holder may be as wide as the page.
   const width = () => Math.min(holder.clientWidth || Infinity, Math.max(node.size[0], WIDTH) - MARGIN);
-  const height = () => (editor?.panel ?? FLAT).heightFor(width() - 2, rest);
+  const height = () => (editor?.panel ?? FLAT).heightFor(width() - 2, rest) + MARGIN;
+  /** Nodes 2.0 lays out by content; on the canvas the node must be told. */
   const grow = () => {
-    node.setSize?.([Math.max(node.size[0], WIDTH), Math.max(node.size[1], node.computeSize()[1])]);
+    if (!inNodes2()) node.setSize?.([Math.max(node.size[0], WIDTH), Math.max(node.size[1], node.computeSize()[1])]);
     node.setDirtyCanvas?.(true, true);
   };
 
@@ -142,7 +143,11 @@ function addLiveWidget(node) {
   if (text?.element) Object.assign(text.options, { getMinHeight: () => TEXT_HEIGHT, getMaxHeight: () => TEXT_HEIGHT });
   forwardNavigation(holder);
   build();
+  // A new node's height counts inputs that Nodes 2.0 folds away: ask for none, and it is as high as what is in it.
+  if (inNodes2()) node.setSize?.([Math.max(node.size[0], WIDTH), 0]);
 }
+
+const inNodes2 = () => Boolean(globalThis.LiteGraph?.vueNodesMode);
 
 /**
  * After an undo the old frontend's Nodes 2.0 goes on showing the element of the node that was there before, since the
@@ -160,7 +165,7 @@ const FLAT = { heightFor: (width, rest) => Math.round((width * 9) / 16) + rest }
 function forwardNavigation(element) {
   const forward = (kind, method, wanted) => {
     const pass = (event) => {
-      if (globalThis.LiteGraph?.vueNodesMode || !wanted(event)) return;
+      if (inNodes2() || !wanted(event)) return;
       event.preventDefault();
       app.canvas?.[method]?.(event);
     };

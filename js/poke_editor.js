@@ -250,10 +250,11 @@ export class PokeEditor {
     const { drag, panel } = this;
     if (!drag || event.pointerId !== drag.id) return;
     event.stopPropagation();
-    if (event.type === "pointermove") return this.pull(event);
+    if (event.type === "pointermove" || event.type === "pointerup") this.pull(event);
+    if (event.type === "pointermove") return;
     this.drag = null;
     panel.held = undefined;
-    if (event.type === "pointerup" && drag.moved) this.release(drag, event);
+    if (event.type === "pointerup" && drag.moved) this.release(drag);
     else this.buttons();
     panel.request();
   }
@@ -273,9 +274,8 @@ export class PokeEditor {
     panel.request();
   }
 
-  release(drag, event) {
+  release(drag) {
     const { panel } = this;
-    drag.samples.push([(event.timeStamp - drag.pressed) / 1000, drag.dx, drag.dy]);
     panel.repeat = !panel.still;
     if (drag.q) {
       this.add(pokeOf({ x: drag.x, y: drag.y }, drag.time, drag.samples, panel.duration - drag.time));

@@ -80,8 +80,8 @@ into a poster of a few colours; put your image-to-image, upscale or paint-over n
 
 No frame is generated: one picture moves, so nothing flickers, and the loop has no seam."""
 
-# Two drags in the live picture of flowers.jpg: the large flower to the lower left, the small one to the right.
-POKES = """[{"x": 0.24, "y": 0.21, "dx": -0.02, "dy": 0.03, "time": 0.3, "hold": 0.4},
+# Two drags in the live picture of flowers.jpg: the large flower to the left, the one before it to the right.
+POKES = """[{"x": 0.24, "y": 0.21, "dx": -0.035, "dy": 0.0, "time": 0.3, "hold": 0.4},
  {"x": 0.51, "y": 0.76, "dx": 0.03, "dy": 0.0, "time": 2.0, "hold": 0.4}]"""
 
 
@@ -134,7 +134,7 @@ WORKFLOWS = {
             "GID_ModalForce",
             2,
             0,
-            {"pokes": POKES, "damping": 0.6},
+            {"pokes": POKES, "damping": 0.5},
             {"spectral_volume": ("volume", 0), "image": ("volume", 1)},
         ),
         **filmed("force", "poked", 3.3),
@@ -159,7 +159,7 @@ WORKFLOWS = {
             "GID_AudioForce",
             2,
             0,
-            {"strength": 2.5},
+            {"strength": 2.0},
             {"spectral_volume": ("volume", 0), "audio": ("sound", 0)},
         ),
         **filmed("force", "sound", 3, audio=("sound", 0)),

@@ -130,7 +130,7 @@ def poked(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     """The second poke of the workflow poke_a_photo before, pulled and let go; and the photo with both as arrows."""
     pokes = gid.parse_pokes(widgets("poke_a_photo", "GID_ModalForce")[0])
     second = pokes[1]
-    motion = gid.poke(volume, [second], 120, 30, gid.Damping(0.24, 0.048))
+    motion = gid.poke(volume, [second], 120, 30, gid.Damping(0.2, 0.04))
     start, release = (round(seconds * 30) for seconds in (second.time, second.release))
     moments = [picture(gid.render(photo, motion, start=frame, count=1)[0]) for frame in (start, release, release + 12)]
     arrow(moments[1], second.x, second.y, 2 * second.dx, 2 * second.dy)
@@ -222,7 +222,7 @@ def windy(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
 def sounding(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     """The tune over a row that moves to it; and the photo with the tune drawn below."""
     wave, rate = tune()
-    motion = gid.from_audio(volume, torch.from_numpy(wave), rate, fps=30.0, strength=2.5)
+    motion = gid.from_audio(volume, torch.from_numpy(wave), rate, fps=30.0, strength=2.0)
     strip = picture(over_time(photo, motion, 0.21, slice(100, 200))).resize((600, 200), Image.LANCZOS)
     both = Image.new("RGB", (600, 286), "white")
     both.paste(sound_track(wave, 600, 80), (0, 0))
