@@ -22,13 +22,18 @@ from .spring_mesh import Modes, elastic_modes
 
 # Elastic modes a region sways in, at most; higher ones are too fast and small to be seen.
 NUM_MODES = 8
+# So many of them are to lie below the volume's highest frequency.
+IN_REACH = 3
 # Share of white above which a pixel is painted.
 PAINTED = 0.25
 # Connected regions smaller than this, in cells of the mesh, are specks of the brush; and how many regions may sway.
 LEAST_CELLS = 4
 MOST_REGIONS = 256
-# Without roots a region is held at this last share of its extent along gravity.
+# Without roots a region is held along its underside, this share of its extent along gravity deep, from its lowest
+# place on until a slope is above STEEPEST. An outline is rough, so slopes are measured over this share of its breadth.
 FOOT = 0.05
+STEEPEST = 0.6
+ROUGH = 0.1
 # How broadly a mode answers to gusts of other frequencies than its own (damping ratio of its resonance).
 RESONANCE = 0.15
 # Width of the soft rim around what moves, in amplitudes, and its limits as shares of the picture's longest side. A
@@ -65,20 +70,23 @@ def volume_from_mask(
     """How what is painted white sways on its roots.
 
     Every connected region becomes a sheet of springs (`spring_mesh.elastic_modes`) and moves in its lowest modes m.
-    Those keep the ratios f_m / f_1 of the sheet; f_1 is `base_frequency` for the longest region and higher for
-    shorter ones, in proportion, up to half the volume's highest frequency. Bin k holds
+    Their frequencies f_m have the ratios of the sheet; f_1 is `base_frequency` for the longest region and higher for
+    shorter ones, in proportion, up to half the volume's highest frequency f_max. Bin k holds
 
-        S_k = sum_m a_m(f_k) e^(i phase_mk) shape_m,    a_m(f) = 2 z / (f_m |1 - r^2 + 2 i z r|),    r = f / f_m
+        S_k = sum_m a_m(f_k) e^(i phase_mk) shape_m,    a_m(f) = 2 z / (f_m |1 - r^2 + 2 i z r|),    r = f / g_m,
+        g_m = f_1 (f_m / f_1)^c,    c = min(1, log(f_max / f_1) / log(f_3 / f_1))
 
     with shape_m of height 1 and random phases: an oscillator that gusts drive at every frequency, strongest in the
-    bin nearest to its own, with 1/f amplitudes and the irregularity of wind. Modes above the last bin are left out.
+    bin nearest to g_m, with 1/f amplitudes and the irregularity of wind. A slender stem's modes (1 : 6 : 18) are too
+    far apart for the bins; c draws their frequencies, not their amplitudes, together until three have room. Modes
+    above the last bin are left out.
 
     Args:
         mask: [H, W] or [B, H, W] in 0..1, what moves (above 0.25). Around it the motion fades out within 4
             times the amplitude, at least 1 % and at most 8 % of the picture's longest side.
         roots: [H', W'] or [B or 1, H', W'], of the same picture at any size: what is fixed. They need not lie inside
-            the mask, but have to touch it; regions they do not touch stay still. None: every region is held at the
-            last 5 % of its extent along gravity.
+            the mask, but have to touch it; regions they do not touch stay still. None: every region is held along
+            its underside, from its lowest place on until that is steep, 5 % of its extent along gravity deep.
         gravity_degrees: where down is in the picture, 0 = to the right, 90 = down. What hangs from above has -90.
         num_bins: K >= 2, frequency slices.
         fps, period: samples a second and samples of the volume's window.
@@ -156,12 +164,15 @@ def _slices(
 def _response(modes: np.ndarray, lowest: float, frequencies: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
     """c_mk = a_m(f_k) e^(i phase_mk) of `volume_from_mask`: complex [K, M]; `lowest` in Hz belongs to modes[0]."""
     phase = np.random.default_rng(seed).uniform(0, 2 * np.pi, (NUM_MODES, len(frequencies)))[: len(modes)]
-    step = frequencies[1]
+    step, highest = frequencies[1], frequencies[-1]
+    ratio = modes / modes[0]
+    room = math.log(max(highest / lowest, 1))
+    squeeze = min(1.0, room / max(math.log(ratio[:IN_REACH][-1]), 1e-9))
     # The nearest bin, so that every mode peaks in one.
-    own = np.maximum(np.floor(lowest * modes / modes[0] / step + 0.5), 1) * step
-    ratio = frequencies / own[:, None]
-    height = 2 * RESONANCE / np.abs(1 - ratio**2 + 2j * RESONANCE * ratio) / own[:, None]
-    height[own > frequencies[-1] * (1 + 1e-6)] = 0
+    own = np.maximum(np.floor(lowest * ratio**squeeze / step + 0.5), 1) * step
+    r = frequencies / own[:, None]
+    height = 2 * RESONANCE / np.abs(1 - r**2 + 2j * RESONANCE * r) / ratio[:, None] / lowest
+    height[own > highest * (1 + 1e-6)] = 0
     height[:, 0] = 0
     mixed = height * np.exp(1j * phase)
     # Begin where the modes pass their middle, so that the photo is not one end of the sway.
@@ -286,13 +297,41 @@ def _rooted(pixels: np.ndarray, solid: np.ndarray, hold: np.ndarray) -> np.ndarr
 
 
 def _foot(solid: np.ndarray, gravity: float) -> np.ndarray:
-    """Cells of a region at its last part along gravity."""
+    """Cells on which a region stands: a band along its underside, from its lowest places on until that is too steep.
+
+    What is tall above its sloping underside stands on all of it; what is flat leans, and is held at its low end only.
+    """
+    down = _direction(gravity)
     rows, columns = np.nonzero(solid)
-    depth = np.stack([columns, rows], 1) @ _direction(gravity)
-    lowest = depth >= depth.max() - FOOT * np.ptp(depth) - 1e-6
+    places = np.stack([columns, rows], 1)
+    depth, across = places @ down, places @ [-down[1], down[0]]
+    breadth = np.abs(down).sum()  # of a cell, seen along gravity
+    strip = np.floor((across - across.min()) / breadth + 1e-6).astype(int)
+    underside = np.full(strip.max() + 1, -np.inf)
+    np.maximum.at(underside, strip, depth)
+    height = np.ptp(depth)
+    band = FOOT * height + 1e-6
+    lowest = underside >= depth.max() - band
+    stands = _onwards(lowest, underside, breadth) | _onwards(lowest[::-1], underside[::-1], breadth)[::-1]
+    level = np.full(len(underside), depth.max())
+    if underside[stands].min() >= depth.max() - height / 2:
+        level[stands] = underside[stands]
+    held = depth >= level[strip] - band
     foot = np.zeros_like(solid)
-    foot[rows[lowest], columns[lowest]] = True
+    foot[rows[held], columns[held]] = True
     return foot
+
+
+def _onwards(lowest: np.ndarray, underside: np.ndarray, breadth: float) -> np.ndarray:
+    """Strips that one reaches from the lowest, in rising order, on slopes of at most `STEEPEST`: bool [n]."""
+    window = max(3, round(ROUGH * len(lowest)))
+    stands = lowest.copy()
+    for here in range(1, len(stands)):
+        if stands[here - 1] and not stands[here]:
+            last = slice(max(0, here - window), here)
+            climb = np.median(underside[last][stands[last]]) - np.median(underside[here : here + window])
+            stands[here] = climb <= STEEPEST * window * breadth
+    return stands
 
 
 def _direction(degrees: float) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 Each mode has a band of the sound, spaced evenly in octaves. What its loudness is above its mean of the seconds around,
 followed with a quick rise and a slow fall, is where a force along the direction would hold the mode: a beat pushes, a
-steady tone does not. The modes are oscillators, so a beat rings on. Sway is slower than music; modes below SLOWEST
-answer as if they were that fast, with their own shape and size.
+steady tone does not. The modes are oscillators, so a beat rings on. Sway is slower than music, and a mode slower than
+the beat follows its first stroke only; modes below SLOWEST answer as if they were that fast, with their own shape and
+size.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ WINDOW = 0.05  # seconds of sound that count as one moment
 SILENT = 1e-4  # of full scale, about -80 dB
 SWING = 0.75  # a mode's largest swing at strength 1, in those of the loop: all are pushed at once
 ALONE = 0.5  # share of its own band in what drives a mode; the rest is the whole sound
-SLOWEST = 1.0  # Hz
-USUAL = 3.0  # seconds whose mean loudness moves nothing
+SLOWEST = 2.0  # Hz, 120 beats a minute
+USUAL = 2.0  # seconds whose mean loudness moves nothing
 FAINT = 0.05  # a band this much softer than the loudest is not made louder
 
 

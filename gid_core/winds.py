@@ -12,6 +12,8 @@ Every mode k is driven by turbulence near its own frequency, which comes in gust
   the spectrum of turbulence, S(f) ~ (1 + (f / 0.2 Hz)^2)^(-5/6) (von Karman), over 0.03 .. 0.4 Hz.
 * u_k says how far mode k moves along the wind, |u_k| <= 1; L = 0.5 is how far it leans.
 
+A loop is turned so that it begins, and so ends, at its calmest moment: the seam is never where it moves most.
+
 All of chance are phases and jitter from mulberry32, one stream for each mode and one for the gusts, and all sums are
 plain, so that the live view in the page (js/wind_motion.js) blows the same wind.
 """
@@ -36,6 +38,8 @@ CORNER = 0.2  # Hz
 INTENSITY = 0.35
 LEAN = 0.5
 FADE_IN = 1.0  # seconds of the result until an endless wind blows fully
+CALM = 5  # frames on either side of a loop's seam that are to be calm
+LOOKED_AT = 160  # pixels along the longest side, to find it
 PEAK = 3.0  # times the rms: how far wind is taken to push at most
 MAX_SEED = 2**32
 
@@ -63,8 +67,8 @@ def wind(
         gustiness: 0 (an even breeze) to 1 (gusts and lulls).
         num_frames, fps: frames to make, >= 1, and how many a second; default: the volume's.
         seed: another seed, another wind; a whole number >= 0, of which the low 32 bits count.
-        loops: False begins with the photo at rest and never repeats; True makes a seamless loop, whose first frame
-            is in motion.
+        loops: False begins with the photo at rest and never repeats; True makes a seamless loop, which begins and
+            ends in motion, where it is calmest.
         damping: of the modes.
         speed: of the wind and of the modes, > 0.
         max_displacement: how far pixels are pushed at most, softly, as a fraction of the width.
@@ -93,7 +97,10 @@ def wind(
     if not loops:
         part = np.clip(np.arange(num_frames) / (fps * FADE_IN), 0, 1)
         rest *= (part * part * (3 - 2 * part))[:, None]
-    return make_motion(volume, simulate(omega, gamma, rest, dt, integrator, periodic=loops), fps, loops)
+    found = simulate(omega, gamma, rest, dt, integrator, periodic=loops)
+    if loops:
+        found = np.roll(found, -calmest(found, push(volume)), 0)
+    return make_motion(volume, found, fps, loops)
 
 
 def lean(volume: SpectralVolume, direction_degrees: float) -> np.ndarray:
@@ -110,6 +117,37 @@ def lean(volume: SpectralVolume, direction_degrees: float) -> np.ndarray:
     found = np.divide(along @ [1, -1j], most, out=np.zeros(len(most), complex), where=most > 0)
     found[0] = 0
     return found
+
+
+def push(volume: SpectralVolume) -> np.ndarray:
+    """G, how far a step of the modes moves the picture: float64 [2 K, 2 K].
+
+    d G d = sum_p m(p)^2 |F(p)|^2 for the field F of the coordinates d = (re_0, im_0, re_1, ...), m(p) being how much p
+    moves. Of large volumes, or those of many bins, only every so many-th row and column of p is looked at.
+    """
+    every = math.ceil(max(volume.size) / LOOKED_AT * max(1, (volume.num_bins - 1) / 16))
+    seen = volume.replace(coefficients=volume.coefficients[..., ::every, ::every])
+    found = torch.zeros(2 * volume.num_bins, 2 * volume.num_bins, device=volume.coefficients.device)
+    for slices, activity in zip(seen.coefficients, bin_motion(seen), strict=True):
+        for axis in slices.unflatten(1, (2, 2)).unbind(1):  # x, y: [K, (re, im), H, W]
+            rows = (axis * activity).flatten(2).flatten(0, 1)
+            found += rows @ rows.T
+    sign = np.tile([1.0, -1.0], volume.num_bins)  # Re(S q) = re S re q - im S im q
+    return sign * found.cpu().double().numpy() * sign[:, None]
+
+
+def calmest(table: np.ndarray, pushed: np.ndarray) -> int:
+    """The frame at which a loop had best begin: where the largest step within `CALM` frames of the seam is least.
+
+    Args:
+        table: complex [frames, K], modal coordinates.
+        pushed: [2 K, 2 K], from `push`.
+    """
+    step = (np.roll(table, -1, 0) - table).view(np.float64)  # from each frame to the next
+    size = ((step @ pushed) * step).sum(1)
+    # If frame n came first, the step over the seam would be that from n - 1.
+    near = [np.roll(size, 1 + shift) for shift in range(-CALM, CALM + 1)]
+    return int(np.max(near, 0).argmin())
 
 
 def reach(volume: SpectralVolume, strength: float, max_displacement: float) -> float:

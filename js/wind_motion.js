@@ -12,6 +12,8 @@ const CORNER = 0.2;
 const INTENSITY = 0.35;
 const LEAN = 0.5;
 const FADE_IN = 1;
+const CALM = 5;
+const LOOKED_AT = 160;
 const PEAK = 3;
 const TURN = 2 * Math.PI;
 
@@ -35,6 +37,12 @@ export function windMotion(modes, s) {
     for (let i = n * width; i < (n + 1) * width; i++) rest[i] *= faded;
   }
   const table = simulate(modes.omega, gamma, rest, dt, { integrator: s.integrator, periodic: s.loops });
+  if (s.loops) {
+    const start = width * calmest(table, width, (modes.push ??= push(modes)));
+    const [before, after] = [table.slice(0, start), table.subarray(start)];
+    table.set(after);
+    table.set(before, after.length);
+  }
   return { table, at: (time, q) => readTable(table, time * s.fps, q, s.loops) };
 }
 
@@ -66,6 +74,45 @@ function leanSums({ values, activity, pixels, count }) {
     }
   }
   return sums;
+}
+
+/** G, how far a step d = (re, im, ...) of the modes moves the picture: d G d; one row after another. */
+function push({ values, activity, rows, columns, pixels, count }) {
+  const width = 2 * count;
+  const every = Math.ceil((Math.max(rows, columns) / LOOKED_AT) * Math.max(1, count / 16));
+  const found = new Float64Array(width * width);
+  const row = new Float64Array(width);
+  const add = (p, axis) => {
+    for (let k = 0, i = 4 * p + 2 * axis; k < count; k++, i += 4 * pixels) {
+      row[2 * k] = values[i] * activity[p];
+      row[2 * k + 1] = -values[i + 1] * activity[p];
+    }
+    for (let a = 0; a < width; a++) for (let b = 0; b <= a; b++) found[a * width + b] += row[a] * row[b];
+  };
+  for (let y = 0; y < rows; y += every) {
+    for (let x = 0; x < columns; x += every) for (const axis of [0, 1]) add(y * columns + x, axis);
+  }
+  for (let a = 0; a < width; a++) for (let b = 0; b < a; b++) found[b * width + a] = found[a * width + b];
+  return found;
+}
+
+/** The frame at which a loop had best begin: where the largest step within CALM frames of the seam is least. */
+function calmest(table, width, pushed) {
+  const count = table.length / width;
+  const size = new Float64Array(count); // of the step from each frame to the next
+  for (let n = 0; n < count; n++) {
+    const next = ((n + 1) % count) * width;
+    const step = table.slice(next, next + width).map((value, i) => value - table[n * width + i]);
+    for (let a = 0; a < width; a++) for (let b = 0; b < width; b++) size[n] += step[a] * pushed[a * width + b] * step[b];
+  }
+  let [best, least] = [0, Infinity];
+  for (let n = 0; n < count; n++) {
+    let most = 0;
+    // If frame n came first, the step over the seam would be that from n - 1.
+    for (let i = -1 - CALM; i < CALM; i++) most = Math.max(most, size[(n + i + (CALM + 1) * count) % count]);
+    if (most < least) [best, least] = [n, most];
+  }
+  return best;
 }
 
 /** The factor of the soft limit, from what the volume's loop moves at most. */

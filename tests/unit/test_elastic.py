@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gid_core.elastic import volume_from_mask
+from gid_core.elastic import _foot, _response, volume_from_mask
 from gid_core.motion import loop
 from gid_core.spring_mesh import elastic_modes
 
@@ -153,6 +153,31 @@ def test_the_slowest_mode_is_in_its_bin_and_louder_bins_are_slower():
         assert (loudness > 0).all()
 
 
+def test_a_slender_plant_moves_in_several_shapes():
+    for mask in (bar(thick=2), plant()):
+        slices = volume_from_mask(mask).coefficients[0, 1:]
+        shapes = torch.linalg.svdvals(torch.complex(slices[:, ::2], slices[:, 1::2]).flatten(1))
+        assert shapes[1] > 0.1 * shapes[0] and shapes[2] > 0.03 * shapes[0]
+
+
+@pytest.mark.parametrize(
+    ("modes", "base", "bins"),
+    [
+        ([1, 6.27, 17.5, 34], 0.5, [3, 8, 15]),  # drawn together, the fourth is left out
+        ([1, 1.5, 2.2, 3], 0.5, [3, 4, 6, 8]),  # all have room as they are
+        ([1, 6.27, 17.5], 3.0, [15, 15, 15]),
+        ([1.0], 0.5, [3]),
+        ([1, 1, 1.0], 0.4, [2, 2, 2]),
+    ],
+)
+def test_modes_have_their_own_bins_and_their_true_amplitudes(modes, base, bins):
+    mixed = np.abs(_response(np.array(modes, float), base, np.arange(16) * 0.2, (0, 0)))
+    heard = mixed[:, mixed.any(0)]
+    assert (mixed[0] == 0).all() and heard.shape[1] == len(bins)
+    np.testing.assert_array_equal(heard.argmax(0), bins)
+    np.testing.assert_allclose(heard.max(0), 1 / (base * np.array(modes[: len(bins)])), rtol=1e-6)
+
+
 def test_a_short_region_is_faster_and_swings_less():
     mask = bar(top=8, bottom=60, left=10)
     mask[34:60, 50:54] = 1
@@ -204,6 +229,69 @@ def test_gravity_up_holds_what_hangs():
     standing, hanging = volume_from_mask(bar()), volume_from_mask(bar(), gravity_degrees=-90)
     assert swing(standing)[58, 31] == 0 and swing(standing)[9, 31] > 0
     assert swing(hanging)[9, 31] == 0 and swing(hanging)[58, 31] > 0
+
+
+def polygon(*points):
+    import cv2
+
+    return cv2.fillPoly(np.zeros((96, 96), np.uint8), [np.array(points, np.int32)], 1) > 0
+
+
+def ball(x, y, across, up):
+    rows, columns = np.mgrid[:96, :96]
+    return ((columns - x) / across) ** 2 + ((rows - y) / up) ** 2 < 1
+
+
+def on_a_slope(left, right, top, bottom, degrees):
+    rise = round((right - left) * math.tan(math.radians(degrees)))
+    return polygon((left, top), (right, top - rise), (right, bottom - rise), (left, bottom))
+
+
+TRUNK = polygon((44, 50), (52, 50), (52, 90), (44, 90))
+ARCH = ball(48, 60, 40, 40) & ~ball(48, 60, 28, 28)
+ARCH[60:] = False
+ARCH[60:90, 8:20] = ARCH[60:90, 77:89] = True
+
+
+def edge_of(solid):
+    """The lowest cell of every column."""
+    return solid & ~np.flip(np.flip(solid, 0).cumsum(0) > 1, 0)
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("slope", [0, 8, 20])
+def test_what_is_tall_stands_on_its_whole_underside(slope, turn):
+    solid = on_a_slope(10, 80, 50, 88, slope)
+    foot = np.rot90(_foot(np.rot90(solid, turn), 90.0 - 90 * turn), -turn)
+    assert foot[edge_of(solid)].all() and foot.sum() < 0.12 * solid.sum()
+
+
+def test_a_rough_underside_is_held_too():
+    solid = on_a_slope(10, 80, 50, 88, 15)
+    rough = solid & ~(edge_of(solid) & (np.arange(96) % 3 == 0))
+    assert _foot(rough, 90.0)[edge_of(rough)].all()
+
+
+@pytest.mark.parametrize(
+    ("solid", "expected"),
+    [
+        (polygon((46, 8), (50, 8), (50, 90), (46, 90)), [(86, 46, 50)]),
+        (TRUNK | ball(48, 34, 26, 26), [(86, 44, 52)]),
+        (TRUNK | ball(48, 34, 26, 26) | polygon((23, 34), (26, 34), (26, 80), (23, 80)), [(86, 44, 52)]),  # a willow
+        (TRUNK | (ball(48, 40, 40, 26) & (np.arange(96)[:, None] < 44)), [(86, 44, 52)]),  # a mushroom
+        (ARCH, [(85, 8, 20), (85, 76, 88)]),
+        (on_a_slope(8, 88, 60, 66, 20), [(65, 8, 15)]),  # a branch
+        (ball(48, 48, 38, 38), [(76, 24, 72)]),
+    ],
+)
+def test_what_overhangs_or_leans_is_held_at_its_low_end(solid, expected):
+    """Held cells lie within the given places (top row, first and last column), some in each."""
+    foot = _foot(solid, 90.0)
+    inside = np.zeros_like(foot)
+    for top, first, last in expected:
+        assert foot[top:, first : last + 1].any()
+        inside[top:, first : last + 1] = True
+    assert not (foot & ~inside).any() and not (foot & ~solid).any()
 
 
 def test_roots_hold_and_may_adjoin_the_mask():

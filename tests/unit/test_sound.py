@@ -81,6 +81,26 @@ def test_the_motion_comes_with_the_stroke():
     assert step[:86].abs().max() < 0.1 * step.max()
 
 
+@pytest.mark.parametrize("silence", [0.0, 0.25, 3.0])
+@pytest.mark.parametrize("rate", [1.0, 1.5, 2.0])
+def test_equal_strokes_move_it_about_equally_far(rate, silence):
+    """Up to 120 a minute; the first, which finds everything at rest, too."""
+    t = seconds(silence + 8)
+    since = (t - silence).remainder(1 / rate)
+    clicks = torch.exp(-since / 0.01) * torch.sin(2 * math.pi * 1000 * since) * (t >= silence)
+    for volume in (swaying(), volume_of()):
+        far = from_audio(volume, clicks, RATE).displacement().norm(dim=2).amax((0, 2, 3))
+        each = far[round(30 * silence) :].unfold(0, round(30 / rate), round(30 / rate)).amax(1)
+        assert each[round(rate) :].max() < 1.5 * each[round(rate) :].min()
+        assert each[0] < 1.6 * each[1:].median()
+
+
+def test_a_sound_that_begins_in_the_middle_does_not_begin_with_a_jump():
+    far = from_audio(swaying(), beats(12)[3 * RATE + 5000 :], RATE).displacement().norm(dim=2).amax((0, 2, 3))
+    each = far.unfold(0, 15, 15).amax(1)
+    assert each.max() < 1.6 * each.median()
+
+
 def test_it_begins_with_the_photo_at_rest():
     for sound in (beats(), torch.sin(seconds(2) * 2000)):
         motion = from_audio(volume_of(), sound, RATE)

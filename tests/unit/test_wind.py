@@ -10,9 +10,9 @@ import torch
 
 import gid_core as gid
 from gid_core.evaluation.motion_metrics import seam_ratio
-from gid_core.forces import angular_frequencies
+from gid_core.forces import angular_frequencies, bin_motion
 from gid_core.modal import INTEGRATORS, simulate
-from gid_core.winds import GUSTS, arrows, blow, gusts, lean, mulberry32, reach, wind
+from gid_core.winds import GUSTS, arrows, blow, calmest, gusts, lean, mulberry32, push, reach, wind
 
 
 def volume_of(size=(20, 32), bins=16, seed=0, scale=120.0, **settings) -> gid.SpectralVolume:
@@ -278,29 +278,49 @@ def test_the_wind_fades_in_within_a_second():
 # ---- loops ----
 
 
-@pytest.mark.parametrize("frames", [300, 451])
-@pytest.mark.parametrize("gustiness", [0.0, 0.5, 1.0])
-def test_looping_wind_has_no_seam(frames, gustiness):
-    volume = volume_of(size=(10, 16))
-    settings = {"gustiness": gustiness, "num_frames": frames}
+@pytest.mark.parametrize("frames", [60, 90, 120, 150, 299, 300, 451])
+def test_looping_wind_has_no_seam(frames):
+    """Nor a chance that its wildest moment lies there."""
+    smooth, upright = volume_of(size=(10, 16)), plants(size=(10, 16))
     cut = []
-    for seed in range(6):
-        looping, endless = (wind(volume, seed=seed, loops=loops, **settings) for loops in (True, False))
-        assert looping.loops and seam_ratio(looping) <= 1.1
-        cut.append(seam_ratio(endless))
-    assert np.median(cut) > 1.4
+    for seed in range(12):
+        settings = {"gustiness": (0.0, 0.5, 1.0)[seed % 3], "num_frames": frames, "seed": seed}
+        for volume in (smooth, upright):
+            looping = wind(volume, 40.0 * seed, loops=True, **settings)
+            assert looping.loops and seam_ratio(looping) <= 1.1
+        cut.append(seam_ratio(wind(smooth, **settings)))
+    assert np.median(cut) > 1.15
 
 
-def test_short_loops_have_no_seam_either():
-    """In a few seconds the largest step is near the seam now and then, as it is near any other place."""
-    volume, found, elsewhere = volume_of(size=(10, 16)), [], []
-    for seed in range(24):
-        motion = wind(volume, gustiness=0.0, num_frames=90, seed=seed, loops=True)
-        found.append(seam_ratio(motion))
-        turned = (gid.Motion(volume, motion.coordinates.roll(shift, 0), 30.0, True) for shift in (23, 45, 67))
-        elsewhere += [seam_ratio(one) for one in turned]
-    assert np.median(found) < 1
-    assert np.mean(found) == pytest.approx(np.mean(elsewhere), abs=0.1)
+def test_push_is_how_far_a_step_moves_the_picture():
+    volume = gid.SpectralVolume(torch.cat([volume_of(bins=4).coefficients, volume_of(bins=4, seed=1).coefficients]))
+    step = np.random.default_rng(0).normal(size=(1, 4, 2))
+    field = gid.Motion(volume, torch.from_numpy(step).float(), 30.0).displacement()[:, 0]
+    expected = (field.square().sum(1) * bin_motion(volume).square()).sum()
+    assert step.ravel() @ push(volume) @ step.ravel() == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize(("size", "bins", "every"), [((20, 160), 17, 1), ((20, 320), 17, 2), ((20, 160), 33, 2)])
+def test_push_looks_at_part_of_what_is_large(size, bins, every):
+    volume = volume_of(size, bins)
+    rows = volume.coefficients[..., ::every, ::every].unflatten(2, (2, 2)) * bin_motion(volume)[..., ::every, ::every]
+    rows = (rows[0] * torch.tensor([1.0, -1]).view(2, 1, 1)).transpose(1, 2).flatten(2).flatten(0, 1).double().numpy()
+    np.testing.assert_allclose(push(volume), rows @ rows.T, rtol=1e-3, atol=1e-5 * (rows**2).sum())
+
+
+def test_a_loop_begins_where_it_is_calmest():
+    for frames in (1, 2, 7, 12, 40):
+        random = np.random.default_rng(frames)
+        table = random.normal(size=(frames, 3)) + 1j * random.normal(size=(frames, 3))
+        root = random.normal(size=(6, 6))
+
+        def largest(start, table=table, root=root):
+            turned = np.roll(table, -start, 0)
+            near = turned[np.arange(-6, 6) % len(table)]  # eleven steps about the one from the last to the first
+            return np.linalg.norm(np.diff(near, axis=0).view(np.float64) @ root, axis=1).max().round(9)
+
+        assert calmest(table, root @ root.T) == min(range(frames), key=largest)
+    assert calmest(np.ones((20, 3), complex), np.eye(6)) == 0
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
@@ -316,7 +336,9 @@ def test_frame_n_of_a_loop_is_frame_0(integrator):
     twice = simulate(omega, gamma, rest, 1 / 30, integrator, periodic=True)
     np.testing.assert_allclose(twice[90], once[0], atol=1e-9)
     found = wind(volume, 30.0, num_frames=90, seed=4, loops=True, integrator=integrator, max_displacement=1e4)
-    np.testing.assert_allclose(found.coordinates.numpy() @ [1, 1j], once * (2 / volume.period), atol=1e-6)
+    found = found.coordinates.numpy() @ [1, 1j] / (2 / volume.period)
+    turned = min((np.roll(once, -n, 0) for n in range(90)), key=lambda table: np.abs(table - found).max())
+    np.testing.assert_allclose(found, turned, atol=1e-4)
 
 
 def test_a_loop_turns_whole_times():
