@@ -8,6 +8,7 @@ on two CPU cores; finished stages are kept in runs/ablation.
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from gid_core.evaluation.clips import Clip, find_clips, load_window
 from gid_core.evaluation.coherence import frequency_coherence
 from gid_core.evaluation.motion_metrics import amplitude_wasserstein, log_spectrum_distance, moving_auc
 from gid_core.evaluation.run import REAL, Store
-from gid_core.models.config import GID_SMALL
+from gid_core.models.config import GID_SMALL, RendererConfig
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import loop
 from gid_core.spectral_volume import SpectralVolume
@@ -44,6 +45,7 @@ CONFIG = replace(
     denoiser=replace(GID_SMALL.denoiser, layout="independent"),
     # Noise that frequencies share makes them coherent by itself; attention is to be seen alone.
     diffusion=replace(GID_SMALL.diffusion, noise_coherence=0.0),
+    renderer=RendererConfig(),  # nothing is rendered here
 )
 # Normalisation and the last stage. The last stage trains the whole U-Net, with the attention or without.
 VARIANTS = {
@@ -97,21 +99,22 @@ def trained() -> dict[str, Path]:
 
 def measured(name: str, clips: list[Clip], checkpoint: Path) -> list[str]:
     """A row of the table: means over clips of what a model predicts from their first frames."""
-    pipe, store, numbers = GIDPipeline.from_pretrained(checkpoint), Store(EVALUATION), []
-    for clip in clips:
+    pipe, store = GIDPipeline.from_pretrained(checkpoint), Store(EVALUATION)
+    kept = checkpoint.with_suffix(".json")
+    numbers = json.loads(kept.read_text()) if kept.is_file() else {}
+    for clip in (clip for clip in clips if clip.name not in numbers):
         truth = SpectralVolume.load(store.path(REAL, clip, "-ramp.safetensors"))
         volume = pipe(load_window(clip)[0][0], resolution=max(truth.size)).resize(truth.size)
-        numbers.append(
-            (
-                moving_auc(loop(truth), loop(volume)),
-                log_spectrum_distance(truth, volume),
-                amplitude_wasserstein(truth, volume),
-                frequency_coherence(volume),
-                frequency_coherence(truth),
-            )
+        numbers[clip.name] = (
+            moving_auc(loop(truth), loop(volume)),
+            log_spectrum_distance(truth, volume),
+            amplitude_wasserstein(truth, volume),
+            frequency_coherence(volume),
+            frequency_coherence(truth),
         )
+        kept.write_text(json.dumps(numbers))
         print(name, clip.name)
-    auc, spectrum, wasserstein, own, true = np.nanmean(numbers, 0)
+    auc, spectrum, wasserstein, own, true = np.nanmean(list(numbers.values()), 0)
     return [name, f"{auc:.3f}", f"{spectrum:.2f}", f"{wasserstein:.2f}", f"{own:.2f} (true {true:.2f})"]
 
 

@@ -6,24 +6,26 @@ import math
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .images import image_batch, mask_batch, resize_flow, resize_maps, resize_mask
 from .motion import Motion
 from .spectral_volume import modal_sum
-from .splatting import softmax_splat
+from .warping import premultiply, unpremultiply, warp
 
 # Importance of a pixel that moves one pixel (of a 256-wide picture) on average, and the most it can reach. Best by
 # PSNR over random synthetic scenes, as far as the faint outer rim of a mover does not win over what is behind.
 IMPORTANCE_PER_PIXEL = 1.0
 MAX_IMPORTANCE = 6.0
-# Less coverage than this is a hole, filled in proportion; a little below 1, which smooth flow reaches only nearly.
-FULL_COVERAGE = 0.9
 # Working memory of a chunk of frames; more than this leaves the cache without being faster.
 CHUNK_BYTES = 192 * 2**20
 # Frames of motion evaluated together, on the volume's grid; a chunk is a part of them.
 BLOCK = 16
+
+# Draws frames [n, C, H, W] and their holes [n, 1, H, W] in 0..1 from displacements [n, 2, H, W] in pixels.
+Painter = Callable[[Tensor], tuple[Tensor, Tensor]]
+# Makes the painter of a photo [1, C, H, W] with the importance [1, 1, H, W] of its pixels.
+Renderer = Callable[[Tensor, Tensor], Painter]
 
 
 def render(
@@ -33,6 +35,7 @@ def render(
     start: int = 0,
     count: int | None = None,
     mask: Tensor | None = None,
+    renderer: Renderer | None = None,
     chunk: int | None = None,
     device: torch.device | str | None = None,
     output_device: torch.device | str = "cpu",
@@ -52,6 +55,8 @@ def render(
         motion: B motions, or one for all; or B motions for one photo.
         start, count: the frames to render; default all. A looping motion may be continued past its end.
         mask: [H', W'] or [B, H', W'], 1 = moves, 0 = stays as in the photo, of any size.
+        renderer: how frames are drawn. Default: `splatting`, which is fast; `GIDPipeline.renderer` is a model's
+            rendering network.
         chunk: frames computed at once; default from the picture's size. Halved when memory runs out.
         device: where to compute; default: the motion's device.
         output_device, dtype: of the result.
@@ -72,7 +77,8 @@ def render(
     frames = torch.empty(batch * count, height, width, channels, dtype=dtype, device=output_device)
     holes = torch.empty(batch * count, height, width, dtype=dtype, device=output_device) if return_holes else None
     done = 0
-    chunks = render_chunks(image, motion, start=start, count=count, mask=mask, chunk=chunk, device=device)
+    settings = dict(mask=mask, renderer=renderer, chunk=chunk, device=device)
+    chunks = render_chunks(image, motion, start=start, count=count, **settings)
     for part, part_holes in chunks:
         frames[done : done + len(part)].copy_(part)
         if holes is not None:
@@ -91,6 +97,7 @@ def render_chunks(
     start: int = 0,
     count: int | None = None,
     mask: Tensor | None = None,
+    renderer: Renderer | None = None,
     chunk: int | None = None,
     device: torch.device | str | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -111,8 +118,7 @@ def render_chunks(
     for index in range(batch):
         photo = photos[index % len(photos)][None]
         single = Motion(_pick(volume, index), motion.coordinates.to(device), motion.fps, motion.loops)
-        features = premultiply(photo)
-        importance = motion_importance(single, size)
+        paint = (splatting if renderer is None else renderer)(photo, motion_importance(single, size))
         allowed = None if moves is None else moves[index % len(moves)]
         for first in range(start, start + count, BLOCK):
             displacement = _block(single, first)[: start + count - first]
@@ -121,7 +127,7 @@ def render_chunks(
                 try:
                     flow = resize_flow(displacement[done : done + chunk], size)
                     flow = flow if allowed is None else flow * allowed
-                    frames, holes = splat_frames(photo, features, flow, importance)
+                    frames, holes = paint(flow)
                 except torch.OutOfMemoryError:
                     if chunk == 1:
                         raise
@@ -135,65 +141,42 @@ def render_chunks(
                 done += len(frames)
 
 
-def splat_frames(photo: Tensor, features: Tensor, flow: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
-    """Splat one photo along several displacement fields and fill the holes.
+def splatting(photo: Tensor, importance: Tensor) -> Painter:
+    """The fast renderer: `warping.warp` alone.
 
     Args:
         photo: [1, C, H, W], C = 3, or 4 with straight alpha.
-        features: `premultiply(photo)`.
-        flow: [n, 2, H, W] in pixels.
         importance: [1, 1, H, W], see `motion_importance`.
-
-    Returns:
-        frames [n, C, H, W] and holes [n, 1, H, W] in 0..1.
     """
-    frames, coverage = softmax_splat(features, flow, importance)
-    holes = (1 - coverage / FULL_COVERAGE).clamp_(min=0)
-    _fill_holes(frames, holes, features, flow)
-    if frames.shape[1] == 4:
-        alpha = frames[:, 3:]
-        frames[:, :3] = torch.where(alpha > 0, frames[:, :3] / alpha.clamp(min=1e-6), 0)
-    still = (flow == 0).all(1, keepdim=True) & (coverage == 1)
-    # Splatting multiplies and divides by the weight; untouched pixels are given back to the last bit.
-    frames = torch.where(still, photo, frames) if bool(still.any()) else frames
-    return frames.clamp_(0, 1), holes
+    features = premultiply(photo)
+
+    def paint(flow: Tensor) -> tuple[Tensor, Tensor]:
+        warped = warp(features, flow, importance)
+        # What stands still is the photo's to the last bit, its colours where it is transparent as well.
+        frames = torch.where(warped.still, photo, unpremultiply(warped.blended()))
+        return frames.clamp_(0, 1), warped.holes
+
+    return paint
 
 
 def motion_importance(motion: Motion, size: tuple[int, int]) -> Tensor:
-    """Z of the splat from W(p), the mean motion magnitude, as a depth proxy: [1, 1, H, W] for one motion.
+    """`magnitude_importance` of one motion."""
+    return magnitude_importance(motion.magnitude(), size)
+
+
+def magnitude_importance(magnitude: Tensor, size: tuple[int, int]) -> Tensor:
+    """Z of the splat from W(p), the mean motion magnitude, as a depth proxy.
 
     W is taken in pixels of a 256-wide picture, so that the result does not depend on resolution, and Z levels
     off smoothly at `MAX_IMPORTANCE`: a softmax over a wider range only widens outlines.
+
+    Args:
+        magnitude: [N, h, w] in pixels of its own grid.
+        size: (H, W) of the result [N, 1, H, W].
     """
-    magnitude = motion.magnitude() * (256 / motion.volume.size[1])
-    importance = MAX_IMPORTANCE * torch.tanh(magnitude * (IMPORTANCE_PER_PIXEL / MAX_IMPORTANCE))
+    scaled = magnitude * (256 / magnitude.shape[-1])
+    importance = MAX_IMPORTANCE * torch.tanh(scaled * (IMPORTANCE_PER_PIXEL / MAX_IMPORTANCE))
     return resize_maps(importance.unsqueeze(1), size)
-
-
-def premultiply(photo: Tensor) -> Tensor:
-    """Colours times alpha for RGBA [N, 4, H, W], so that invisible colours do not bleed; RGB as it is."""
-    if photo.shape[1] == 3:
-        return photo
-    return torch.cat([photo[:, :3] * photo[:, 3:], photo[:, 3:]], dim=1)
-
-
-def _fill_holes(frames: Tensor, holes: Tensor, features: Tensor, flow: Tensor) -> None:
-    """Blend the photo into the holes of `frames`, in place.
-
-    What appears behind a moving thing is what lay beside it: the photo sampled at p - F(p), not at p, where the
-    thing itself was.
-    """
-    frame, _, y, x = torch.nonzero(holes, as_tuple=True)
-    if len(frame) == 0:
-        return
-    height, width = flow.shape[-2:]
-    offset = flow[frame, :, y, x]
-    grid_x = (x - offset[:, 0] + 0.5) * (2 / width) - 1
-    grid_y = (y - offset[:, 1] + 0.5) * (2 / height) - 1
-    grid = torch.stack([grid_x, grid_y], -1)[None, None]
-    sampled = F.grid_sample(features, grid, "bilinear", "border", align_corners=False)[0, :, 0].T
-    amount = holes[frame, 0, y, x][:, None]
-    frames[frame, :, y, x] = torch.lerp(frames[frame, :, y, x], sampled, amount)
 
 
 def _block(motion: Motion, first: int) -> Tensor:

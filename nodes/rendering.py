@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from copy import deepcopy
+
 import comfy.model_management as model_management
+import torch
 from comfy_api.latest import io
 
 from ..gid_core.images import image_batch
 from ..gid_core.rendering import render
 from .adapters import (
     CATEGORY,
+    ModelType,
     Progress,
     advanced,
     as_motion,
@@ -20,6 +25,10 @@ from .adapters import (
     schema,
     show_text,
 )
+
+NETWORK, FAST = "network", "fast splat"
+# Working memory of the rendering network for one frame, besides what ComfyUI knows of.
+NETWORK_BYTES_PER_PIXEL = 700
 
 
 class SoftmaxSplatRender(io.ComfyNode):
@@ -65,6 +74,19 @@ class SoftmaxSplatRender(io.ComfyNode):
                     optional=True,
                     tooltip="White may move; black stays the picture's own pixels, to the last bit. Any size.",
                 ),
+                ModelType.Input(
+                    "model",
+                    optional=True,
+                    tooltip="A model whose rendering network draws the frames: cleaner edges of what moves, in about "
+                    "ten times the time. Any model fits any motion.",
+                ),
+                io.Combo.Input(
+                    "mode",
+                    options=[NETWORK, FAST],
+                    default=NETWORK,
+                    optional=True,
+                    tooltip="network: the model's rendering network, if a model is connected. fast splat: never.",
+                ),
                 advanced(
                     io.Int.Input(
                         "frames_at_once",
@@ -87,7 +109,9 @@ class SoftmaxSplatRender(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, motion, start_frame, num_frames, mask=None, frames_at_once=0) -> io.NodeOutput:
+    def execute(
+        cls, image, motion, start_frame, num_frames, mask=None, model=None, mode=NETWORK, frames_at_once=0
+    ) -> io.NodeOutput:
         motion = as_motion(motion)
         height, width = image_batch(image).shape[-2:]
         options = dict(
@@ -100,14 +124,32 @@ class SoftmaxSplatRender(io.ComfyNode):
             return_holes=True,
             progress=Progress(cls.hidden.unique_id),
         )
-        device = model_management.get_torch_device()
-        try:
-            frames, holes = render(image, motion, device=device, **options)
-        except NotImplementedError as error:  # an operation that this kind of device lacks
-            logger.warning("Rendering on the CPU: %s cannot (%s).", device, error)
-            frames, holes = render(image, motion, device="cpu", **options)
+        texts = []
+        with ExitStack() as stack:
+            network = None
+            if model is not None and mode == NETWORK:
+                network = stack.enter_context(model.ready(NETWORK_BYTES_PER_PIXEL * height * width)).model.renderer
+                if network is None:
+                    texts.append("This model has no rendering network, so the fast splat was used.")
+            frames, holes = _render(image, motion, network, options)
         if height % 2 or width % 2:
-            text = f"{width} x {height} has an odd side, which Save Video's H.264 refuses: crop or resize the image."
-            show_text(text, cls.hidden.unique_id)
+            texts.append(
+                f"{width} x {height} has an odd side, which Save Video's H.264 refuses: crop or resize the image."
+            )
+        if texts:
+            show_text("\n".join(texts), cls.hidden.unique_id)
         preview = save_looping_preview(frames, motion.fps)
         return io.NodeOutput(frames, holes, motion.fps, ui={"gid_loop": [preview]})
+
+
+def _render(image, motion, network, options: dict):
+    """`render` on ComfyUI's device, or on the CPU if that lacks an operation."""
+    device = model_management.get_torch_device()
+    try:
+        return render(image, motion, renderer=network and network.painter, device=device, **options)
+    except RuntimeError as error:  # Metal raises just this where others raise NotImplementedError, which is one
+        if not isinstance(error, NotImplementedError) and device.type != "mps":
+            raise
+        logger.warning("Rendering on the CPU: %s cannot (%s).", device, error)
+        network = network and deepcopy(network).to("cpu", torch.float32)
+        return render(image, motion, renderer=network and network.painter, device="cpu", **options)

@@ -34,8 +34,9 @@ No video is needed: *Predict Spectral Volume* predicts from the photo how it wou
 works. Another `seed` is another breeze; `amplitude` sets how far it sways. Paint a mask in *Load Image* and connect it
 to `mask` to say what may move.
 
-*Loop Motion* sets the speed; *Softmax Splat Render* shows the loop, *Save Video* writes it. All frames are in memory
-at once: resize a photo of many megapixels first."""
+*Loop Motion* sets the speed; *Softmax Splat Render* shows the loop, *Save Video* writes it. The model's network draws
+the frames; set `mode` to *fast splat* while you look for a motion. All frames are in memory at once: resize a photo of
+many megapixels first."""
 
 POKE_NOTE = """## Poke a photo
 1. **Load Image**: choose a photo of a plant, flowers, or something that hangs. (`flowers.jpg` lies in this pack's
@@ -100,10 +101,14 @@ def predicted() -> dict:
     }
 
 
-def filmed(motion: str, name: str, column: float, image=("volume", 1), **inputs) -> dict:
-    """Nodes from a photo and a motion to a video file; `inputs`: more of Create Video's."""
+def filmed(motion: str, name: str, column: float, image=("volume", 1), network: bool = True, **inputs) -> dict:
+    """Nodes from a photo and a motion to a video file; `inputs`: more of Create Video's.
+
+    network: the model's rendering network draws the frames.
+    """
+    drawn = {"image": image, "motion": (motion, 0)} | ({"model": ("model", 0)} if network else {})
     return {
-        "render": ("GID_SoftmaxSplatRender", column, 0, {}, {"image": image, "motion": (motion, 0)}),
+        "render": ("GID_SoftmaxSplatRender", column, 0, {}, drawn),
         "video": ("CreateVideo", column + 1, 0, {}, {"images": ("render", 0), "fps": ("render", 2), **inputs}),
         "save": ("SaveVideo", column + 1, 150, {"filename_prefix": f"video/{name}"}, {"video": ("video", 0)}),
     }
@@ -123,7 +128,13 @@ WORKFLOWS = {
             {"model": ("model", 0), "image": ("photo", 0), "loop_guidance": ("guidance", 0)},
         ),
         "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
-        "render": ("GID_SoftmaxSplatRender", 2, 280, {}, {"image": ("volume", 1), "motion": ("loop", 0)}),
+        "render": (
+            "GID_SoftmaxSplatRender",
+            2,
+            280,
+            {},
+            {"image": ("volume", 1), "motion": ("loop", 0), "model": ("model", 0)},
+        ),
         "video": ("CreateVideo", 3, 0, {}, {"images": ("render", 0), "fps": ("render", 2)}),
         "save": ("SaveVideo", 3, 150, {"filename_prefix": "video/photo_loop"}, {"video": ("video", 0)}),
     },
@@ -175,7 +186,7 @@ WORKFLOWS = {
             {"mask": ("photo", 1)},
         ),
         "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
-        **filmed("loop", "sway", 3, image=("photo", 0)),
+        **filmed("loop", "sway", 3, image=("photo", 0), network=False),
     },
     "clip_to_loop": {
         "note": ("MarkdownNote", -1, 0, [LOOP_NOTE], {}),

@@ -95,7 +95,14 @@ def tiny_model(tmp_path_factory) -> Path:
 
     import gid_core as gid
     from gid_core.models.checkpoint import save_model
-    from gid_core.models.config import AutoencoderConfig, DenoiserConfig, EncoderConfig, ModelConfig, VolumeConfig
+    from gid_core.models.config import (
+        AutoencoderConfig,
+        DenoiserConfig,
+        EncoderConfig,
+        ModelConfig,
+        RendererConfig,
+        VolumeConfig,
+    )
     from gid_core.models.model import MotionModel
 
     torch.manual_seed(0)
@@ -105,9 +112,11 @@ def tiny_model(tmp_path_factory) -> Path:
         autoencoder=AutoencoderConfig((8, 16)),
         encoder=EncoderConfig("resnet", 8, 16),
         denoiser=DenoiserConfig((16, 32), attention_levels=(1,), heads=2),
+        renderer=RendererConfig((8, 12), (4, 8)),
     )
     model = MotionModel(config)
     torch.nn.init.normal_(model.denoiser.leave[-1].weight, std=0.05)
+    torch.nn.init.normal_(model.renderer.last.weight, std=0.05)
     model.normalizer.scale.copy_(torch.tensor([1 / (1 + k) ** 2 for k in range(16)]))
     made = gid.GIDPipeline(model)(torch.rand(64, 96, 3), num_inference_steps=2)
     model.normalizer.scale.mul_(3 / gid.loop(made).magnitude().mean())

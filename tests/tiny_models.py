@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from gid_core.models.config import GID_SMALL, AutoencoderConfig, DenoiserConfig, EncoderConfig
+from gid_core.models.config import GID_SMALL, AutoencoderConfig, DenoiserConfig, EncoderConfig, RendererConfig
 
 BINS = 8
 TINY = replace(
@@ -14,6 +14,7 @@ TINY = replace(
     autoencoder=AutoencoderConfig((8, 16, 16)),
     encoder=EncoderConfig("resnet", 4, 16),
     denoiser=DenoiserConfig((16, 32, 32), heads=2),
+    renderer=RendererConfig((8, 12, 16), (4, 8, 8)),
 )
 
 

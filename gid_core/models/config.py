@@ -133,6 +133,23 @@ class DiffusionConfig:
 
 
 @dataclass(frozen=True)
+class RendererConfig:
+    """The rendering network.
+
+    channels: of the decoder's levels, the first at half the photo's size, each halving it again; empty: the model has
+        no rendering network.
+    features: of the photo, on the same levels.
+    """
+
+    channels: tuple[int, ...] = ()
+    features: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        if len(self.channels) != len(self.features):
+            raise ValueError(f"renderer: channels {self.channels} and features {self.features} need as many levels.")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A whole motion model.
 
@@ -149,6 +166,7 @@ class ModelConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    renderer: RendererConfig = field(default_factory=RendererConfig)
 
     def __post_init__(self):
         one_of("normalization", self.normalization, NORMALIZATIONS)
@@ -206,7 +224,7 @@ def _build(cls, values: Mapping[str, Any], where: str):
 
 
 # What we train and ship: <= 60 MB in fp16 with everything.
-GID_SMALL = ModelConfig()
+GID_SMALL = ModelConfig(renderer=RendererConfig((32, 48, 64), (16, 32, 48)))
 # The paper's sizes (section 6, supplement): 256 x 160, the volume at the photo's resolution.
 GID_BASE = ModelConfig(
     name="gid-base",

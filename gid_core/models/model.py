@@ -12,6 +12,7 @@ from .config import ModelConfig
 from .denoiser import Denoiser
 from .encoder import ConditionEncoder
 from .normalization import FrequencyNormalizer
+from .renderer import RenderingNetwork
 
 # Normalised coefficients below this (2 % of the 95th percentile) are noise of flow, which needs no amplifying.
 STILL = 0.15
@@ -27,6 +28,7 @@ class MotionModel(nn.Module):
         self.autoencoder = SliceAutoencoder(config.autoencoder, config.volume.num_bins)
         self.encoder = ConditionEncoder(config)
         self.denoiser = Denoiser(config)
+        self.renderer = RenderingNetwork(config.renderer) if config.renderer.channels else None
 
     def to_latents(self, coefficients: Tensor, prior: Tensor | None) -> Tensor:
         """Coefficients [B, K, 4, H, W] in pixels of their grid to whitened latents [B, K, C, h, w].

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
 from operator import index
 
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..images import fit, image_batch, mask_batch, resize_maps, resize_mask
+from ..rendering import Renderer
 from ..spectral_volume import SpectralVolume
 from .checkpoint import load_model
 from .guidance import LoopGuidance
@@ -35,7 +37,7 @@ class GIDPipeline:
 
         pipe = GIDPipeline.from_pretrained()
         volume = pipe(photo, seed=1)
-        frames = gid_core.render(photo, gid_core.loop(volume))
+        frames = gid_core.render(photo, gid_core.loop(volume), renderer=pipe.renderer)
 
     Attributes:
         model: the networks.
@@ -60,14 +62,21 @@ class GIDPipeline:
         return cls(load_model(path)).to(device, dtype)
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> GIDPipeline:
-        """Move the networks, in place. In half precision the denoiser runs in it; statistics stay float32."""
+        """Move the networks, in place. In half precision denoiser and renderer run in it; statistics stay float32."""
         if dtype not in (None, torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype is float32, bfloat16 or float16; got {dtype}.")
         with torch.inference_mode(False):
             self.model.to(device)
             if dtype is not None:
                 self.model.denoiser.to(dtype)
+                if self.model.renderer is not None:
+                    self.model.renderer.to(dtype)
         return self
+
+    @property
+    def renderer(self) -> Renderer | None:
+        """The rendering network, for `rendering.render`; None if the model has none."""
+        return None if self.model.renderer is None else self.model.renderer.painter
 
     @property
     def device(self) -> torch.device:
@@ -115,7 +124,7 @@ class GIDPipeline:
         seeds = _seeds(seed)
         permitted = self._permitted(photos, mask)
         # ComfyUI runs nodes in inference mode, whose tensors cannot take part in gradients.
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), whole_float32():
             photos = photos.clone()
             permitted = None if permitted is None else permitted.clone()
 
@@ -226,6 +235,20 @@ class GIDPipeline:
             raise ValueError(f"amplitude must be >= 0; got {amplitude}.")
         if resolution < 16:
             raise ValueError(f"resolution must be >= 16 pixels; got {resolution}.")
+
+
+@contextmanager
+def whole_float32():
+    """No TF32 on NVIDIA's GPUs: its 10 bits, 25 steps long, would make another motion there than on a CPU."""
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
 
 
 def steadied(model: MotionModel, coefficients: Tensor, prior: Tensor | None) -> Tensor:

@@ -1,8 +1,9 @@
-"""The command `gid train`: samples from clips, then the autoencoder, the denoiser, the coordination."""
+"""The command `gid train`: samples from clips, then the stages of the motion model, then the rendering network."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 from dataclasses import fields, replace
@@ -12,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from ..models.checkpoint import load_model, save_model
-from ..models.config import PRESETS, ModelConfig
+from ..models.config import GID_SMALL, PRESETS, ModelConfig
 from ..models.model import MotionModel
 from ..models.normalization import FrequencyNormalizer, measure_scale
 
@@ -27,19 +28,33 @@ APART = 10**9
 
 
 def train_command(options) -> None:
-    """Train a motion model: prepare samples, then vae, denoiser and coordinate, each going on from the one before."""
+    """Train a model: prepare samples, then vae, encoder, denoiser and coordinate, each going on from the one before;
+    renderer is trained beside them, from passages."""
     logging.getLogger("gid_core").setLevel(logging.INFO)
     if options.stage == "prepare":
         _prepare(options)
+    elif options.stage == "renderer":
+        _train_renderer(options)
     else:
         _train(options)
 
 
 def _prepare(options) -> None:
     from ..evaluation.clips import find_clips
+    from .pairs import clip_passages, scene_passages
     from .prepare import prepare_clips, prepare_corpus
 
-    if options.clips:
+    if options.passages and options.clips:
+        clips = find_clips(options.clips, options.use)
+        names, total = (
+            clip_passages(clips, options.out, options.windows, loops=options.loops),
+            len(clips) * options.windows,
+        )
+    elif options.passages and options.scenes:
+        names, total = scene_passages(range(options.scenes), options.out), options.scenes
+    elif options.passages:
+        raise ValueError("prepare --passages needs --clips FOLDER or --scenes N.")
+    elif options.clips:
         clips = find_clips(options.clips, options.use)
         names = prepare_clips(clips, options.out, options.windows, loops=options.loops)
         total = len(clips) * options.windows
@@ -73,6 +88,32 @@ def _train(options) -> None:
     means = train(stage, data, schedule, folder, pictures=lambda model: sample_sheet(model, shown, steps))
     if options.stage in EARLY:
         whiten(model, (data[APART + i] for i in range(WHITENING_SAMPLES)), divided=options.stage == "encoder")
+    save_model(folder / "model.safetensors", model, torch.float32, steps=str(means["step"]))
+    log.info("%s after %d steps: %s", folder / "model.safetensors", means["step"], means)
+
+
+def _train_renderer(options) -> None:
+    from .pairs import PassageData, load_passages
+    from .pictures import rendering_sheet
+    from .samples import split
+    from .stages import make_stage
+    from .trainer import Schedule, train
+
+    model = load_model(options.start)
+    if options.new or model.renderer is None:
+        values = model.config.to_dict() | {"renderer": dataclasses.asdict(GID_SMALL.renderer)}
+        earlier, model = model, MotionModel(ModelConfig.from_dict(values))
+        model.load_state_dict(earlier.state_dict(), strict=False)
+    sources = [split(load_passages(folder), options.held_out)[0] for folder in options.passages]
+    weights = options.weights or [len(passages) ** 0.5 for passages in sources]
+    data = PassageData(sources, weights, (options.crop, options.crop), 2 * APART, options.seed)
+    log.info("%s passages from %s", [len(passages) for passages in sources], options.passages)
+    shown = [data[APART - 1 - i] for i in range(4)]
+    schedule = Schedule(**{f.name: getattr(options, f.name) for f in fields(Schedule)})
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    stage = make_stage("renderer", model, perceptual=options.perceptual, depths=options.depths)
+    means = train(stage, data, schedule, folder, pictures=lambda model: rendering_sheet(model, shown))
     save_model(folder / "model.safetensors", model, torch.float32, steps=str(means["step"]))
     log.info("%s after %d steps: %s", folder / "model.safetensors", means["step"], means)
 
@@ -192,6 +233,10 @@ def training_options(sub: argparse.ArgumentParser) -> None:
     prepare.add_argument("--use", help="only clips that the folder's index.csv marks so")
     prepare.add_argument("--loops", action="store_true", help="the clips are seamless loops, each one period long")
     prepare.add_argument("--windows", type=int, default=3, help="reference frames a clip (default %(default)s)")
+    prepare.add_argument(
+        "--passages", action="store_true", help="for the renderer: frames and flow, of clips or scenes"
+    )
+    prepare.add_argument("--scenes", type=int, default=0, metavar="N", help="so many painted scenes (with --passages)")
     prepare.add_argument("--corpus", help="a folder of the first synthetic corpus (.jpg and .npz)")
     prepare.add_argument("--out", required=True, help="folder for the samples")
     helps = {
@@ -213,19 +258,34 @@ def training_options(sub: argparse.ArgumentParser) -> None:
         stage.add_argument("--composited", type=float, default=0.3, help="share of pictures put together from two")
         stage.add_argument("--held-out", type=float, default=0.1, help="share of sources never trained on")
         stage.add_argument("--overfit", type=int, default=0, metavar="N", help="check: N samples, unaugmented")
-        stage.add_argument("--steps", type=int, default=10_000)
-        stage.add_argument("--minutes", type=float, default=0.0, help="stop after so long, to go on later (0: never)")
-        stage.add_argument("--batch", type=int, default=4, help="samples a step and process (default %(default)s)")
-        stage.add_argument("--rate", type=float, default=5e-4 if name in EARLY else 2e-4, help="learning rate")
-        stage.add_argument("--warmup", type=int, default=100)
-        stage.add_argument("--ema", type=float, default=0.999)
-        stage.add_argument("--precision", choices=("no", "bf16", "fp16"), default="no")
-        stage.add_argument("--save-every", type=float, default=5.0, help="minutes between saved states")
-        stage.add_argument("--seed", type=int, default=0)
-        stage.add_argument("--workers", type=int, default=0, help="processes that prepare data")
+        _schedule_options(stage, rate=5e-4 if name in EARLY else 2e-4)
         if name not in EARLY:
             stage.add_argument("--repeats", type=int, default=1, help="noise levels for every photo that is encoded")
         if name == "denoiser":
             stage.add_argument("--new-denoiser", action="store_true", help="begin the U-Net anew")
         if name == "coordinate":
             stage.add_argument("--unfreeze", action="store_true", help="train the whole U-Net, not only the attention")
+    renderer = stages.add_parser("renderer", help="the rendering network, from passages")
+    renderer.add_argument("--passages", nargs="+", required=True, help="folders that prepare --passages made")
+    renderer.add_argument("--weights", nargs="+", type=float, help="share of each (default: by root of their size)")
+    renderer.add_argument("--out", required=True, help="folder for state, log and model.safetensors; gone on from")
+    renderer.add_argument("--from", dest="start", help="the motion model it belongs to (default: the one that ships)")
+    renderer.add_argument("--new", action="store_true", help="begin anew, although the model has one")
+    renderer.add_argument("--crop", type=int, default=160, help="side of the crops in pixels")
+    renderer.add_argument("--perceptual", type=float, default=0.1, help="share of the perceptual loss (VGG16)")
+    renderer.add_argument("--depths", type=int, default=2, help="depths of VGG16 that are looked at, 1 to 5")
+    renderer.add_argument("--held-out", type=float, default=0.1, help="share of sources never trained on")
+    _schedule_options(renderer, rate=5e-4)
+
+
+def _schedule_options(stage: argparse.ArgumentParser, rate: float) -> None:
+    stage.add_argument("--steps", type=int, default=10_000)
+    stage.add_argument("--minutes", type=float, default=0.0, help="stop after so long, to go on later (0: never)")
+    stage.add_argument("--batch", type=int, default=4, help="samples a step and process (default %(default)s)")
+    stage.add_argument("--rate", type=float, default=rate, help="learning rate")
+    stage.add_argument("--warmup", type=int, default=100)
+    stage.add_argument("--ema", type=float, default=0.999)
+    stage.add_argument("--precision", choices=("no", "bf16", "fp16"), default="no")
+    stage.add_argument("--save-every", type=float, default=5.0, help="minutes between saved states")
+    stage.add_argument("--seed", type=int, default=0)
+    stage.add_argument("--workers", type=int, default=0, help="processes that prepare data")

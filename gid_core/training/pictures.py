@@ -8,6 +8,7 @@ from torch import Tensor
 from ..images import resize_maps
 from ..models.model import MotionModel
 from ..models.sampling import Condition, sample_latents
+from ..rendering import splatting
 from ..visualization import flow_colours
 
 BINS = (1, 3, 7)
@@ -42,6 +43,18 @@ def sample_sheet(model: MotionModel, items: list[tuple[Tensor, Tensor]], steps: 
         rows.append(torch.cat(tiles, 1))
     model.train(training)
     return torch.cat(rows)
+
+
+@torch.no_grad()
+def rendering_sheet(model: MotionModel, items: list[tuple[Tensor, ...]]) -> Tensor:
+    """A sheet [H, W, 3] in 0..1, a row for each item of `PassageData`: photo, fast splat, network, true frame."""
+    rows = []
+    for photo, flow, importance, frame, _ in items:
+        arguments = [maps[None].to(model.device) for maps in (photo, importance, flow)]
+        painters = splatting(*arguments[:2]), model.renderer.painter(*arguments[:2])
+        drawn = [paint(arguments[2])[0][0].cpu() for paint in painters]
+        rows.append(torch.cat([photo, *drawn, frame], -1))
+    return torch.cat(rows, -2).permute(1, 2, 0)
 
 
 def _slice_colours(volume: Tensor, reference: Tensor) -> Tensor:

@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..evaluation.lpips import LPIPS
 from ..models.model import MotionModel
 from ..models.noise import frequency_noise
+from ..warping import warp
 
 Batch = tuple[Tensor, Tensor]  # photos [B, 3, H, W], coefficients [B, K, 4, h, w]
 DROP_CONDITION = 0.1  # for classifier-free guidance
@@ -118,6 +120,43 @@ class Denoising(nn.Module):
         return F.mse_loss(predicted.float(), target)
 
 
+class Rendering(nn.Module):
+    """Stage "renderer": the rendering network on pairs of frames (paper section 5).
+
+    The loss is the absolute error and LPIPS by VGG16, of which only the first `depths` are looked at: the deeper ones
+    see what a picture shows, which does not change here, and are slow without a GPU.
+
+    Args:
+        perceptual: share of LPIPS in the loss; 0 needs no weights of VGG16.
+    """
+
+    def __init__(self, model: MotionModel, perceptual: float = 0.1, depths: int = 2):
+        super().__init__()
+        if model.renderer is None:
+            raise ValueError('This config has no rendering network (renderer.channels), so it has no stage "renderer".')
+        self.model, self.perceptual = model, perceptual
+        model.requires_grad_(False)
+        model.renderer.requires_grad_(True)
+        if perceptual:
+            self.lpips = LPIPS("vgg", depths=depths).requires_grad_(False)
+
+    def forward(
+        self, photos: Tensor, flow: Tensor, importance: Tensor, frames: Tensor, counts: Tensor, seed: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        with torch.no_grad():
+            warped = warp(photos, flow, importance)
+        network = self.model.renderer
+        drawn = network.correct(photos, importance, warped, network.features(photos)).float()
+        share = counts.mean()
+        error = (drawn - frames).abs().mul(counts).mean() / share
+        before = (warped.blended() - frames).abs().mul(counts).mean() / share
+        parts = {"error": float(error.detach()), "before": float(before)}
+        if not self.perceptual:
+            return error, parts
+        distance = self.lpips(torch.where(counts > 0, drawn, frames), frames).mean() / share
+        return error + self.perceptual * distance, parts | {"lpips": float(distance.detach())}
+
+
 def modulus_target(normalized: Tensor, size: tuple[int, int]) -> Tensor:
     """Root mean square of the real and imaginary part of normalised x and y, averaged to the latents' grid.
 
@@ -154,7 +193,8 @@ def _train_encoder(model: MotionModel) -> None:
         model.encoder.trunk.network.requires_grad_(False)
 
 
-STAGES = ("vae", "encoder", "denoiser", "coordinate")
+MOTION_STAGES = ("vae", "encoder", "denoiser", "coordinate")
+STAGES = (*MOTION_STAGES, "renderer")
 
 
 def make_stage(name: str, model: MotionModel, **options) -> nn.Module:
@@ -163,4 +203,6 @@ def make_stage(name: str, model: MotionModel, **options) -> nn.Module:
         raise ValueError(f"There is no stage {name!r}; the stages are {', '.join(STAGES)}.")
     if name == "vae":
         return Autoencoding(model)
+    if name == "renderer":
+        return Rendering(model, **options)
     return Encoding(model) if name == "encoder" else Denoising(model, coordinate=name == "coordinate", **options)

@@ -64,7 +64,7 @@ def train(
 
     Args:
         stage: of `stages`; its `model` is changed in place and in the end holds the moving average.
-        data: items as of `MotionData`.
+        data: items that the stage takes, as of `MotionData` or `PassageData`.
         folder: `state/` to go on from, `log/` for TensorBoard, and `model.safetensors` with the moving average.
         pictures: makes a picture [H, W, 3] for the log whenever a state is saved.
         on_save: called then as well, with the model holding the moving average.
@@ -122,11 +122,11 @@ def train(
         accelerator.wait_for_everyone()
 
     stage.train()
-    for photos, coefficients in loader:
+    for batch in loader:
         seed = mixed_seed(schedule.seed, progress.step, accelerator.process_index)
         torch.manual_seed(seed)  # for dropout
         with accelerator.autocast():
-            loss, parts = stage(photos.to(accelerator.device), coefficients.to(accelerator.device), seed)
+            loss, parts = stage(*(item.to(accelerator.device) for item in batch), seed)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"The loss is {float(loss)} at step {progress.step}; the last saved state is whole."

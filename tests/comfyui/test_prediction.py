@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import gid_core as gid
 from comfy_server import COMFYUI, ComfyServer, PromptRejected
-from gid_core.models.checkpoint import SHIPPED
+from gid_core.models.checkpoint import SHIPPED, read_header
 from gid_core.models.guidance import MODES
 
 MODEL = "tiny.safetensors"
@@ -337,3 +337,36 @@ def test_the_shipped_model_moves_a_photo(graph, repo):
     made = load(graph.run(timeout=600), save)
     assert made.size == (288, 512)
     assert 0.05 < gid.loop(made).magnitude().mean() < 20  # pixels
+
+
+# -- The rendering network ---------------------------------------------------------------------------------------------
+
+
+def drawn(graph, picture, volume, model=None, **inputs):
+    """Frames of Softmax Splat Render, saved."""
+    loaded = {"model": graph.add("GID_LoadModel", model_name=model)} if model else {}
+    sources = {"image": graph.picture(picture), "motion": graph.volume(volume)}
+    return graph.save(graph.add("GID_SoftmaxSplatRender", start_frame=9, num_frames=3, **sources, **loaded, **inputs))
+
+
+def test_the_network_of_a_model_draws_the_frames(graph, picture, volume, tiny_model):
+    made = [drawn(graph, picture, volume, *arguments) for arguments in ((), (MODEL,))]
+    made.append(drawn(graph, picture, volume, MODEL, mode="fast splat"))
+    graph.run()
+    plain, network, fast = (graph.pictures(save) for save in made)
+    assert (plain == fast).all()
+    assert (network != plain).mean() > 0.1
+    renderer = gid.GIDPipeline.from_pretrained(tiny_model).renderer
+    settings = {"start": 9, "count": 3, "renderer": renderer}
+    expected = gid.render(torch.from_numpy(picture).float(), gid.loop(volume), **settings).numpy()
+    assert np.abs(network - 255 * expected).max() < 1  # Save Image cuts off the rest
+
+
+def test_a_model_without_a_network_is_no_hindrance(server, graph, picture, volume, tiny_model, folder):
+    tensors, header = load_file(tiny_model), read_header(tiny_model)
+    config = json.loads(header["config"]) | {"renderer": {"channels": [], "features": []}}
+    left = {name: value for name, value in tensors.items() if not name.startswith("renderer.")}
+    save_file(left, folder / "old.safetensors", header | {"config": json.dumps(config)})
+    saves = drawn(graph, picture, volume, "old.safetensors"), drawn(graph, picture, volume)
+    with_model, without = (graph.run().pictures(save) for save in saves)
+    assert (with_model == without).all()

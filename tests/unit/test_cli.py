@@ -7,6 +7,7 @@ import torch
 
 from gid_core.cli import main
 from gid_core.images import read_image, write_image
+from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import loop, playback
 from gid_core.rendering import render
 from gid_core.spectral_volume import SpectralVolume
@@ -174,7 +175,7 @@ def test_interrupting_leaves_no_file(files, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gid_core.rendering.splat_frames", interrupt)
+    monkeypatch.setattr("gid_core.rendering.warp", interrupt)
     assert main(LOOP) == 130
     assert sorted(os.listdir()) == ["photo.png", "volume.safetensors"]
 
@@ -203,7 +204,8 @@ def test_animate(model, capsys):
     assert main([*ANIMATE, "a", "--loop-mode", "none"]) == 0
     assert main([*ANIMATE, "b", "--seed", "1"]) == 0
     assert main([*ANIMATE, "c", "--amplitude", "0"]) == 0
-    expected = render(read_image("photo.png"), loop(volume, 6))
+    renderer = GIDPipeline.from_pretrained("model.safetensors").renderer
+    expected = render(read_image("photo.png"), loop(volume, 6), renderer=renderer)
     torch.testing.assert_close(pictures(model / "a"), expected, atol=1.5 / 255, rtol=0)
     assert (pictures(model / "a") - pictures(model / "b")).abs().max() > 0.05
     assert torch.equal(pictures(model / "c")[3], read_image("photo.png"))

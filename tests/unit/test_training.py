@@ -22,9 +22,10 @@ from gid_core.spectral_volume import SpectralVolume
 from gid_core.training import command
 from gid_core.training.augment import Augmentation
 from gid_core.training.dataset import Mixture, MotionData, mixed_seed
+from gid_core.training.pairs import load_passages
 from gid_core.training.prepare import prepare_clips
 from gid_core.training.samples import Sample, find_samples, load_sample, write_sample
-from gid_core.training.stages import DROP_CONDITION, STAGES, Denoising, make_stage, modulus_target
+from gid_core.training.stages import DROP_CONDITION, MOTION_STAGES, Denoising, make_stage, modulus_target
 from gid_core.training.synthetic import random_scene
 from gid_core.training.trainer import Schedule, train
 from gid_core.video import write_video
@@ -101,7 +102,7 @@ def same(first, second):
 # ---- resuming ----
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", MOTION_STAGES)
 def test_training_that_was_cut_off_goes_on_as_if_nothing_had_been(name, tmp_path):
     whole = Listening(make_stage(name, tiny_model(name)))
     train(whole, Items(), QUICK, tmp_path / "whole")
@@ -472,9 +473,9 @@ def test_clips_become_a_model_by_the_command_line(clip_folder, config_file, tmp_
     assert set(skipped) == {"brief_0", "broken_0"}
     common = ["--samples", str(samples), "--size", "64", "128", "--batch", "1", "--held-out", "0", "--warmup", "1"]
     common += ["--steps", "2"]
-    models = {stage: tmp_path / stage / "model.safetensors" for stage in STAGES}
+    models = {stage: tmp_path / stage / "model.safetensors" for stage in MOTION_STAGES}
     start, single = ["--config", str(config_file)], ["--set", "denoiser.layout=independent"]
-    for stage in STAGES:
+    for stage in MOTION_STAGES:
         options = single if stage == "denoiser" else []
         assert main(["train", stage, *common, "--out", str(models[stage].parent), *start, *options]) == 0
         start = ["--from", str(models[stage])]
@@ -577,3 +578,23 @@ def test_a_folder_is_not_gone_on_from_with_another_config(sample_folder, config_
 def test_prepare_needs_something_to_prepare(tmp_path, capsys):
     assert main(["train", "prepare", "--out", str(tmp_path)]) == 1
     assert "--clips" in capsys.readouterr().err
+
+
+def test_passages_become_a_renderer_by_the_command_line(clip_folder, config_file, tmp_path, few, monkeypatch):
+    monkeypatch.setattr("gid_core.training.pairs.SCENE_SIZE", (48, 64))
+    clips, scenes, model = tmp_path / "clips", tmp_path / "scenes", tmp_path / "model.safetensors"
+    prepare = ["train", "prepare", "--passages"]
+    assert main([*prepare, "--clips", str(clip_folder), "--windows", "1", "--out", str(clips)]) == 0
+    assert main([*prepare, "--scenes", "2", "--out", str(scenes)]) == 0
+    assert main([*prepare, "--out", str(scenes)]) == 1
+    assert sorted(path.stem for path in clips.glob("*.safetensors")) == ["stems_0"]
+    assert [passage.name for passage in load_passages(scenes)] == ["scene_00000", "scene_00001"]
+    save_model(model, MotionModel(TINY))
+    arguments = ["train", "renderer", "--passages", str(clips), str(scenes), "--from", str(model), "--crop", "48"]
+    arguments += ["--perceptual", "0", "--held-out", "0", "--batch", "1", "--warmup", "1", "--steps", "3"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    before, after = load_model(model).state_dict(), load_model(tmp_path / "out" / "model.safetensors").state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed and all(name.startswith("renderer.") for name in changed)
+    with pytest.raises(FileNotFoundError, match="prepare --passages"):
+        load_passages(tmp_path / "nowhere")
