@@ -13,6 +13,7 @@ NAMES = (
     "prediction",
     "upsampling",
     "modal",
+    "live",
 )
 
 

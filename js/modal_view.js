@@ -4,6 +4,7 @@
 const STILL = -1; // depth of the photo behind the mesh, which shows where the mesh leaves the frame
 const STRIP = 8; // vertices
 const SLOW = /swiftshader|llvmpipe|softpipe|basic render/i; // drivers that draw on the processor
+const SLOW_CELLS = 54; // across, at most: there every triangle costs, more than the sum at its corners
 
 const VERTEX = (bins) => `#version 300 es
 precision highp float;
@@ -47,7 +48,7 @@ export class ModalView {
     canvas.addEventListener("webglcontextrestored", () => this.#restored(), { signal });
     this.onrestored = () => {};
     this.gl = canvas.getContext("webgl2", { alpha: false, antialias: false, powerPreference: "low-power" });
-    this.step = SLOW.test(driverOf(this.gl)) ? 2 : 1; // pixels of the grid from vertex to vertex
+    this.cells = SLOW.test(driverOf(this.gl)) ? SLOW_CELLS : Infinity;
   }
 
   /** Whether something can be drawn. */
@@ -142,8 +143,9 @@ export class ModalView {
   #mesh(width, height) {
     const { gl } = this;
     const front = frontness(this.packet);
-    const columns = stations(width, this.step);
-    const rows = stations(height, this.step);
+    const step = Math.max(1, Math.ceil(Math.max(width, height) / this.cells)); // pixels from vertex to vertex
+    const columns = stations(width, step);
+    const rows = stations(height, step);
     const vertices = [0, 0, STILL, 1, 0, STILL, 0, 1, STILL, 1, 1, STILL];
     const indices = [0, 1, 2, 2, 1, 3];
     // In strips a few vertices wide, numbered row by row: two rows fit into the small vertex cache of GPUs and of what

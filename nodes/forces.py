@@ -47,6 +47,7 @@ class ModalForce(io.ComfyNode):
             outputs=_outputs(),
             hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
+            is_output_node=True,  # only of these does ComfyUI send again, to a new page, what it has cached
         )
 
     @classmethod
@@ -124,6 +125,7 @@ class Wind(io.ComfyNode):
             outputs=_outputs(),
             hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
+            is_output_node=True,  # only of these does ComfyUI send again, to a new page, what it has cached
         )
 
     @classmethod

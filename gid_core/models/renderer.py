@@ -6,9 +6,9 @@ motion's magnitude as depth, and a decoder draws the frame from them. Two things
 * Only the displacements are splatted, once, at full size. What lands on a pixel gives it the place in the photo that
   it comes from, and features of every scale are sampled there: the same weights, but sharp, and many times cheaper
   than splatting every channel of every scale.
-* The decoder starts from a finished frame and changes it where something moves or is uncovered, and nowhere else: a
-  pixel that nothing reaches or leaves is the photo's, to the last bit. It may choose between three pictures (splatted,
-  sampled, the photo at rest) and add what all of them lack.
+* The decoder starts from a finished frame and changes it where something moves or is uncovered, and two pixels around,
+  since outlines leave their colours in what is behind them. Farther away a frame is the photo, to the last bit. The
+  decoder may choose between three pictures (splatted, sampled, the photo at rest) and add what all of them lack.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from ..rendering import Painter
 from ..warping import Warp, premultiply, sample, unpremultiply, warp
 from .config import RendererConfig
 
-# Displacement, in pixels, from which the network has its full say.
+# Displacement, in pixels, from which the network has its full say, and how far around it has one.
 FULL_SAY = 0.1
+RIM = 2
 # Side, in pixels, of what is decoded at once, and how much of its surroundings is seen beside it, in strides.
 TILE, MARGIN = 1024, 12
 COLOURS = 3
@@ -76,7 +77,7 @@ class RenderingNetwork(nn.Module):
     def _paint(self, photo, source, importance, levels, flow) -> tuple[Tensor, Tensor]:
         warped = warp(source, flow, importance)
         frames = unpremultiply(self.correct(source, importance, warped, levels))
-        return torch.where(warped.still, photo, frames).clamp_(0, 1), warped.holes
+        return torch.where(warped.still & (_say(warped) == 0), photo, frames).clamp_(0, 1), warped.holes
 
     def features(self, source: Tensor) -> list[Tensor]:
         """A photo [1, C, H, W] to features of its colours: [1, c, H / 2, W / 2], [1, c', H / 4, W / 4], ..."""
@@ -97,7 +98,7 @@ class RenderingNetwork(nn.Module):
         """
         size = source.shape[-2:]
         height, width = (-(-side // self.stride) * self.stride for side in size)
-        inputs = _inputs(source, importance, warped)
+        inputs, say = _inputs(source, importance, warped), _say(warped)
         frames = torch.empty_like(warped.splatted) if max(height, width) > TILE else None
         margin = MARGIN * self.stride
         for top in range(0, height, TILE):
@@ -108,7 +109,7 @@ class RenderingNetwork(nn.Module):
                 seen = slice(y, min(top + TILE + margin, height)), slice(x, min(left + TILE + margin, width))
                 drawn = self._decode([part[(..., *seen)] for part in inputs], (y, x), levels)
                 drawn = drawn[..., top - y : rows.stop - y, left - x : columns.stop - x]
-                tile = _mixed(drawn, source, warped, (..., rows, columns))
+                tile = _mixed(drawn, say, source, warped, (..., rows, columns))
                 if frames is None:
                     return tile
                 frames[..., rows, columns] = tile
@@ -170,11 +171,15 @@ def _inputs(source: Tensor, importance: Tensor, warped: Warp) -> list[Tensor]:
     ]
 
 
-def _mixed(drawn: Tensor, source: Tensor, warped: Warp, window) -> Tensor:
+def _say(warped: Warp) -> Tensor:
+    """How far the network may change each pixel, [n, 1, H, W] in 0..1."""
+    here = (warped.displacement.norm(dim=1, keepdim=True) / FULL_SAY + warped.holes).clamp(max=1)
+    return F.max_pool2d(here, 2 * RIM + 1, stride=1, padding=RIM)
+
+
+def _mixed(drawn: Tensor, say: Tensor, source: Tensor, warped: Warp, window) -> Tensor:
     """The frame in a window: the fast renderer's, changed where the network has a say."""
-    splatted, sampled, rest = warped.splatted[window], warped.sampled[window], source[window]
-    distance = warped.displacement[window].norm(dim=1, keepdim=True)
-    say = (distance / FULL_SAY + warped.holes[window]).clamp(max=1)
+    splatted, sampled, rest, say = warped.splatted[window], warped.sampled[window], source[window], say[window]
     base = torch.lerp(splatted, sampled, warped.agreement[window])
     change = drawn[:, COLOURS : COLOURS + 1] * (sampled - splatted) + drawn[:, COLOURS + 1 :] * (rest - splatted)
     change[:, :COLOURS] += drawn[:, :COLOURS]

@@ -1,34 +1,23 @@
 """ComfyUI's page in a real browser: both renderers of both frontends."""
 
-import shutil
+from contextlib import ExitStack
 
 import pytest
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM_OPTIONS = (
-    "--no-sandbox",  # containers and CI run as root
-    "--enable-unsafe-swiftshader",  # WebGL without a GPU
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from browser.live_page import chromium, comfy_page, provide_inputs
+
 PAGES = [(renderer, frontend) for frontend in ("pinned", "newest") for renderer in ("canvas", "vue")]
 
 
 @pytest.fixture(scope="session")
 def browser(unavailable):
     """A Chromium driven by playwright."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        unavailable("playwright is not installed: pip install -e '.[dev]'")
-    executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if executable is None:
-        unavailable("no Chromium found: install one, as " + " or ".join(CHROMIUM_NAMES))
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS)
-        yield chromium
-        chromium.close()
+    with ExitStack() as open_ones:
+        try:
+            running = open_ones.enter_context(chromium())
+        except RuntimeError as missing:
+            unavailable(str(missing))
+        yield running
 
 
 @pytest.fixture(params=PAGES, ids="-".join)
@@ -39,23 +28,17 @@ def page(request, browser, server_for):
     at: ComfyUI's own requests fill it with messages that mean nothing.
     """
     renderer, frontend = request.param
-    server = server_for(None if frontend == "pinned" else frontend)
-    # A first visit would open a dialog over the page.
-    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": renderer == "vue"})
-    # A context of its own: the page keeps the workflow in the browser's storage.
-    context = browser.new_context(viewport={"width": 1400, "height": 850})
-    page = context.new_page()
-    page.server, page.renderer, page.frontend = server, renderer, frontend
-    page.errors = errors = []
-    page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
-    page.goto(server.url, wait_until="domcontentloaded")
-    page.wait_for_function(
-        "() => window.app?.extensionManager && app.graph && LiteGraph?.registered_node_types?.SaveImage",
-        timeout=120_000,
-    )
-    yield page
-    context.close()
-    assert not errors, "\n".join(errors)
+    with comfy_page(browser, server_for(None if frontend == "pinned" else frontend), renderer) as page:
+        page.frontend = frontend
+        yield page
+    assert not page.errors, "\n".join(page.errors)
+
+
+@pytest.fixture
+def force_inputs(request, server_for, tmp_path_factory):
+    """What the graph of a live widget loads, on the server before the test's page opens."""
+    frontend = request.node.callspec.params["page"][1]
+    provide_inputs(server_for(None if frontend == "pinned" else frontend), tmp_path_factory.mktemp("photo"))
 
 
 @pytest.fixture(scope="session")

@@ -1,184 +1,39 @@
-"""The live widgets of Modal Force and Wind Force in the page: poked, recorded, edited, blown, kept and freed."""
+"""The live widget of Modal Force in the page: poked, recorded, edited, kept and freed."""
 
 import json
 import logging
-import math
-import time
+import statistics
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-import gid_core as gid
-from comfy_server import ROOT
+from browser.live_page import (
+    FORCE,
+    HINT,
+    POKE,
+    TIMELINE,
+    arrows,
+    build,
+    drag,
+    frame_rates,
+    moved,
+    pokes,
+    run,
+    set_value,
+    settle,
+    swaying_volume,
+    value,
+    view,
+    wait_pokes,
+    wait_ready,
+    widen,
+)
 from gid_core.pokes import parse_pokes, poke
-from gid_core.winds import wind
 
 logger = logging.getLogger("gid.test")  # measured figures: pytest --log-cli-level=INFO
-
-VIEW = '[data-testid="gid-modal-view"]'
-WIND = '[data-testid="gid-wind-view"]'
-TIMELINE = '[data-testid="gid-timeline"]'
-POKE = '[data-testid="gid-poke"]'
-HINT = "Run the workflow once to see it live"
-PHOTO_SIZE = (288, 512)
-
-
-def swaying_volume(size=(144, 256), bins=16) -> gid.SpectralVolume:
-    """Smooth sway of about two percent of the width, strongest in the middle, none at the frame."""
-    coarse = torch.randn(bins, 4, 3, 4, generator=torch.Generator().manual_seed(4))
-    smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=True)
-    y, x = (torch.linspace(0, math.pi, side).sin() for side in size)
-    falling = torch.arange(bins).clamp(min=1) ** -1.5
-    return gid.SpectralVolume((smooth * (y[:, None] * x) * falling.view(-1, 1, 1, 1) * 0.02 * size[1] * 75)[None])
-
-
-def ramp_photo() -> Image.Image:
-    """A photo whose colours tell the place: red is x, green is y, each 0 to 1 over the picture."""
-    height, width = PHOTO_SIZE
-    x, y = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
-    colours = np.stack([*np.broadcast_arrays(x, y[:, None]), np.full((height, width), 0.5)], -1)
-    return Image.fromarray((colours * 255).round().astype(np.uint8))
-
-
-@pytest.fixture(autouse=True)
-def inputs(request, server_for, tmp_path_factory):
-    """What the nodes load: in place before the page opens, which asks for the list of files then."""
-    frontend = request.node.callspec.params["page"][1] if "page" in request.fixturenames else "pinned"
-    server = server_for(None if frontend == "pinned" else frontend)
-    swaying_volume().save(server.base / "input" / "sway.safetensors")
-    path = tmp_path_factory.mktemp("photo") / "ramp.png"
-    ramp_photo().save(path)
-    server.upload_image(path)
-    server.upload_image(ROOT / "assets" / "flowers.jpg")
-
-
-BUILD = """([type, photo, widgets]) => {
-  const graph = app.rootGraph ?? app.graph;
-  graph.clear();
-  const make = (type, pos) => { const n = LiteGraph.createNode(type); graph.add(n); n.pos = pos; return n; };
-  const set = (node, name, value) => { node.widgets.find((w) => w.name === name).value = value; };
-  const join = (from, out, to, name) => from.connect(out, to, to.inputs.findIndex((i) => i.name === name));
-  const load = make("GID_LoadSpectralVolume", [40, 100]), image = make("LoadImage", [40, 280]);
-  set(load, "file", "sway.safetensors");
-  set(image, "image", photo);
-  const force = make(type, [420, 60]);
-  const render = make("GID_SoftmaxSplatRender", [1000, 60]), save = make("SaveImage", [1000, 600]);
-  for (const [name, value] of Object.entries(widgets)) set(force, name, value);
-  join(load, 0, force, "spectral_volume");
-  join(image, 0, force, "image");
-  join(image, 0, render, "image");
-  join(force, 0, render, "motion");
-  join(render, 0, save, "images");
-  set(save, "filename_prefix", "poked");
-  return String(force.id);
-}"""
-# Moves the graph so that the widget is in the middle of the window, away from ComfyUI's own panels.
-SHOW = """(selector) => {
-  const box = document.querySelector(selector).getBoundingClientRect(), { ds } = app.canvas;
-  const off = [box.x + box.width / 2 - 620, box.y + box.height / 2 - 420];
-  if (Math.hypot(...off) > 2) {
-    ds.offset[0] -= off[0] / ds.scale;
-    ds.offset[1] -= off[1] / ds.scale;
-    app.canvas.setDirty(true, true);
-  }
-  return [box.x, box.y, box.width, box.height].map(Math.round).join();
-}"""
-FORCE = """(type = "GID_ModalForce") => {
-  const all = (graph) => graph.nodes.flatMap((n) => [n, ...(n.subgraph ? all(n.subgraph) : [])]);
-  return all(app.rootGraph ?? app.graph).find((n) => n.type === type);
-}"""
-
-
-def build(page, node_type="GID_ModalForce", photo="ramp.png", **widgets):
-    """Volume and photo into the force, its motion into render and SaveImage."""
-    page.evaluate(BUILD, [node_type, photo, widgets])
-    return VIEW if node_type == "GID_ModalForce" else WIND
-
-
-def settle(page, selector):
-    """Bring a widget into the middle of the window; waits until nothing moves any more."""
-    last = None
-    deadline = time.monotonic() + 60
-    while (now := page.evaluate(SHOW, selector)) != last:
-        assert time.monotonic() < deadline, "the widget keeps moving"
-        last = now
-        page.wait_for_timeout(400)
-
-
-def run(page, selector=VIEW, timeout=300):
-    """Press Run, in effect; returns when the run is over and its picture live. The files that were saved."""
-    page.evaluate(
-        """() => {
-          window.gidEnd = null;
-          for (const kind of ["execution_success", "execution_error", "execution_interrupted"])
-            app.api.addEventListener(kind, (event) => { window.gidEnd = [kind, event.detail]; });
-          app.queuePrompt(0, 1);
-        }"""
-    )
-    deadline = time.monotonic() + timeout
-    while (end := page.evaluate("window.gidEnd")) is None:
-        assert time.monotonic() < deadline, "the run does not end"
-        page.wait_for_timeout(100)
-    assert end[0] == "execution_success", end[1]
-    wait_ready(page, selector)
-    return page.server.outputs(page.server.wait(end[1]["prompt_id"]))
-
-
-def wait_ready(page, selector=VIEW):
-    page.wait_for_function(f"() => document.querySelector('{selector}')?.gidView.ready", timeout=60_000)
-
-
-def view(page, expression, selector=VIEW):
-    """Something of the read-only handle on the canvas."""
-    return page.evaluate(f"document.querySelector('{selector}').gidView.{expression}")
-
-
-def moved(page, x, y, at, selector=VIEW):
-    return np.array(page.evaluate(f"document.querySelector('{selector}').gidView.displacementAt({x}, {y}, {at})"))
-
-
-def value(page, name="pokes", node_type="GID_ModalForce"):
-    return page.evaluate(f"({FORCE})('{node_type}').widgets.find((w) => w.name === '{name}').value")
-
-
-def set_value(page, name, new, node_type="GID_ModalForce"):
-    code = f"(v) => {{ ({FORCE})('{node_type}').widgets.find((w) => w.name === '{name}').value = v; }}"
-    page.evaluate(code, new)
-
-
-def pokes(page) -> list:
-    return json.loads(value(page))
-
-
-def wait_pokes(page, count):
-    page.wait_for_function(
-        f"(count) => JSON.parse(({FORCE})().widgets.find((w) => w.name === 'pokes').value).length === count",
-        arg=count,
-        timeout=60_000,
-    )
-    page.wait_for_timeout(300)  # the timeline looks several times a second
-    assert page.locator(POKE).count() == count
-
-
-def drag(page, start, end, selector=VIEW, steps=8):
-    """Drag in the picture between two points, fractions of it; returns with the button still down."""
-    box = page.locator(selector).bounding_box()
-
-    def place(point):
-        return box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"]
-
-    page.mouse.move(*place(start))
-    page.mouse.down()
-    for step in range(1, steps + 1):
-        page.mouse.move(*place([a + (b - a) * step / steps for a, b in zip(start, end, strict=True)]))
-        page.wait_for_timeout(25)
-
-
-def arrows(page) -> int:
-    """How many force arrows are to be seen."""
-    return page.locator('.gid-overlay g:not([visibility="hidden"]):not(.faint)').count()
+pytestmark = pytest.mark.usefixtures("force_inputs")
 
 
 def test_a_poke_in_the_page_is_what_the_server_renders(page, tmp_path):
@@ -228,8 +83,8 @@ def test_a_poke_in_the_page_is_what_the_server_renders(page, tmp_path):
 
     # ... and as frames: where the page says that a point is, the colour of that point is drawn. Gently, since the
     # renderer mixes what comes to lie on top of each other.
-    set_value(page, "strength", 0.25)
-    frames = [np.asarray(Image.open(file).convert("RGB")) / 255 for file in run(page) if file.suffix == ".png"]
+    set_value(page, "strength", 0.4)
+    frames = [np.asarray(Image.open(file).convert("RGB")) for file in run(page) if file.suffix == ".png"]
     assert len(frames) == 90
     misses, distances = [], []
     for x, y in [(0.3, 0.4), (0.5, 0.5), (0.6, 0.3)]:
@@ -238,11 +93,15 @@ def test_a_poke_in_the_page_is_what_the_server_renders(page, tmp_path):
             distances.append(np.abs(displacement).max())
             at = np.array([x, y]) + displacement
             column, row = (np.clip(at, 0.02, 0.98) * (512, 288)).astype(int)
-            colour = frames[frame][row - 2 : row + 3, column - 2 : column + 3, :2].mean((0, 1))
+            around = frames[frame][row - 4 : row + 5, column - 4 : column + 5, :2].mean((0, 1))
+            colour = (around + 0.5) / 255  # Save Image rounds down
             shown = colour + at - (np.array([column, row]) + 0.5) / (512, 288)
             misses.append(np.abs(shown - (x, y)).max())
-    logger.info("page and rendered frames differ by %.4f of the picture", max(misses))
-    assert max(misses) < 0.007 and max(distances) > 0.025
+    logger.info(
+        "page and rendered frames differ by at most %.4f of the picture, the median is %.4f, where it moves by %.3f",
+        max(misses), np.median(misses), max(distances),
+    )  # fmt: skip
+    assert max(misses) < 0.005 and max(distances) > 0.04
     saved = page.evaluate("() => JSON.stringify((app.rootGraph ?? app.graph).serialize())")
     assert "gid_live" not in saved and '"live"' not in json.dumps(
         page.evaluate("async () => (await app.graphToPrompt()).output")
@@ -442,22 +301,13 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
 def test_keeps_drawing_and_frees_the_gpu(page):
     selector = build(page, photo="flowers.jpg", pokes='[{"x": 0.5, "y": 0.5, "dx": 0.1, "dy": 0.05, "time": 0}]')
     run(page)
-    # The whole preview of 512 x 288 pixels, however wide the frontend makes the node.
-    page.evaluate(
-        """() => { const holder = document.querySelector('[data-testid="gid-live"]');
-                   Object.assign(holder.style, { width: "514px", height: "auto", flex: "none" }); }"""
-    )
+    widen(page)
     settle(page, selector)
     assert page.locator(selector).evaluate("(c) => [c.width, c.height]") == [512, 288]
     if not view(page, "playing"):
         page.get_by_role("button", name="Play").click()
-    rates = []
-    for _ in range(3):
-        start = page.evaluate(f"[document.querySelector('{selector}').gidView.frames, performance.now()]")
-        page.wait_for_timeout(2000)
-        end = page.evaluate(f"[document.querySelector('{selector}').gidView.frames, performance.now()]")
-        rates.append((end[0] - start[0]) / (end[1] - start[1]) * 1000)
-    logger.info("%s %s: %.1f frames a second", page.renderer, page.frontend, max(rates))
+    rates = frame_rates(page, selector)
+    logger.info("%s %s: %.1f frames a second", page.renderer, page.frontend, statistics.median(rates))
 
     # It stops drawing when nobody sees it.
     page.evaluate("() => { app.canvas.ds.offset[0] += 20000; app.canvas.setDirty(true, true); }")
@@ -526,46 +376,3 @@ def test_touch_pen_and_reduced_motion(page):
     wait_pokes(page, 3)
     # Nothing of it moved the node or the graph.
     assert page.locator(selector).bounding_box() == pytest.approx(box, abs=1)
-
-
-def test_wind_is_live(page, tmp_path):
-    selector = build(
-        page, "GID_Wind", photo="flowers.jpg", num_frames=60, seed=7, gustiness=0.6, control_after_generate="fixed"
-    )
-    settle(page, ".gid-live")
-    assert page.get_by_text(HINT).is_visible()
-    run(page, selector)
-    settle(page, selector)
-    page.screenshot(path=tmp_path / f"wind_{page.renderer}_{page.frontend}.png")
-    assert view(page, "playing", selector)
-
-    def against_gid_core(**settings):
-        motion = wind(swaying_volume(), num_frames=60, fps=30.0, seed=7, gustiness=0.6, **settings)
-        true = motion.displacement()[0] / torch.tensor([256.0, 144.0]).view(2, 1, 1)
-        worst = 0.0
-        for row, column in [(72, 128), (50, 90), (100, 180)]:
-            for frame in range(0, 60, 3):
-                here = moved(page, (column + 0.5) / 256, (row + 0.5) / 144, frame / 30, selector)
-                worst = max(worst, float(np.abs(here - true[frame, :, row, column].numpy()).max()))
-        return worst / float(true.abs().max())
-
-    assert against_gid_core() < 0.03
-    set_value(page, "strength", 2, "GID_Wind")
-    set_value(page, "direction", 90, "GID_Wind")
-    page.wait_for_timeout(400)
-    assert against_gid_core(strength=2.0, direction_degrees=90.0) < 0.03
-    set_value(page, "loop", True, "GID_Wind")
-    page.wait_for_timeout(400)
-    assert against_gid_core(strength=2.0, direction_degrees=90.0, loops=True) < 0.03
-    set_value(page, "strength", 0, "GID_Wind")
-    page.wait_for_timeout(400)
-    assert np.abs(moved(page, 0.5, 0.5, 1.0, selector)).max() == 0
-
-    # The arrow turns the wind, by hand and by keys.
-    drag(page, (0.5, 0.5), (0.5, 0.2), selector)
-    page.mouse.up()
-    assert value(page, "direction", "GID_Wind") % 360 == pytest.approx(270, abs=2)
-    assert 1 < value(page, "strength", "GID_Wind") < 2
-    page.locator(selector).focus()
-    page.keyboard.press("ArrowRight")
-    assert value(page, "direction", "GID_Wind") % 360 == pytest.approx(275, abs=2)

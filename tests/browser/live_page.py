@@ -1,0 +1,235 @@
+"""ComfyUI's page in Chromium with a live widget in it: what the tests, and the measurement of its frame rate, share."""
+
+import json
+import math
+import shutil
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from PIL import Image
+
+import gid_core as gid
+from comfy_server import ROOT
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_OPTIONS = (
+    "--no-sandbox",  # containers and CI run as root
+    "--enable-unsafe-swiftshader",  # WebGL without a GPU
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+VIEW = '[data-testid="gid-modal-view"]'
+WIND = '[data-testid="gid-wind-view"]'
+TIMELINE = '[data-testid="gid-timeline"]'
+POKE = '[data-testid="gid-poke"]'
+HINT = "Run the workflow once to see it live"
+PHOTO_SIZE = (288, 512)
+
+
+@contextmanager
+def chromium():
+    """A Chromium driven by playwright. Raises RuntimeError, with what to do about it, if there is none."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise RuntimeError("playwright is not installed: pip install -e '.[dev]'") from None
+    executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if executable is None:
+        raise RuntimeError("no Chromium found: install one, as " + " or ".join(CHROMIUM_NAMES))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def comfy_page(browser, server, renderer):
+    """ComfyUI's page, ready for use: `page.server`, `page.renderer`, and `page.errors` for what its scripts raise."""
+    # A first visit would open a dialog over the page.
+    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": renderer == "vue"})
+    # A context of its own: the page keeps the workflow in the browser's storage.
+    context = browser.new_context(viewport={"width": 1400, "height": 850})
+    page = context.new_page()
+    page.server, page.renderer, page.errors = server, renderer, []
+    page.on("pageerror", lambda error: page.errors.append(error.stack or str(error)))
+    page.goto(server.url, wait_until="domcontentloaded")
+    page.wait_for_function(
+        "() => window.app?.extensionManager && app.graph && LiteGraph?.registered_node_types?.SaveImage",
+        timeout=120_000,
+    )
+    yield page
+    context.close()
+
+
+def swaying_volume(size=(144, 256), bins=16) -> gid.SpectralVolume:
+    """Smooth sway of about two percent of the width, strongest in the middle, none at the frame."""
+    coarse = torch.randn(bins, 4, 3, 4, generator=torch.Generator().manual_seed(4))
+    smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=True)
+    y, x = (torch.linspace(0, math.pi, side).sin() for side in size)
+    falling = torch.arange(bins).clamp(min=1) ** -1.5
+    return gid.SpectralVolume((smooth * (y[:, None] * x) * falling.view(-1, 1, 1, 1) * 0.02 * size[1] * 75)[None])
+
+
+def ramp_photo() -> Image.Image:
+    """A photo whose colours tell the place: red is x, green is y, each 0 to 1 over the picture."""
+    height, width = PHOTO_SIZE
+    x, y = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
+    colours = np.stack([*np.broadcast_arrays(x, y[:, None]), np.full((height, width), 0.5)], -1)
+    return Image.fromarray((colours * 255).round().astype(np.uint8))
+
+
+def provide_inputs(server, folder) -> None:
+    """What the nodes load; to be in place before the page opens, which asks for the list of files then."""
+    swaying_volume().save(server.base / "input" / "sway.safetensors")
+    path = folder / "ramp.png"
+    ramp_photo().save(path)
+    server.upload_image(path)
+    server.upload_image(ROOT / "assets" / "flowers.jpg")
+
+
+BUILD = """([type, photo, widgets]) => {
+  const graph = app.rootGraph ?? app.graph;
+  graph.clear();
+  const make = (type, pos) => { const n = LiteGraph.createNode(type); graph.add(n); n.pos = pos; return n; };
+  const set = (node, name, value) => { node.widgets.find((w) => w.name === name).value = value; };
+  const join = (from, out, to, name) => from.connect(out, to, to.inputs.findIndex((i) => i.name === name));
+  const load = make("GID_LoadSpectralVolume", [40, 100]), image = make("LoadImage", [40, 280]);
+  set(load, "file", "sway.safetensors");
+  set(image, "image", photo);
+  const force = make(type, [420, 60]);
+  const render = make("GID_SoftmaxSplatRender", [1000, 60]), save = make("SaveImage", [1000, 600]);
+  for (const [name, value] of Object.entries(widgets)) set(force, name, value);
+  join(load, 0, force, "spectral_volume");
+  join(image, 0, force, "image");
+  join(image, 0, render, "image");
+  join(force, 0, render, "motion");
+  join(render, 0, save, "images");
+  set(save, "filename_prefix", "poked");
+  return String(force.id);
+}"""
+# Moves the graph so that the widget is in the middle of the window, away from ComfyUI's own panels.
+SHOW = """(selector) => {
+  const box = document.querySelector(selector).getBoundingClientRect(), { ds } = app.canvas;
+  const off = [box.x + box.width / 2 - 620, box.y + box.height / 2 - 420];
+  if (Math.hypot(...off) > 2) {
+    ds.offset[0] -= off[0] / ds.scale;
+    ds.offset[1] -= off[1] / ds.scale;
+    app.canvas.setDirty(true, true);
+  }
+  return [box.x, box.y, box.width, box.height].map(Math.round).join();
+}"""
+FORCE = """(type = "GID_ModalForce") => {
+  const all = (graph) => graph.nodes.flatMap((n) => [n, ...(n.subgraph ? all(n.subgraph) : [])]);
+  return all(app.rootGraph ?? app.graph).find((n) => n.type === type);
+}"""
+
+
+def build(page, node_type="GID_ModalForce", photo="ramp.png", **widgets):
+    """Volume and photo into the force, its motion into render and SaveImage."""
+    page.evaluate(BUILD, [node_type, photo, widgets])
+    return VIEW if node_type == "GID_ModalForce" else WIND
+
+
+def settle(page, selector):
+    """Bring a widget into the middle of the window; waits until nothing moves any more."""
+    last = None
+    deadline = time.monotonic() + 60
+    while (now := page.evaluate(SHOW, selector)) != last:
+        assert time.monotonic() < deadline, "the widget keeps moving"
+        last = now
+        page.wait_for_timeout(400)
+
+
+def run(page, selector=VIEW, timeout=300):
+    """Press Run, in effect; returns when the run is over and its picture live. The files that were saved."""
+    page.evaluate(
+        """() => {
+          window.gidEnd = null;
+          for (const kind of ["execution_success", "execution_error", "execution_interrupted"])
+            app.api.addEventListener(kind, (event) => { window.gidEnd = [kind, event.detail]; });
+          app.queuePrompt(0, 1);
+        }"""
+    )
+    deadline = time.monotonic() + timeout
+    while (end := page.evaluate("window.gidEnd")) is None:
+        assert time.monotonic() < deadline, "the run does not end"
+        page.wait_for_timeout(100)
+    assert end[0] == "execution_success", end[1]
+    wait_ready(page, selector)
+    return page.server.outputs(page.server.wait(end[1]["prompt_id"]))
+
+
+def wait_ready(page, selector=VIEW):
+    page.wait_for_function(f"() => document.querySelector('{selector}')?.gidView.ready", timeout=60_000)
+
+
+def view(page, expression, selector=VIEW):
+    """Something of the read-only handle on the canvas."""
+    return page.evaluate(f"document.querySelector('{selector}').gidView.{expression}")
+
+
+def moved(page, x, y, at, selector=VIEW):
+    return np.array(page.evaluate(f"document.querySelector('{selector}').gidView.displacementAt({x}, {y}, {at})"))
+
+
+def value(page, name="pokes", node_type="GID_ModalForce"):
+    return page.evaluate(f"({FORCE})('{node_type}').widgets.find((w) => w.name === '{name}').value")
+
+
+def set_value(page, name, new, node_type="GID_ModalForce"):
+    code = f"(v) => {{ ({FORCE})('{node_type}').widgets.find((w) => w.name === '{name}').value = v; }}"
+    page.evaluate(code, new)
+
+
+def pokes(page) -> list:
+    return json.loads(value(page))
+
+
+def wait_pokes(page, count):
+    page.wait_for_function(
+        f"(count) => JSON.parse(({FORCE})().widgets.find((w) => w.name === 'pokes').value).length === count",
+        arg=count,
+        timeout=60_000,
+    )
+    page.wait_for_timeout(300)  # the timeline looks several times a second
+    assert page.locator(POKE).count() == count
+
+
+def drag(page, start, end, selector=VIEW, steps=8):
+    """Drag in the picture between two points, fractions of it; returns with the button still down."""
+    box = page.locator(selector).bounding_box()
+
+    def place(point):
+        return box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"]
+
+    page.mouse.move(*place(start))
+    page.mouse.down()
+    for step in range(1, steps + 1):
+        page.mouse.move(*place([a + (b - a) * step / steps for a, b in zip(start, end, strict=True)]))
+        page.wait_for_timeout(25)
+
+
+def arrows(page) -> int:
+    """How many force arrows are to be seen."""
+    return page.locator('.gid-overlay g:not([visibility="hidden"]):not(.faint)').count()
+
+
+def widen(page) -> None:
+    """The whole preview of 512 x 288 pixels, however wide the frontend makes the node."""
+    page.evaluate(
+        """() => { const holder = document.querySelector('[data-testid="gid-live"]');
+                   Object.assign(holder.style, { width: "514px", height: "auto", flex: "none" }); }"""
+    )
+
+
+def frame_rates(page, selector=VIEW, seconds=6) -> list[float]:
+    """Frames that the view draws a second, of each of some seconds."""
+    look = f"[document.querySelector('{selector}').gidView.frames, performance.now() / 1000]"
+    looks = []
+    for _ in range(seconds + 1):
+        looks.append(page.evaluate(look))
+        page.wait_for_timeout(1000)
+    return [(b[0] - a[0]) / (b[1] - a[1]) for a, b in zip(looks, looks[1:], strict=False)]

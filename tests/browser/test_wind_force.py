@@ -1,0 +1,64 @@
+"""The live widget of Wind Force in the page: it blows as the library says, and is turned by hand and by keys."""
+
+import numpy as np
+import pytest
+import torch
+
+from browser.live_page import (
+    HINT,
+    build,
+    drag,
+    moved,
+    run,
+    set_value,
+    settle,
+    swaying_volume,
+    value,
+    view,
+)
+from gid_core.winds import wind
+
+pytestmark = pytest.mark.usefixtures("force_inputs")
+
+
+def test_wind_is_live(page, tmp_path):
+    selector = build(
+        page, "GID_Wind", photo="flowers.jpg", num_frames=60, seed=7, gustiness=0.6, control_after_generate="fixed"
+    )
+    settle(page, ".gid-live")
+    assert page.get_by_text(HINT).is_visible()
+    run(page, selector)
+    settle(page, selector)
+    page.screenshot(path=tmp_path / f"wind_{page.renderer}_{page.frontend}.png")
+    assert view(page, "playing", selector)
+
+    def against_gid_core(**settings):
+        motion = wind(swaying_volume(), num_frames=60, fps=30.0, seed=7, gustiness=0.6, **settings)
+        true = motion.displacement()[0] / torch.tensor([256.0, 144.0]).view(2, 1, 1)
+        worst = 0.0
+        for row, column in [(72, 128), (50, 90), (100, 180)]:
+            for frame in range(0, 60, 3):
+                here = moved(page, (column + 0.5) / 256, (row + 0.5) / 144, frame / 30, selector)
+                worst = max(worst, float(np.abs(here - true[frame, :, row, column].numpy()).max()))
+        return worst / float(true.abs().max())
+
+    assert against_gid_core() < 0.03
+    set_value(page, "strength", 2, "GID_Wind")
+    set_value(page, "direction", 90, "GID_Wind")
+    page.wait_for_timeout(400)
+    assert against_gid_core(strength=2.0, direction_degrees=90.0) < 0.03
+    set_value(page, "loop", True, "GID_Wind")
+    page.wait_for_timeout(400)
+    assert against_gid_core(strength=2.0, direction_degrees=90.0, loops=True) < 0.03
+    set_value(page, "strength", 0, "GID_Wind")
+    page.wait_for_timeout(400)
+    assert np.abs(moved(page, 0.5, 0.5, 1.0, selector)).max() == 0
+
+    # The arrow turns the wind, by hand and by keys.
+    drag(page, (0.5, 0.5), (0.5, 0.2), selector)
+    page.mouse.up()
+    assert value(page, "direction", "GID_Wind") % 360 == pytest.approx(270, abs=2)
+    assert 1 < value(page, "strength", "GID_Wind") < 2
+    page.locator(selector).focus()
+    page.keyboard.press("ArrowRight")
+    assert value(page, "direction", "GID_Wind") % 360 == pytest.approx(275, abs=2)
