@@ -49,8 +49,12 @@ def main() -> None:
             "volume, 25 steps, guidance 1 (one pass a step)": lambda: pipe(photo, guidance_scale=1.0),
             "volume, 25 steps, default guidance": lambda: pipe(photo),
             "the same with Loop Guidance": lambda: pipe(photo, loop_guidance=LoopGuidance()),
-            "150 frames from the volume": lambda: render(photo, loop(volume)),
-            "photo to 150 frames in all": lambda: render(photo, loop(pipe(photo))),
+            "150 frames from the volume, fast splat": lambda: render(photo, loop(volume)),
+            "150 frames from the volume, rendering network": lambda: render(
+                photo, loop(volume), renderer=pipe.renderer
+            ),
+            "photo to 150 frames in all, fast splat": lambda: render(photo, loop(pipe(photo))),
+            "photo to 150 frames in all, network": lambda: render(photo, loop(pipe(photo)), renderer=pipe.renderer),
         }
         rows = [["loading the model", f"{loading:.2f}"]]
         rows += [[name, f"{_median(part):.3f}"] for name, part in parts.items()]

@@ -266,6 +266,19 @@ def predicted(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     small.save(ROOT / "workflows" / "photo_to_loop.jpg", quality=85)
 
 
+def two_renderers(photo: torch.Tensor, volume: gid.SpectralVolume, renderer) -> None:
+    """One frame of a strong loop by the fast splat and by the network, where they differ most, enlarged."""
+    motion = gid.loop(volume.amplify(2.5))
+    frames = [gid.render(photo, motion, start=40, count=1, renderer=way)[0] for way in (None, renderer)]
+    height, width = 96, 128
+    difference = (frames[0] - frames[1]).abs().mean(-1)[None, None]
+    most = torch.nn.functional.avg_pool2d(difference, (height, width), stride=8)
+    row, column = divmod(int(most.argmax()), most.shape[-1])
+    window = slice(8 * row, 8 * row + height), slice(8 * column, 8 * column + width)
+    crops = [picture(frame[window]).resize((3 * width, 3 * height), Image.NEAREST) for frame in frames]
+    in_a_row(crops).save(ROOT / "js" / "docs" / "images" / "network.jpg", quality=88)
+
+
 def thumbnails() -> None:
     """A still with its motion drawn over the right half; and the same still as a poster."""
     scene = random_scene(3, size=(216, 384))
@@ -285,8 +298,10 @@ if __name__ == "__main__":
     readme_loop()
     thumbnails()
     flowers = gid.read_image(PHOTO)
-    prediction = gid.GIDPipeline.from_pretrained()(flowers, seed=1)
+    pipeline = gid.GIDPipeline.from_pretrained()
+    prediction = pipeline(flowers, seed=1)
     predicted(flowers, prediction)
+    two_renderers(flowers, prediction, pipeline.renderer)
     poked(flowers, prediction)
     windy(flowers, prediction)
     sounding(flowers, prediction)

@@ -8,7 +8,7 @@ motion's magnitude as depth, and a decoder draws the frame from them. Two things
   than splatting every channel of every scale.
 * The decoder starts from a finished frame and changes it where something moves or is uncovered, and two pixels around,
   since outlines leave their colours in what is behind them. Farther away a frame is the photo, to the last bit. The
-  decoder may choose between three pictures (splatted, sampled, the photo at rest) and add what all of them lack.
+  decoder says how much to take of five pictures, see `CANDIDATES`, and adds what all of them lack.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ RIM = 2
 # Side, in pixels, of what is decoded at once, and how much of its surroundings is seen beside it, in strides.
 TILE, MARGIN = 1024, 12
 COLOURS = 3
+# What a frame is put together from: the splatted photo; the photo sampled where pixels come from; the photo at rest;
+# sampled as if the mover nearby reached here (its outline may be drawn too tight); as if it had left from here (what is
+# behind it shows).
+CANDIDATES = 5
 # What the decoder sees of a frame, see `_inputs`.
-INPUTS = 3 * COLOURS + 6
+INPUTS = CANDIDATES * COLOURS + 6
 # Displacements and importance are divided by this before the decoder sees them.
 FLOW_SCALE, IMPORTANCE_SCALE = 16.0, 6.0
 
@@ -54,7 +58,7 @@ class RenderingNetwork(nn.Module):
         self.inward = nn.ModuleList(Residual(width) for width in widths)
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
         self.outward = nn.ModuleList(Residual(width) for width in widths)
-        self.last = nn.Conv2d(widths[0], 4 * (COLOURS + 2), 3, padding=1)
+        self.last = nn.Conv2d(widths[0], 4 * (COLOURS + CANDIDATES - 1), 3, padding=1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
@@ -76,7 +80,8 @@ class RenderingNetwork(nn.Module):
 
     def _paint(self, photo, source, importance, levels, flow) -> tuple[Tensor, Tensor]:
         warped = warp(source, flow, importance)
-        frames = unpremultiply(self.correct(source, importance, warped, levels))
+        pictures = candidates(source, flow, importance, warped)
+        frames = unpremultiply(self.correct(pictures, importance, warped, levels))
         return torch.where(warped.still & (_say(warped) == 0), photo, frames).clamp_(0, 1), warped.holes
 
     def features(self, source: Tensor) -> list[Tensor]:
@@ -88,17 +93,17 @@ class RenderingNetwork(nn.Module):
             levels.append(level.float())  # places to sample them at need the precision
         return levels
 
-    def correct(self, source: Tensor, importance: Tensor, warped: Warp, levels: list[Tensor]) -> Tensor:
+    def correct(self, pictures: list[Tensor], importance: Tensor, warped: Warp, levels: list[Tensor]) -> Tensor:
         """Frames [n, C, H, W], not clamped, from a photo and its warp; differentiable in the network's weights.
 
         Args:
-            source: [1, C, H, W], alpha premultiplied.
+            pictures: of `candidates`.
             importance: [1, 1, H, W].
             levels: of `features`.
         """
-        size = source.shape[-2:]
+        size = importance.shape[-2:]
         height, width = (-(-side // self.stride) * self.stride for side in size)
-        inputs, say = _inputs(source, importance, warped), _say(warped)
+        inputs, say = _inputs(pictures, importance, warped), _say(warped)
         frames = torch.empty_like(warped.splatted) if max(height, width) > TILE else None
         margin = MARGIN * self.stride
         for top in range(0, height, TILE):
@@ -109,14 +114,16 @@ class RenderingNetwork(nn.Module):
                 seen = slice(y, min(top + TILE + margin, height)), slice(x, min(left + TILE + margin, width))
                 drawn = self._decode([part[(..., *seen)] for part in inputs], (y, x), levels)
                 drawn = drawn[..., top - y : rows.stop - y, left - x : columns.stop - x]
-                tile = _mixed(drawn, say, source, warped, (..., rows, columns))
+                window = (..., rows, columns)
+                parts = [picture[window] for picture in pictures]
+                tile = _mixed(drawn, parts, warped.agreement[window], say[window])
                 if frames is None:
                     return tile
                 frames[..., rows, columns] = tile
         return frames
 
     def _decode(self, parts: list[Tensor], corner: tuple[int, int], levels: list[Tensor]) -> Tensor:
-        """Three colours to add and the weights of two candidates, [n, 5, h, w], for a window of the frame.
+        """Three colours to add and the weights of candidates but the first, [n, 7, h, w], for a window of the frame.
 
         Args:
             parts: of `_inputs`; the first is the displacement.
@@ -137,7 +144,7 @@ class RenderingNetwork(nn.Module):
         level = self.outward[-1](skips.pop())
         for up, block in zip(reversed(self.up), reversed(self.outward[:-1]), strict=True):
             level = block(F.interpolate(up(level), scale_factor=2, mode="nearest") + skips.pop())
-        return F.pixel_shuffle(self.last(F.relu(level)), 2).float()
+        return F.pixel_shuffle(self.last(F.relu(_levelled(level))), 2).float()
 
     def _padded(self, maps: Tensor) -> Tensor:
         height, width = maps.shape[-2:]
@@ -153,17 +160,45 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        return maps + self.second(F.relu(self.first(F.relu(maps))))
+        return maps + self.second(F.relu(self.first(_levelled(maps))))
 
 
-def _inputs(source: Tensor, importance: Tensor, warped: Warp) -> list[Tensor]:
-    """What the decoder sees of each frame: where it comes from, the three candidates, and how far to trust them."""
+def _levelled(maps: Tensor) -> Tensor:
+    """Channels of each pixel divided by their root mean square: without it activations grow without end in training.
+    Statistics of whole pictures would make tiles differ from the whole."""
+    return F.normalize(maps, dim=1) * maps.shape[1] ** 0.5
+
+
+def candidates(source: Tensor, flow: Tensor, importance: Tensor, warped: Warp) -> list[Tensor]:
+    """`CANDIDATES` pictures [n or 1, C, H, W], alpha premultiplied, of which a frame is put together."""
+    displacement = warped.displacement
+    reached = _taken_from(_strongest(displacement.norm(dim=1, keepdim=True)), displacement)
+    left = _taken_from(_strongest(importance), flow)
+    return [
+        warped.splatted,
+        warped.sampled,
+        source,
+        sample(source, reached, "bilinear"),
+        sample(source, left, "bilinear"),
+    ]
+
+
+def _strongest(maps: Tensor) -> Tensor:
+    """Where in the rim around each pixel [n, 1, H, W] a map is largest: numbers of pixels, [n, H * W]."""
+    return F.max_pool2d(maps, 2 * RIM + 1, stride=1, padding=RIM, return_indices=True)[1].flatten(1)
+
+
+def _taken_from(places: Tensor, field: Tensor) -> Tensor:
+    """A vector field [n, 2, H, W] with the vectors of other places, [n or 1, H * W]."""
+    return field.flatten(2).gather(2, places[:, None].expand(len(field), 2, -1)).view_as(field)
+
+
+def _inputs(pictures: list[Tensor], importance: Tensor, warped: Warp) -> list[Tensor]:
+    """What the decoder sees of each frame: where it comes from, the candidates, and how far to trust them."""
     displacement = warped.displacement
     return [
         displacement / FLOW_SCALE,
-        warped.splatted[:, :COLOURS] - 0.5,
-        warped.sampled[:, :COLOURS] - 0.5,
-        source[:, :COLOURS] - 0.5,
+        *(picture[:, :COLOURS] - 0.5 for picture in pictures),
         displacement.norm(dim=1, keepdim=True).clamp(max=1),
         warped.agreement,
         warped.holes,
@@ -177,10 +212,12 @@ def _say(warped: Warp) -> Tensor:
     return F.max_pool2d(here, 2 * RIM + 1, stride=1, padding=RIM)
 
 
-def _mixed(drawn: Tensor, say: Tensor, source: Tensor, warped: Warp, window) -> Tensor:
-    """The frame in a window: the fast renderer's, changed where the network has a say."""
-    splatted, sampled, rest, say = warped.splatted[window], warped.sampled[window], source[window], say[window]
-    base = torch.lerp(splatted, sampled, warped.agreement[window])
-    change = drawn[:, COLOURS : COLOURS + 1] * (sampled - splatted) + drawn[:, COLOURS + 1 :] * (rest - splatted)
-    change[:, :COLOURS] += drawn[:, :COLOURS]
+def _mixed(drawn: Tensor, pictures: list[Tensor], agreement: Tensor, say: Tensor) -> Tensor:
+    """The frame: the fast renderer's, changed where the network has a say."""
+    splatted = pictures[0]
+    change = sum(
+        drawn[:, COLOURS + i : COLOURS + i + 1] * (picture - splatted) for i, picture in enumerate(pictures[1:])
+    )
+    change = torch.cat([change[:, :COLOURS] + drawn[:, :COLOURS], change[:, COLOURS:]], 1)
+    base = torch.lerp(splatted, pictures[1], agreement)
     return torch.where(say > 0, base + say * change, base)

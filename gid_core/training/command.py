@@ -103,7 +103,8 @@ def _train_renderer(options) -> None:
     if options.new or model.renderer is None:
         values = model.config.to_dict() | {"renderer": dataclasses.asdict(GID_SMALL.renderer)}
         earlier, model = model, MotionModel(ModelConfig.from_dict(values))
-        model.load_state_dict(earlier.state_dict(), strict=False)
+        kept = {name: value for name, value in earlier.state_dict().items() if not name.startswith("renderer.")}
+        model.load_state_dict(kept, strict=False)
     sources = [split(load_passages(folder), options.held_out)[0] for folder in options.passages]
     weights = options.weights or [len(passages) ** 0.5 for passages in sources]
     data = PassageData(sources, weights, (options.crop, options.crop), 2 * APART, options.seed)
@@ -271,7 +272,7 @@ def training_options(sub: argparse.ArgumentParser) -> None:
     renderer.add_argument("--out", required=True, help="folder for state, log and model.safetensors; gone on from")
     renderer.add_argument("--from", dest="start", help="the motion model it belongs to (default: the one that ships)")
     renderer.add_argument("--new", action="store_true", help="begin anew, although the model has one")
-    renderer.add_argument("--crop", type=int, default=160, help="side of the crops in pixels")
+    renderer.add_argument("--crop", type=int, default=128, help="side of the crops in pixels")
     renderer.add_argument("--perceptual", type=float, default=0.1, help="share of the perceptual loss (VGG16)")
     renderer.add_argument("--depths", type=int, default=2, help="depths of VGG16 that are looked at, 1 to 5")
     renderer.add_argument("--held-out", type=float, default=0.1, help="share of sources never trained on")

@@ -37,7 +37,9 @@ SCENE_SIZE = (160, 256)
 TRIES = 3
 # Share of items whose motion is known on a coarser grid only, and how much coarser that may be: a predicted volume's
 # edges do not lie where the photo's do.
-COARSE, COARSEST = 0.5, 4
+COARSE, COARSEST = 0.4, 4
+NATIVE = 0.4
+# What does not count along the sides of a crop, in pixels.
 MARGIN = 16
 
 
@@ -159,7 +161,7 @@ class PassageData(Dataset):
     crop. What counts (1) is everything but a margin along those sides of the crop that are not the picture's: what
     comes in from there is not known.
 
-    Items follow from (seed, i) alone, as those of `dataset.MotionData`. They are drawn larger or smaller, mirrored and
+    Items follow from (seed, i) alone, as those of `dataset.MotionData`. They are made smaller, mirrored and
     turned by right angles: what is in front of what does not depend on gravity. Half of them see a coarse motion.
 
     Args:
@@ -167,7 +169,8 @@ class PassageData(Dataset):
         weights: share of each list.
         size: (h, w) of the crops.
         length: number of items.
-        scales: range of the enlargement.
+        scales: range of the size at which a passage is seen. It is never enlarged, which would make it smoother than
+            pictures are; NATIVE of the items are left at their size.
     """
 
     def __init__(
@@ -177,7 +180,7 @@ class PassageData(Dataset):
         size: tuple[int, int],
         length: int,
         seed: int = 0,
-        scales: tuple[float, float] = (0.6, 1.3),
+        scales: tuple[float, float] = (0.6, 1.0),
     ):
         if not sources or len(sources) != len(weights) or not all(sources):
             raise ValueError(f"{len(weights)} weights need as many lists of passages, none of them empty.")
@@ -201,6 +204,7 @@ class PassageData(Dataset):
         least = max(side / own for side, own in zip(self.size, pictures.shape[-2:], strict=True))
         low, high = (math.log(max(least, scale)) for scale in self.scales)
         scale = math.exp(low + (high - low) * float(torch.rand((), generator=generator)))
+        scale = max(self.scales) if float(torch.rand((), generator=generator)) < NATIVE else scale
         size = tuple(max(side, round(own * scale)) for side, own in zip(self.size, pictures.shape[-2:], strict=True))
         flow, magnitude = passage.flow[time : time + 1].float(), passage.magnitude[None].float()
         coarseness = 1 + (COARSEST - 1) * float(torch.rand((), generator=generator))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..evaluation.lpips import LPIPS
 from ..models.model import MotionModel
 from ..models.noise import frequency_noise
+from ..models.renderer import candidates
 from ..warping import warp
 
 Batch = tuple[Tensor, Tensor]  # photos [B, 3, H, W], coefficients [B, K, 4, h, w]
@@ -145,8 +146,9 @@ class Rendering(nn.Module):
     ) -> tuple[Tensor, dict[str, float]]:
         with torch.no_grad():
             warped = warp(photos, flow, importance)
+            pictures = candidates(photos, flow, importance, warped)
         network = self.model.renderer
-        drawn = network.correct(photos, importance, warped, network.features(photos)).float()
+        drawn = network.correct(pictures, importance, warped, network.features(photos)).float()
         share = counts.mean()
         error = (drawn - frames).abs().mul(counts).mean() / share
         before = (warped.blended() - frames).abs().mul(counts).mean() / share

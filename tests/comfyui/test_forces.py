@@ -3,6 +3,7 @@
 import json
 import struct
 import urllib.request
+import uuid
 import wave
 
 import numpy as np
@@ -450,3 +451,15 @@ def test_masks_that_cannot_sway(graph, case):
     with pytest.raises(NodeFailed) as failed:
         graph.run()
     assert failed.value.node_type == "GID_VolumeFromMask" and said in failed.value.exception_message
+
+
+def test_a_new_page_is_told_what_is_live_although_all_is_cached(tmp_path, volume, picture, graph):
+    """Opened anew, a page knows of no earlier run, and ComfyUI runs nothing again."""
+    with ComfyServer(tmp_path / "base", None, cpu=True) as server:
+        graph = type(graph)(server, tmp_path)  # the usual server keeps nothing
+        source = graph.picture(picture)
+        node = modal(graph, volume, image=source)
+        graph.save(graph.add("GID_SoftmaxSplatRender", image=source, motion=node, num_frames=2))
+        first = run_and_listen(graph)[1][node.id]["gid_live"]
+        server.client_id = uuid.uuid4().hex
+        assert run_and_listen(graph)[1][node.id]["gid_live"] == first
