@@ -50,9 +50,7 @@ def main() -> None:
             "volume, 25 steps, default guidance": lambda: pipe(photo),
             "the same with Loop Guidance": lambda: pipe(photo, loop_guidance=LoopGuidance()),
             "150 frames from the volume, fast splat": lambda: render(photo, loop(volume)),
-            "150 frames from the volume, rendering network": lambda: render(
-                photo, loop(volume), renderer=pipe.renderer
-            ),
+            "150 frames from the volume, network": lambda: render(photo, loop(volume), renderer=pipe.renderer),
             "photo to 150 frames in all, fast splat": lambda: render(photo, loop(pipe(photo))),
             "photo to 150 frames in all, network": lambda: render(photo, loop(pipe(photo)), renderer=pipe.renderer),
         }

@@ -28,6 +28,8 @@ FULL_SAY = 0.1
 RIM = 2
 # Side, in pixels, of what is decoded at once, and how much of its surroundings is seen beside it, in strides.
 TILE, MARGIN = 1024, 12
+# Smaller changes, in 0..1, are not made, and from twice this on they are made in full: fine texture stays as it is.
+LEAST_CHANGE = 0.02
 COLOURS = 3
 # What a frame is put together from: the splatted photo; the photo sampled where pixels come from; the photo at rest;
 # sampled as if the mover nearby reached here (its outline may be drawn too tight); as if it had left from here (what is
@@ -219,5 +221,8 @@ def _mixed(drawn: Tensor, pictures: list[Tensor], agreement: Tensor, say: Tensor
         drawn[:, COLOURS + i : COLOURS + i + 1] * (picture - splatted) for i, picture in enumerate(pictures[1:])
     )
     change = torch.cat([change[:, :COLOURS] + drawn[:, :COLOURS], change[:, COLOURS:]], 1)
+    if not drawn.requires_grad:  # training needs the gradient of small changes
+        largest = F.max_pool2d(change.abs().amax(1, keepdim=True), 3, stride=1, padding=1)
+        say = say * (largest / LEAST_CHANGE - 1).clamp(0, 1)
     base = torch.lerp(splatted, pictures[1], agreement)
     return torch.where(say > 0, base + say * change, base)

@@ -16,6 +16,7 @@ from ..warping import warp
 
 Batch = tuple[Tensor, Tensor]  # photos [B, 3, H, W], coefficients [B, K, 4, h, w]
 DROP_CONDITION = 0.1  # for classifier-free guidance
+LEAST_ERROR = 0.002  # of the fast renderer: noise and compression
 
 
 class Autoencoding(nn.Module):
@@ -125,7 +126,8 @@ class Rendering(nn.Module):
     """Stage "renderer": the rendering network on pairs of frames (paper section 5).
 
     The loss is the absolute error and LPIPS by VGG16, of which only the first `depths` are looked at: the deeper ones
-    see what a picture shows, which does not change here, and are slow without a GPU.
+    see what a picture shows, which does not change here, and are slow without a GPU. Each item's is divided by the fast
+    renderer's error, or else what is nearly right already would be spoilt for what is hopeless.
 
     Args:
         perceptual: share of LPIPS in the loss; 0 needs no weights of VGG16.
@@ -149,14 +151,16 @@ class Rendering(nn.Module):
             pictures = candidates(photos, flow, importance, warped)
         network = self.model.renderer
         drawn = network.correct(pictures, importance, warped, network.features(photos)).float()
-        share = counts.mean()
-        error = (drawn - frames).abs().mul(counts).mean() / share
-        before = (warped.blended() - frames).abs().mul(counts).mean() / share
-        parts = {"error": float(error.detach()), "before": float(before)}
-        if not self.perceptual:
-            return error, parts
-        distance = self.lpips(torch.where(counts > 0, drawn, frames), frames).mean() / share
-        return error + self.perceptual * distance, parts | {"lpips": float(distance.detach())}
+        share = counts.mean((1, 2, 3))
+        error, before = (
+            (made - frames).abs().mul(counts).mean((1, 2, 3)) / share for made in (drawn, warped.blended())
+        )
+        parts = {"error": float(error.detach().mean()), "before": float(before.mean())}
+        if self.perceptual:
+            distance = self.lpips(torch.where(counts > 0, drawn, frames), frames) / share
+            parts["lpips"] = float(distance.detach().mean())
+            error = error + self.perceptual * distance
+        return (error / (before + LEAST_ERROR)).mean(), parts
 
 
 def modulus_target(normalized: Tensor, size: tuple[int, int]) -> Tensor:

@@ -13,7 +13,7 @@ from gid_core.motion import playback
 from gid_core.rendering import render, splatting
 from gid_core.spectral_volume import SpectralVolume
 from gid_core.training.pairs import Passage, PassageData
-from gid_core.training.stages import Rendering, make_stage
+from gid_core.training.stages import LEAST_ERROR, Rendering, make_stage
 from gid_core.warping import premultiply, warp
 from tiny_models import TINY
 
@@ -198,7 +198,7 @@ def test_it_learns_to_draw():
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert losses[0] == pytest.approx(parts["before"], rel=1e-4)
+    assert losses[0] == pytest.approx(parts["before"] / (parts["before"] + LEAST_ERROR), rel=2e-3)  # as the fast one
     assert losses[-1] < 0.6 * losses[0]
 
 
