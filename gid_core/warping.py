@@ -18,6 +18,8 @@ from .splatting import softmax_splat
 
 # Less coverage than this is a hole, filled in proportion; a little below 1, which smooth flow reaches only nearly.
 FULL_COVERAGE = 0.9
+# How far, in pixels, a stretched surface is bridged, and the mean coverage around that it takes.
+REACH, LEAST_AROUND = 2, 0.3
 # Pixels by which the photo's displacement at the place found may differ from the one that led there.
 AGREEMENT = 0.5
 
@@ -31,7 +33,7 @@ class Warp:
         sampled: [n, C, H, W], the photo where each pixel comes from.
         displacement: [n, 2, H, W] in pixels, of what is seen at each pixel of the frame.
         agreement: [n, 1, H, W] in 0..1, how far one surface is seen.
-        holes: [n, 1, H, W] in 0..1, 1 where nothing landed.
+        holes: [n, 1, H, W] in 0..1, 1 where nothing landed; a stretched surface may be seen there.
         still: bool [n, 1, H, W], what nothing reaches and nothing leaves; the photo itself in all of the above.
     """
 
@@ -59,10 +61,12 @@ def warp(features: Tensor, flow: Tensor, importance: Tensor) -> Warp:
     """
     splatted, coverage = softmax_splat(torch.cat([features.expand(len(flow), -1, -1, -1), flow], 1), flow, importance)
     holes = (1 - coverage / FULL_COVERAGE).clamp_(min=0)
-    displacement = torch.lerp(splatted[:, -2:], flow, holes)
-    # What appears behind a moving thing is what lay beside it: the photo at p - F(p), not at p, where the thing was.
-    splatted = torch.lerp(splatted[:, :-2], sample(features, flow, "bilinear"), holes)
+    around, rubber = _bridge(splatted[:, -2:], coverage, flow)
+    displacement = torch.lerp(splatted[:, -2:], torch.lerp(flow, around, rubber), holes)
     sampled = sample(features, displacement)
+    # What appears behind a mover is what lay beside it: the photo at p - F(p), not at p, where the mover itself was.
+    filled = torch.lerp(sample(features, flow, "bilinear"), sampled, rubber)
+    splatted = torch.lerp(splatted[:, :-2], filled, holes)
     # Does the photo, at the place found, move as what led there?
     doubt = (sample(flow, displacement, "bilinear") - displacement).norm(dim=1, keepdim=True) / AGREEMENT
     agreement = (1 - doubt).clamp_(min=0)
@@ -70,6 +74,26 @@ def warp(features: Tensor, flow: Tensor, importance: Tensor) -> Warp:
     still = (flow == 0).all(1, keepdim=True) & (coverage == 1)
     splatted, sampled = torch.where(still, features, splatted), torch.where(still, features, sampled)
     return Warp(splatted, sampled, displacement, agreement, holes, still)
+
+
+def _bridge(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean displacement [n, 2, H, W] of what landed around each pixel, and how far that bridges a hole, 0..1.
+
+    Where a surface is stretched, as between a mover and what is behind it when motion is known on a coarse grid, its
+    pixels land apart from each other, and torn apart they would be stripes. There displacements differ all around, and
+    where their mean leads, the photo moves not much otherwise than that. Behind a sharp outline it leads to the mover.
+    """
+    size = 2 * REACH + 1
+    sums = (
+        torch.cat([displacement, displacement.square().sum(1, keepdim=True), torch.ones_like(coverage)], 1) * coverage
+    )
+    sums = F.avg_pool2d(sums, size, 1, REACH)
+    weight = sums[:, 3:]
+    mean, square = sums[:, :2] / weight.clamp(min=1e-6), sums[:, 2:3] / weight.clamp(min=1e-6)
+    spread = (square - mean.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
+    error = (sample(flow, mean, "bilinear") - mean).norm(dim=1, keepdim=True)
+    rubber = (2 - error / (spread + AGREEMENT)).clamp_(0, 1)
+    return mean, torch.where(weight > LEAST_AROUND, rubber, 0)
 
 
 def sample(maps: Tensor, displacement: Tensor, mode: str = "bicubic", corner: tuple[int, int] = (0, 0)) -> Tensor:
