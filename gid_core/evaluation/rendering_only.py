@@ -103,15 +103,16 @@ def evaluate_rendering(
         importance = motion_importance(motion_of_path(path), SIZE)
         chosen, following = (torch.arange(FRAME_STEP, len(frames) - 1, FRAME_STEP) + after for after in (0, 1))
         photo, real, after = (frames[times].permute(0, 3, 1, 2) for times in ([0], chosen, following))
+        true_change = lpips(real, after) if lpips else None
         for name, method in methods.items():
             fake = method(photo, path[chosen], importance).clamp(0, 1)
             pair = fake.permute(0, 2, 3, 1), real.permute(0, 2, 3, 1)
             row = {"psnr": image_metrics.psnr(*pair).mean(), "ssim": image_metrics.ssim(*pair).mean()}
             if lpips:
-                changes = lpips(fake, method(photo, path[following], importance).clamp(0, 1)), lpips(real, after)
+                change = lpips(fake, method(photo, path[following], importance).clamp(0, 1))
                 row["lpips"] = lpips(fake, real).mean()
-                row["tlpips"] = (changes[0] - changes[1]).abs().mean()
-                row["change"] = changes[0].mean()
+                row["tlpips"] = (change - true_change).abs().mean()
+                row["change"] = change.mean()
             rows[name].append({key: float(value) for key, value in row.items()})
     return {
         name: {key: float(np.mean([row[key] for row in found])) for key in found[0]}
