@@ -17,7 +17,7 @@ from ..flow import trajectories
 from ..images import resize_maps
 from ..rendering import Renderer, motion_importance, splatting
 from ..splatting import softmax_splat
-from ..warping import warp
+from ..warping import FULL_COVERAGE, sample
 from . import image_metrics
 from .baselines import motion_of_path
 from .clips import Clip, centre_crop, load_window
@@ -33,8 +33,9 @@ def average_splat(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
 
 
 def plain_splat(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
-    """Softmax splatting of the colours (Niklaus and Liu 2020), holes filled as `rendering.render` does."""
-    return warp(photo, flow, importance).splatted
+    """Softmax splatting of the colours (Niklaus and Liu 2020); in holes the photo at p - F(p)."""
+    frames, coverage = softmax_splat(photo, flow, importance)
+    return torch.lerp(frames, sample(photo, flow, "bilinear"), (1 - coverage / FULL_COVERAGE).clamp(min=0))
 
 
 def remap(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
