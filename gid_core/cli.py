@@ -235,7 +235,7 @@ def _output_options(sub) -> None:
     sub.add_argument("--model", help="a model (.safetensors; default: the one that ships)")
     sub.add_argument(
         "--renderer", choices=["network", "fast"], default="network",
-        help="how frames are drawn: by the model's rendering network, or in a tenth of the time (default network)",
+        help="how frames are drawn: by the model's rendering network, or in a quarter of the time (default network)",
     )  # fmt: skip
     sub.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     sub.add_argument("--crf", type=int, default=18, help="quality of the video, smaller is better")

@@ -78,7 +78,7 @@ class SoftmaxSplatRender(io.ComfyNode):
                     "model",
                     optional=True,
                     tooltip="A model whose rendering network draws the frames: cleaner edges of what moves, in about "
-                    "ten times the time. Any model fits any motion.",
+                    "four times the time. Any model fits any motion.",
                 ),
                 io.Combo.Input(
                     "mode",
