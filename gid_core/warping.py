@@ -68,7 +68,7 @@ def warp(features: Tensor, flow: Tensor, importance: Tensor) -> Warp:
     filled = torch.lerp(sample(features, flow, "bilinear"), sampled, rubber)
     splatted = torch.lerp(splatted[:, :-2], filled, holes)
     # Does the photo, at the place found, move as what led there?
-    doubt = (sample(flow, displacement, "bilinear") - displacement).norm(dim=1, keepdim=True) / AGREEMENT
+    doubt = length(sample(flow, displacement, "bilinear") - displacement) / AGREEMENT
     agreement = (1 - doubt).clamp_(min=0)
     # Splatting multiplies and divides by the weight; untouched pixels are given back to the last bit.
     still = (flow == 0).all(1, keepdim=True) & (coverage == 1)
@@ -91,7 +91,7 @@ def _bridge(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple[Tenso
     weight = sums[:, 3:]
     mean, square = sums[:, :2] / weight.clamp(min=1e-6), sums[:, 2:3] / weight.clamp(min=1e-6)
     spread = (square - mean.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
-    error = (sample(flow, mean, "bilinear") - mean).norm(dim=1, keepdim=True)
+    error = length(sample(flow, mean, "bilinear") - mean)
     rubber = (2 - error / (spread + AGREEMENT)).clamp_(0, 1)
     return mean, torch.where(weight > LEAST_AROUND, rubber, 0)
 
@@ -112,6 +112,11 @@ def sample(maps: Tensor, displacement: Tensor, mode: str = "bicubic", corner: tu
     y = (rows[:, None] - displacement[:, 1]) * (2 / height) - 1
     maps = maps.expand(len(displacement), -1, -1, -1)
     return F.grid_sample(maps, torch.stack([x, y], -1), mode, "border", align_corners=False)
+
+
+def length(field: Tensor) -> Tensor:
+    """How long the vectors of a field [N, 2, H, W] are: [N, 1, H, W]. `norm` along two planes takes 20 times as long."""
+    return torch.hypot(field[:, :1], field[:, 1:])
 
 
 def premultiply(photo: Tensor) -> Tensor:

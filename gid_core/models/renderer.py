@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..rendering import Painter
-from ..warping import Warp, premultiply, sample, unpremultiply, warp
+from ..warping import Warp, length, premultiply, sample, unpremultiply, warp
 from .config import RendererConfig
 
 # Displacement, in pixels, from which the network has its full say, and how far around it has one.
@@ -174,7 +174,7 @@ def _levelled(maps: Tensor) -> Tensor:
 def candidates(source: Tensor, flow: Tensor, importance: Tensor, warped: Warp) -> list[Tensor]:
     """`CANDIDATES` pictures [n or 1, C, H, W], alpha premultiplied, of which a frame is put together."""
     displacement = warped.displacement
-    reached = _taken_from(_strongest(displacement.norm(dim=1, keepdim=True)), displacement)
+    reached = _taken_from(_strongest(length(displacement)), displacement)
     left = _taken_from(_strongest(importance), flow)
     return [
         warped.splatted,
@@ -201,7 +201,7 @@ def _inputs(pictures: list[Tensor], importance: Tensor, warped: Warp) -> list[Te
     return [
         displacement / FLOW_SCALE,
         *(picture[:, :COLOURS] - 0.5 for picture in pictures),
-        displacement.norm(dim=1, keepdim=True).clamp(max=1),
+        length(displacement).clamp(max=1),
         warped.agreement,
         warped.holes,
         importance / IMPORTANCE_SCALE,
@@ -210,7 +210,7 @@ def _inputs(pictures: list[Tensor], importance: Tensor, warped: Warp) -> list[Te
 
 def _say(warped: Warp) -> Tensor:
     """How far the network may change each pixel, [n, 1, H, W] in 0..1."""
-    here = (warped.displacement.norm(dim=1, keepdim=True) / FULL_SAY + warped.holes).clamp(max=1)
+    here = (length(warped.displacement) / FULL_SAY + warped.holes).clamp(max=1)
     return F.max_pool2d(here, 2 * RIM + 1, stride=1, padding=RIM)
 
 
