@@ -17,8 +17,8 @@ from .warping import premultiply, unpremultiply, warp
 # PSNR over random synthetic scenes, as far as the faint outer rim of a mover does not win over what is behind.
 IMPORTANCE_PER_PIXEL = 1.0
 MAX_IMPORTANCE = 6.0
-# Working memory of a chunk of frames; more than this leaves the cache without being faster.
-CHUNK_BYTES = 192 * 2**20
+# Working memory of a chunk of frames; more than this leaves a CPU's cache without being faster.
+CHUNK_BYTES = 80 * 2**20
 # Frames of motion evaluated together, on the volume's grid; a chunk is a part of them.
 BLOCK = 16
 

@@ -87,7 +87,7 @@ def _bridge(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple[Tenso
     sums = (
         torch.cat([displacement, displacement.square().sum(1, keepdim=True), torch.ones_like(coverage)], 1) * coverage
     )
-    sums = F.avg_pool2d(sums, size, 1, REACH)
+    sums = F.avg_pool2d(F.avg_pool2d(sums, (size, 1), 1, (REACH, 0)), (1, size), 1, (0, REACH))
     weight = sums[:, 3:]
     mean, square = sums[:, :2] / weight.clamp(min=1e-6), sums[:, 2:3] / weight.clamp(min=1e-6)
     spread = (square - mean.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
@@ -115,7 +115,7 @@ def sample(maps: Tensor, displacement: Tensor, mode: str = "bicubic", corner: tu
 
 
 def length(field: Tensor) -> Tensor:
-    """How long the vectors of a field [N, 2, H, W] are: [N, 1, H, W]. `norm` along two planes takes 20 times as long."""
+    """How long the vectors of a field [N, 2, H, W] are: [N, 1, H, W]. `norm` across planes takes 20 times the time."""
     return torch.hypot(field[:, :1], field[:, 1:])
 
 

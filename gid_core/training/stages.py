@@ -150,7 +150,7 @@ class Rendering(nn.Module):
             warped = warp(photos, flow, importance)
             pictures = candidates(photos, flow, importance, warped)
         network = self.model.renderer
-        drawn = network.correct(pictures, importance, warped, network.features(photos)).float()
+        drawn, _ = network.correct(pictures, importance, warped, network.features(photos))
         share = counts.mean((1, 2, 3))
         error, before = (
             (made - frames).abs().mul(counts).mean((1, 2, 3)) / share for made in (drawn, warped.blended())

@@ -129,7 +129,7 @@ def train(
             loss, parts = stage(*(item.to(accelerator.device) for item in batch), seed)
         if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"The loss is {float(loss)} at step {progress.step}; the last saved state is whole."
+                f"The loss is {loss.item()} at step {progress.step}; the last saved state is whole."
             )
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(trained, 1.0)
