@@ -1,8 +1,8 @@
 // The live widget of Modal Force: drag in the picture to poke it; the pokes go, as JSON, into the node's text widget,
-// which is the only state. No ComfyUI: the node is reached through the functions that are given.
+// which is the only state.
 
-import { Arrow, LivePanel, makeButton } from "./live_panel.js";
-import { Modes } from "./modes.js";
+import { ForceEditor } from "./force_editor.js";
+import { Arrow, makeButton } from "./live_panel.js";
 import { pokeMotion } from "./poke_motion.js";
 import { PokeTimeline } from "./poke_timeline.js";
 import { formatPokes, parsePokes, pokeOf, pullAt } from "./pokes.js";
@@ -12,34 +12,19 @@ const TAP_PIXELS = 4; // less than this is no drag
 const CURSOR_STEP = 0.02; // of the picture's width
 const KEY_PULL = 0.06;
 const KEY_HOLD = 0.2;
-const NAMES = [
-  "pokes", "num_frames", "fps", "strength", "damping", "speed",
-  "alpha", "beta", "damping_ratio", "max_displacement", "integrator",
-];
 const LABEL =
   "Photo to poke. Drag it to pull, hold and let go. Keyboard: arrow keys move the point, Shift and an arrow key pull " +
   "there, Space plays, Delete removes the chosen poke, Control Z takes the last change back.";
 
-export class PokeEditor {
-  /**
-   * @param {object} node
-   * @param {(name: string) => any} node.read       value of a widget, or undefined
-   * @param {(name: string, value: any) => void} node.write  a new value for a widget
-   * @param {() => void} node.changed               a change is complete
-   * @param {(name: string) => boolean} node.locked whether a widget's value comes through a link
-   * @param {string} hint                           what to say while there is no picture
-   */
+export class PokeEditor extends ForceEditor {
   constructor(node, hint) {
-    this.node = node;
+    super(node, hint, { testid: "gid-modal-view", label: LABEL, names: ["pokes"] });
     this.pokes = [];
     this.selected = -1;
     this.past = [];
-    this.values = {};
     this.cursor = { x: 0.5, y: 0.5 };
-    this.drag = null;
 
-    const panel = (this.panel = new LivePanel({ testid: "gid-modal-view", label: LABEL, hint }));
-    this.root = panel.root;
+    const { panel } = this;
     this.timeline = new PokeTimeline({
       seek: (time) => panel.seek(time),
       select: (index) => this.select(index),
@@ -55,69 +40,27 @@ export class PokeEditor {
     this.chosen = new Arrow(panel, "faint");
     this.pointer = new Arrow(panel);
 
-    panel.fill = (time, q) => this.fill(time, q);
     panel.onframe = (time) => this.drawn(time);
-    panel.onpoll = () => this.poll();
-    panel.onresize = () => this.drawArrows();
-    panel.displacementAt = (x, y, q) => this.modes?.displacementAt(x, y, q) ?? [0, 0];
-    const canvas = panel.canvas;
-    canvas.addEventListener("pointerdown", (event) => this.press(event));
-    for (const kind of ["pointermove", "pointerup", "pointercancel", "lostpointercapture"]) {
-      canvas.addEventListener(kind, (event) => this.dragging(event));
-    }
-    canvas.addEventListener("focus", () => this.drawArrows());
-    canvas.addEventListener("blur", () => this.drawArrows());
-    this.root.addEventListener("keydown", (event) => this.key(event));
+    panel.canvas.addEventListener("focus", () => this.drawArrows());
+    panel.canvas.addEventListener("blur", () => this.drawArrows());
     this.poll();
   }
 
-  /** A new photo with its motion. */
-  setPacket(packet) {
-    const first = this.panel.packet === null;
-    this.modes = new Modes(packet);
-    this.panel.setPacket(packet);
-    this.poll();
-    this.refresh();
-    if (first && this.pokes.length && !this.panel.still) this.panel.play();
+  get worthPlaying() {
+    return this.pokes.length > 0;
   }
 
-  dispose() {
-    this.panel.dispose();
-  }
-
-  /** Look whether a widget has another value than last time: hand edits, undo of the graph, other scripts. */
-  poll() {
-    let changed = false;
-    for (const name of NAMES) {
-      const value = this.node.read(name);
-      if (value !== this.values[name]) {
-        this.values[name] = value;
-        changed = true;
-      }
-    }
-    if (changed) this.refresh();
+  resized() {
+    this.drawArrows();
   }
 
   /** Everything that follows from the widgets' values. */
   refresh() {
-    const v = this.values;
-    const { pokes, error } = parsePokes(v.pokes);
+    const { pokes, error } = parsePokes(this.values.pokes);
     this.pokes = pokes;
     this.error = error;
     if (this.selected >= pokes.length) this.selected = -1;
-    const fps = Math.max(Number(v.fps) || 30, 1);
-    const frames = Math.max(Number(v.num_frames) || 1, 1);
-    this.settings = {
-      numFrames: frames,
-      fps,
-      damping: { alpha: v.alpha ?? 0.4, beta: v.beta ?? 0.08, ratio: v.damping_ratio || null, factor: v.damping ?? 1 },
-      speed: v.speed ?? 1,
-      strength: v.strength ?? 1,
-      maxDisplacement: (v.max_displacement ?? 25) / 100,
-      integrator: v.integrator ?? "exact",
-    };
-    this.panel.duration = frames / fps;
-    if (this.panel.time > this.panel.duration) this.panel.seek(0);
+    this.settings = this.readSettings();
     if (this.modes) {
       try {
         this.motion = pokeMotion(this.modes, pokes, this.settings);
@@ -127,7 +70,7 @@ export class PokeEditor {
         this.error ||= problem.message;
       }
     }
-    this.timeline.show(pokes, this.panel.duration, fps, this.selected);
+    this.timeline.show(pokes, this.panel.duration, this.settings.fps, this.selected);
     this.buttons();
     this.drawArrows();
     this.panel.request();
@@ -231,10 +174,7 @@ export class PokeEditor {
   }
 
   press(event) {
-    if (event.button !== 0 || !event.isPrimary || this.drag || !this.modes) return;
-    event.stopPropagation(); // else the node would be dragged
     const { panel } = this;
-    panel.canvas.setPointerCapture(event.pointerId);
     const [x, y] = this.at(event).map((value) => Math.min(Math.max(value, 0), 1));
     // A press at the very end begins the clip again.
     if (panel.time > panel.duration - 1.5 / this.settings.fps) panel.seek(0);
@@ -248,8 +188,6 @@ export class PokeEditor {
 
   dragging(event) {
     const { drag, panel } = this;
-    if (!drag || event.pointerId !== drag.id) return;
-    event.stopPropagation();
     if (event.type === "pointermove" || event.type === "pointerup") this.pull(event);
     if (event.type === "pointermove") return;
     this.drag = null;
@@ -285,23 +223,18 @@ export class PokeEditor {
 
   // -- keyboard ------------------------------------------------------------------------------------------
 
+  /** Whether it was one of ours. */
   key(event) {
-    if (event.target === this.panel.canvas && this.canvasKey(event)) {
-      // done
-    } else if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "z") {
+    if (event.target === this.panel.canvas && this.canvasKey(event)) return true;
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "z") {
       this.undo();
       // ComfyUI looks at the key a frame later, however early this stops: it would undo the graph as well.
       Object.defineProperty(event, "key", { value: "Unidentified" });
     } else if (event.key === "Delete" || event.key === "Backspace") this.remove();
     else if (event.key === "Escape" && this.selected >= 0) this.select(-1);
     else if (event.key === " " && event.target === this.timeline.root) this.panel.toggle();
-    else {
-      // Enter and Space press buttons here, and not ComfyUI's.
-      if ([" ", "Enter"].includes(event.key) && !event.ctrlKey && !event.metaKey) event.stopPropagation();
-      return;
-    }
-    event.preventDefault();
-    event.stopPropagation();
+    else return false;
+    return true;
   }
 
   canvasKey(event) {

@@ -14,6 +14,9 @@ from ..gid_core.winds import MAX_SEED, wind
 from .adapters import CATEGORY, MotionType, SpectralVolumeType, advanced, schema, warnings_on_node
 from .live import publish
 
+# Of nodes with a live picture. Only of output nodes does ComfyUI send again, to a new page, what it has cached.
+LIVE = {"has_intermediate_output": True, "is_output_node": True}
+
 
 class ModalForce(io.ComfyNode):
     @classmethod
@@ -46,8 +49,7 @@ class ModalForce(io.ComfyNode):
             ],
             outputs=_outputs(),
             hidden=[io.Hidden.unique_id],
-            has_intermediate_output=True,
-            is_output_node=True,  # only of these does ComfyUI send again, to a new page, what it has cached
+            **LIVE,
         )
 
     @classmethod
@@ -124,8 +126,7 @@ class Wind(io.ComfyNode):
             ],
             outputs=_outputs(),
             hidden=[io.Hidden.unique_id],
-            has_intermediate_output=True,
-            is_output_node=True,  # only of these does ComfyUI send again, to a new page, what it has cached
+            **LIVE,
         )
 
     @classmethod

@@ -143,8 +143,8 @@ def settle(page, selector):
         page.wait_for_timeout(400)
 
 
-def run(page, selector=VIEW, timeout=300):
-    """Press Run, in effect; returns when the run is over and its picture live. The files that were saved."""
+def run_to_end(page, timeout=90) -> str:
+    """Press Run, in effect; waits for the end of the prompt, which has to succeed. Its id."""
     page.evaluate(
         """() => {
           window.gidEnd = null;
@@ -158,8 +158,14 @@ def run(page, selector=VIEW, timeout=300):
         assert time.monotonic() < deadline, "the run does not end"
         page.wait_for_timeout(100)
     assert end[0] == "execution_success", end[1]
+    return end[1]["prompt_id"]
+
+
+def run(page, selector=VIEW, timeout=300):
+    """`run_to_end`; returns when the picture is live. The files that were saved."""
+    prompt = run_to_end(page, timeout)
     wait_ready(page, selector)
-    return page.server.outputs(page.server.wait(end[1]["prompt_id"]))
+    return page.server.outputs(page.server.wait(prompt))
 
 
 def wait_ready(page, selector=VIEW):

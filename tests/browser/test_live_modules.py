@@ -129,7 +129,8 @@ def test_modules_have_no_side_effects(plain_page):
     plain_page.evaluate(
         """async (base) => {
           for (const name of ["modal", "modes", "poke_motion", "pokes", "wind_motion", "live_packet", "modal_view",
-                              "live_style", "live_panel", "poke_timeline", "poke_editor", "wind_editor"])
+                              "live_style", "live_panel", "poke_timeline", "force_editor", "poke_editor",
+                              "wind_editor"])
             await import(`${base}/${name}.js`);
         }""",
         BASE,

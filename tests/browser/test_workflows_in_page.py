@@ -1,10 +1,10 @@
 """The shipped workflows in the page: loaded whole, converted as `workflow_prompt` does, and run."""
 
 import json
-import time
 
 import pytest
 
+from browser.live_page import run_to_end
 from comfy_server import ROOT
 from workflow_prompt import to_prompt
 
@@ -88,23 +88,6 @@ LEFT_OVER = """() => {
     ...(node.imgs ?? []).map(() => "node.imgs"),
   ];
 }"""
-
-
-def run_to_end(page, timeout=90):
-    """Press Run, in effect; waits for the end of the prompt."""
-    page.evaluate(
-        """() => {
-          window.gidEnd = null;
-          for (const kind of ["execution_success", "execution_error", "execution_interrupted"])
-            app.api.addEventListener(kind, (event) => { window.gidEnd = [kind, event.detail]; });
-          app.queuePrompt(0, 1);
-        }"""
-    )
-    deadline = time.monotonic() + timeout
-    while (end := page.evaluate("window.gidEnd")) is None:
-        assert time.monotonic() < deadline, "the run does not end"
-        page.wait_for_timeout(100)
-    assert end[0] == "execution_success", end[1]
 
 
 def node_box(page, node_type):
