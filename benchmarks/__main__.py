@@ -15,11 +15,13 @@ NAMES = (
     "modal",
     "live",
 )
+LONG = ("overfit", "ablation", "evaluation")  # trainings, and what `make evaluate` has prepared: only when named
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)} (default: all)")
+    names = f"of {', '.join(NAMES)} (default: all); or {', '.join(LONG)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     for name in parser.parse_args().names or NAMES:
         importlib.import_module(f"benchmarks.{name}").main()
 
