@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -111,8 +110,7 @@ def render_chunks(
     size = tuple(photos.shape[-2:])
     moves = None if mask is None else resize_mask(mask_batch(mask, batch), size).to(device)
     if chunk is None:
-        frame_bytes = 4 * math.prod(size) * 6 * (photos.shape[1] + 2)
-        chunk = max(1, min(BLOCK, CHUNK_BYTES // frame_bytes))
+        chunk = default_chunk(photos.shape[1], *size)
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1 frame; got {chunk}.")
     for index in range(batch):
@@ -139,6 +137,12 @@ def render_chunks(
                     frames = torch.where(allowed == 0, photo, frames)
                 yield frames.permute(0, 2, 3, 1), holes[:, 0]
                 done += len(frames)
+
+
+def default_chunk(channels: int, height: int, width: int) -> int:
+    """Frames of a picture that are computed at once, 1 to `BLOCK`."""
+    frame_bytes = 4 * height * width * 6 * (channels + 2)
+    return max(1, min(BLOCK, CHUNK_BYTES // frame_bytes))
 
 
 def splatting(photo: Tensor, importance: Tensor) -> Painter:

@@ -10,7 +10,7 @@ import torch
 from comfy_api.latest import io
 
 from ..gid_core.images import image_batch
-from ..gid_core.rendering import render
+from ..gid_core.rendering import default_chunk, render
 from .adapters import (
     CATEGORY,
     ModelType,
@@ -27,7 +27,7 @@ from .adapters import (
 )
 
 NETWORK, FAST = "network", "fast splat"
-# Working memory of the rendering network for one frame, besides what ComfyUI knows of.
+# Working memory of the rendering network for one frame, beside its weights; measured: 525.
 NETWORK_BYTES_PER_PIXEL = 700
 
 
@@ -113,7 +113,7 @@ class SoftmaxSplatRender(io.ComfyNode):
         cls, image, motion, start_frame, num_frames, mask=None, model=None, mode=NETWORK, frames_at_once=0
     ) -> io.NodeOutput:
         motion = as_motion(motion)
-        height, width = image_batch(image).shape[-2:]
+        channels, height, width = image_batch(image).shape[1:]
         options = dict(
             start=start_frame,
             count=num_frames or None,
@@ -128,7 +128,8 @@ class SoftmaxSplatRender(io.ComfyNode):
         with ExitStack() as stack:
             network = None
             if model is not None and mode == NETWORK:
-                network = stack.enter_context(model.ready(NETWORK_BYTES_PER_PIXEL * height * width)).model.renderer
+                pixels = (frames_at_once or default_chunk(channels, height, width)) * height * width
+                network = stack.enter_context(model.ready(NETWORK_BYTES_PER_PIXEL * pixels)).model.renderer
                 if network is None:
                     texts.append("This model has no rendering network, so the fast splat was used.")
             frames, holes = _render(image, motion, network, options)

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gid_core import rendering
 from gid_core.motion import Motion, loop
-from gid_core.rendering import render, render_chunks
+from gid_core.rendering import BLOCK, CHUNK_BYTES, default_chunk, render, render_chunks
 from gid_core.spectral_volume import SpectralVolume
 from gid_core.training.synthetic import stems_scene
 
@@ -390,3 +390,10 @@ def test_a_coarse_volume_shows_the_same_motion():
     one, two = render(photo, fine)[:, 3:-3, 3:-3], render(photo, coarse)[:, 3:-3, 3:-3]
     still = photo[3:-3, 3:-3].expand_as(one)
     assert psnr(one, two) > 35 and psnr(one[5], two[5]) > psnr(one[5], still[5]) + 10
+
+
+@pytest.mark.parametrize("size", [(16, 16), (288, 512), (720, 1280), (4000, 6000)])
+def test_frames_at_once_fit_the_working_memory(size):
+    rgb, rgba = (default_chunk(channels, *size) for channels in (3, 4))
+    assert 1 <= rgba <= rgb <= BLOCK
+    assert rgb == 1 or rgb * size[0] * size[1] * 120 <= CHUNK_BYTES
