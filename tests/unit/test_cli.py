@@ -14,6 +14,8 @@ from gid_core.spectral_volume import SpectralVolume
 from gid_core.training.synthetic import stems_scene
 from gid_core.video import read_video, write_video
 
+FAST = ("volume.safetensors", "photo.png", "--renderer", "fast")  # what `files` has, drawn as `render` does
+
 
 @pytest.fixture(scope="module")
 def scene():
@@ -41,7 +43,7 @@ def pictures(folder):
 
 
 def test_loop_to_a_video(files, capsys):
-    assert main(["loop", "volume.safetensors", "photo.png", "--renderer", "fast", "-o", "a.mp4", "--frames", "20"]) == 0
+    assert main(["loop", *FAST, "-o", "a.mp4", "--frames", "20"]) == 0
     frames, fps = read_video("a.mp4")
     assert frames.shape == (20, 48, 64, 3) and fps == 30
     assert (frames[0] - read_image("photo.png")).abs().mean() < 0.03
@@ -51,9 +53,7 @@ def test_loop_to_a_video(files, capsys):
 
 
 def test_loop_to_pictures(files):
-    assert (
-        main(["loop", "volume.safetensors", "photo.png", "--renderer", "fast", "-o", "out/deep", "--frames", "6"]) == 0
-    )
+    assert main(["loop", *FAST, "-o", "out/deep", "--frames", "6"]) == 0
     assert sorted(os.listdir("out/deep")) == [f"{i:05d}.png" for i in range(6)]
     volume, photo = load()
     expected = render(photo, loop(volume, 6))
@@ -62,31 +62,14 @@ def test_loop_to_pictures(files):
 
 
 def test_speed_and_fps_decide_the_length(files):
-    assert (
-        main(
-            [
-                "loop",
-                "volume.safetensors",
-                "photo.png",
-                "--renderer",
-                "fast",
-                "-o",
-                "a.mp4",
-                "--speed",
-                "2.5",
-                "--fps",
-                "12",
-            ]
-        )
-        == 0
-    )
+    assert main(["loop", *FAST, "-o", "a.mp4", "--speed", "2.5", "--fps", "12"]) == 0
     frames, fps = read_video("a.mp4")
     assert len(frames) == 24 and fps == 12
 
 
 def test_gain_limit_and_bands(files):
     volume, photo = load()
-    command = ["loop", "volume.safetensors", "photo.png", "--renderer", "fast", "--frames", "4", "-o"]
+    command = ["loop", *FAST, "--frames", "4", "-o"]
     assert main([*command, "still", "--gain", "0"]) == 0
     assert torch.equal(pictures(files / "still"), photo.expand(4, -1, -1, -1))
     assert main([*command, "shaped", "--gain", "1.5", "--band-gains", "1,0.5,0"]) == 0
@@ -121,9 +104,9 @@ def test_a_grey_mask_slows_once(files):
 def test_transparent_photos_give_transparent_frames(files):
     _, photo = load()
     write_image("photo.png", torch.cat([photo, torch.linspace(0, 1, 64).expand(48, 64)[..., None]], dim=-1))
-    assert main(["loop", "volume.safetensors", "photo.png", "--renderer", "fast", "-o", "out", "--frames", "2"]) == 0
+    assert main(["loop", *FAST, "-o", "out", "--frames", "2"]) == 0
     assert pictures(files / "out").shape == (2, 48, 64, 4)
-    assert main(["loop", "volume.safetensors", "photo.png", "--renderer", "fast", "-o", "a.webm", "--frames", "3"]) == 0
+    assert main(["loop", *FAST, "-o", "a.webm", "--frames", "3"]) == 0
     assert len(read_video("a.webm")[0]) == 3
 
 
@@ -131,34 +114,20 @@ def test_transparent_photos_give_transparent_frames(files):
 
 
 def test_render_plays_once(files, capsys):
-    command = [
-        "render",
-        "volume.safetensors",
-        "photo.png",
-        "--renderer",
-        "fast",
-        "-o",
-        "out",
-        "--start",
-        "30",
-        "--count",
-        "3",
-    ]
+    command = ["render", *FAST, "-o", "out", "--start", "30", "--count", "3"]
     assert main(command) == 0
     assert sorted(os.listdir("out")) == ["00030.png", "00031.png", "00032.png"]
     volume, photo = load()
     expected = render(photo, playback(volume), start=30, count=3)
     torch.testing.assert_close(pictures(files / "out"), expected, atol=0.51 / 255, rtol=0)
     assert "seamless" not in capsys.readouterr().out
-    assert (
-        main(["render", "volume.safetensors", "photo.png", "--renderer", "fast", "-o", "a.mp4", "--start", "146"]) == 0
-    )
+    assert main(["render", *FAST, "-o", "a.mp4", "--start", "146"]) == 0
     assert len(read_video("a.mp4")[0]) == 4
 
 
 # ---- what is refused ----
 
-LOOP = ["loop", "volume.safetensors", "photo.png", "--renderer", "fast", "-o", "a.mp4"]
+LOOP = ["loop", *FAST, "-o", "a.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -168,8 +137,8 @@ LOOP = ["loop", "volume.safetensors", "photo.png", "--renderer", "fast", "-o", "
         (["loop", "photo.png", "photo.png", "-o", "a.mp4"], "photo.png cannot be read as a spectral volume"),
         (["loop", "volume.safetensors", "nothing.png", "-o", "a.mp4"], "nothing.png"),
         (["loop", "volume.safetensors", "volume.safetensors", "-o", "a.mp4"], "cannot be read as a picture"),
-        (["loop", "volume.safetensors", "photo.png", "--renderer", "fast", "-o", "a.gif"], ".gif"),
-        (["loop", "volume.safetensors", "photo.png", "--renderer", "fast", "-o", "nowhere/a.mp4"], "nowhere"),
+        (["loop", *FAST, "-o", "a.gif"], ".gif"),
+        (["loop", *FAST, "-o", "nowhere/a.mp4"], "nowhere"),
         ([*LOOP, "--speed", "0"], "speed"),
         ([*LOOP, "--frames", "0"], "num_frames"),
         ([*LOOP, "--fps", "-3"], "fps"),

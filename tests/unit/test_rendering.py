@@ -149,10 +149,12 @@ def test_a_hole_shows_what_lies_beside_it_not_the_mover(step):
     hole[15:45, 40 : 40 + int(step)] = True
     assert torch.equal(holes[1] == 1, hole) and holes[1][~hole].sum() == 0
     assert holes[0].sum() == 0
+    # Known fault: of the corners beside the mover, four pixels each are bridged to it as if it were stretched.
+    for rows in (slice(15, 17), slice(43, 45)):
+        hole[rows, 38 + int(step) : 40 + int(step)] = False
     filled = frames[1][hole]
-    beside = filled[:, 0] < 0.01  # nothing red, but for the corners, where several ways meet
-    assert beside.float().mean() > 0.95
-    torch.testing.assert_close(filled[beside], gradient(60, 120)[hole][beside], atol=0.1, rtol=0)
+    assert filled[:, 0].max() < 0.01  # nothing red
+    torch.testing.assert_close(filled, gradient(60, 120)[hole], atol=0.1, rtol=0)
 
 
 def test_transparent_colours_do_not_bleed():
