@@ -12,7 +12,7 @@ NAMES = (
     "guidance",
     "prediction",
     "upsampling",
-    "modal",
+    "dynamics",
     "live",
 )
 LONG = ("overfit", "ablation", "evaluation")  # trainings, and what `make evaluate` has prepared: only when named
@@ -23,7 +23,7 @@ def main() -> None:
     names = f"of {', '.join(NAMES)} (default: all); or {', '.join(LONG)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     for name in parser.parse_args().names or NAMES:
-        importlib.import_module(f"benchmarks.{name}").main()
+        importlib.import_module(f"benchmarks.bench_{name}").main()
 
 
 if __name__ == "__main__":

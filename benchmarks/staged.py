@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
+from gid_core.evaluation.networks.pretrained_weights import fill, load_weights
 from gid_core.models.checkpoint import load_model, save_model
 from gid_core.models.config import ModelConfig
-from gid_core.models.model import MotionModel
+from gid_core.models.motion_model import MotionModel
 from gid_core.models.normalization import measure_scale
-from gid_core.training.command import APART, EARLY
 from gid_core.training.stages import make_stage, whiten
+from gid_core.training.train_command import APART, EARLY
 from gid_core.training.trainer import Schedule, train
-from gid_core.weights import fill, load_weights
 
 SINGLE = ("vae", "encoder", "denoiser")
 SCALE_ITEMS, WHITENING_ITEMS = 100, 80

@@ -12,15 +12,16 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .evaluation.command import evaluate_command as evaluate
-from .evaluation.command import evaluation_options
-from .images import feather_mask, read_image, write_image
+from .evaluation.evaluate_command import evaluate_command as evaluate
+from .evaluation.evaluate_command import evaluation_options
+from .media.image_io import read_image, write_image
+from .media.video_io import read_video, write_video
 from .motion import Motion, limit_displacement, loop, playback
-from .rendering import render_chunks
+from .rendering.render import render_chunks
 from .spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
-from .training.command import train_command as train
-from .training.command import training_options
-from .video import read_video, write_video
+from .tensors import feather_mask
+from .training.train_command import train_command as train
+from .training.train_command import training_options
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,7 +69,7 @@ def animate_clip(options) -> None:
 
 def animate(options) -> None:
     """A photo to a seamless loop, with a motion that is predicted from it."""
-    from .models.guidance import LoopGuidance
+    from .models.loop_guidance import LoopGuidance
     from .models.pipeline import GIDPipeline
 
     _check_device(options.device)
@@ -93,7 +94,7 @@ def animate(options) -> None:
 
 
 def _extract(options) -> tuple[SpectralVolume, torch.Tensor]:
-    from .extract import extract_spectral_volume
+    from .sources.video import extract_spectral_volume
 
     frames, fps = read_video(options.clip)
     with tqdm(desc="motion", unit="frame", disable=None) as bar:
@@ -105,7 +106,7 @@ def _extract(options) -> tuple[SpectralVolume, torch.Tensor]:
             period=options.period,
             window_seconds=options.window_seconds,
             start=options.start_frame,
-            stabilise=options.stabilise,
+            stabilize=options.stabilize,
             max_size=options.max_size,
             progress=lambda done, total: _advance(bar, done, total),
         )
@@ -205,7 +206,7 @@ def _clip_options(sub) -> None:
     sub.add_argument("--bins", type=int, default=DEFAULT_BINS, help="frequency bins, the constant one included")
     sub.add_argument("--period", type=int, default=DEFAULT_PERIOD, help="samples of the window")
     sub.add_argument("--max-size", type=int, default=512, help="longer side at which motion is measured")
-    sub.add_argument("--stabilise", action="store_true", help="take off a shake of the whole camera")
+    sub.add_argument("--stabilize", action="store_true", help="take off a shake of the whole camera")
 
 
 def _volume_options(sub) -> None:

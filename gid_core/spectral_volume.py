@@ -2,7 +2,7 @@
 
 Conventions of the whole library, stated here once
 --------------------------------------------------
-* A displacement is (dx, dy) in pixels of the volume's own H x W grid: +x right, +y down, pixel centres at
+* A displacement is (dx, dy) in pixels of the volume's own H x W grid: +x right, +y down, pixel centers at
   integers. Pixel p of the photo is at p + F_t(p) in frame t (paper eq. 1), and F_0 = 0.
 * Bin k of the volume is rfft bin k of `period` = T samples that include F_0, taken at `fps`; its frequency is
   k * fps / T Hz. The forward transform carries no factor, the inverse carries 1/T (paper eq. 2). The paper's
@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import whole_file
-from .images import feather_mask, mask_batch, resize_maps, resize_mask
+from .media.atomic import atomic_write
+from .tensors import feather_mask, mask_batch, resize_maps, resize_mask
 
 FORMAT = "gid.spectral_volume"
 FORMAT_VERSION = "1"
@@ -43,7 +43,7 @@ class SpectralVolume:
     """K frequency slices of motion for B photos, with what is needed to play them.
 
     Attributes:
-        coefficients: float32 [B, K, 4, H, W]; pixels x T (unnormalised transform), see the module's header.
+        coefficients: float32 [B, K, 4, H, W]; pixels x T (unnormalized transform), see the module's header.
         fps: samples a second of the T-sample window, > 0.
         period: T, the window's length in samples, >= 1 and >= 2 (K - 1).
         detrend: "none" (the paper's), or "ramp": the line from F_0 to F_T was taken off before the transform.
@@ -200,7 +200,7 @@ class SpectralVolume:
             "version": FORMAT_VERSION,
             "spectral_volume": json.dumps({"fps": self.fps, "period": self.period, "detrend": self.detrend}),
         }
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(save({"coefficients": self.coefficients.contiguous().cpu()}, metadata=header))
         return path
 
@@ -266,7 +266,7 @@ def modal_sum(coefficients: Tensor, coordinates: Tensor) -> Tensor:
 
 
 def rfft_bins(displacement: Tensor, num_bins: int) -> Tensor:
-    """First K bins of the temporal DFT of trajectories, unnormalised (paper eq. 2).
+    """First K bins of the temporal DFT of trajectories, unnormalized (paper eq. 2).
 
     Args:
         displacement: float [B, T, 2, H, W], samples of one period, F_0 included.

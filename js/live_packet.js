@@ -1,4 +1,4 @@
-// The packet that nodes/live.py serves (layout: gid_core/live_packet.py), fetched and taken apart. No DOM, no ComfyUI.
+// The packet that nodes/live_preview.py serves (layout: gid_core/rendering/live_packet.py), fetched and taken apart. No DOM, no ComfyUI.
 
 const VERSION = 1;
 const KEPT = 4; // packets in memory, so that undo and tab changes need no second fetch
@@ -16,7 +16,7 @@ export function parsePacket(buffer) {
 }
 
 /** Slices as numbers: Float32Array [n, h, w, 4] in pixels of the volume's own grid. */
-export function dequantise({ header, levels }) {
+export function dequantize({ header, levels }) {
   const plane = header.grid[0] * header.grid[1] * 4;
   const values = new Float32Array(levels.length);
   header.scales.forEach((scales, k) => {
@@ -39,7 +39,7 @@ export async function fetchPacket(digest, fetchApi) {
     const packet = parsePacket(await answer.arrayBuffer());
     // A picture that is decoded here needs no address, which ComfyUI's content security policy might refuse.
     packet.picture = await createImageBitmap(new Blob([packet.photo], { type: "image/jpeg" }));
-    packet.values = dequantise(packet);
+    packet.values = dequantize(packet);
     packets.set(digest, packet);
     if (packets.size > KEPT) packets.delete(packets.keys().next().value);
   }

@@ -1,6 +1,6 @@
 // What the live widgets share: the stage with the picture, the clock, when to draw. DOM only, no ComfyUI.
 
-import { ModalView } from "./modal_view.js";
+import { ModalView } from "./webgl_view.js";
 import { addStyle } from "./live_style.js";
 
 const POLL_MS = 200; // how often hand edits are looked for while nothing plays

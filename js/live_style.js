@@ -1,4 +1,4 @@
-// The look of the live widgets: ComfyUI's own colours, one style element for the page.
+// The look of the live widgets: ComfyUI's own colors, one style element for the page.
 
 const CSS = `
 .gid-live {

@@ -1,5 +1,5 @@
 // The modes of a volume: what a packet says of how its photo can move, and where a pull of a point holds them, as
-// gid_core/pokes.py computes it. Pure maths: no DOM, no ComfyUI.
+// gid_core/dynamics/poke.py computes it. Pure maths: no DOM, no ComfyUI.
 
 const STILL = 0.02; // a point moves if it does so by more than this share of the picture's 99th percentile
 const SEARCH = 0.02; // how far from a still point a moving one is looked for, as a share of the width
@@ -35,7 +35,7 @@ export class Modes {
     return sums.map(Math.sqrt);
   }
 
-  /** Corners around a place between pixel centres, as four offsets into a map and their weights. */
+  /** Corners around a place between pixel centers, as four offsets into a map and their weights. */
   #corners(column, row) {
     const left = Math.min(Math.floor(column), Math.max(this.columns - 2, 0));
     const top = Math.min(Math.floor(row), Math.max(this.rows - 2, 0));
@@ -112,7 +112,7 @@ function quantile(numbers, share) {
   return sorted[low] + (at - low) * (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]);
 }
 
-/** Where a pull of one point by any D holds the modes (gid_core/pokes.py). */
+/** Where a pull of one point by any D holds the modes (gid_core/dynamics/poke.py). */
 export class Pull {
   constructor(modes, [column, row]) {
     this.modes = modes;

@@ -3,9 +3,9 @@
 
 import { ForceEditor } from "./force_editor.js";
 import { Arrow, makeButton } from "./live_panel.js";
-import { pokeMotion } from "./poke_motion.js";
+import { pokeMotion } from "./poke.js";
 import { PokeTimeline } from "./poke_timeline.js";
-import { formatPokes, parsePokes, pokeOf, pullAt } from "./pokes.js";
+import { formatPokes, parsePokes, pokeOf, pullAt } from "./poke_list.js";
 
 const HISTORY = 50;
 const TAP_PIXELS = 4; // less than this is no drag

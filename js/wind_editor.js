@@ -2,7 +2,7 @@
 
 import { ForceEditor } from "./force_editor.js";
 import { Arrow } from "./live_panel.js";
-import { windMotion } from "./wind_motion.js";
+import { windMotion } from "./wind.js";
 
 const ARROW_SHARE = 0.2; // of the picture's shorter side, for strength 1
 const TURN = 5; // degrees

@@ -5,17 +5,17 @@ try:
 except ImportError:  # not inside ComfyUI: a test runner collecting, or a plain install of gid_core
     comfy_entrypoint = None
 else:
-    from .extraction import SpectralVolumeFromVideo
-    from .forces import AudioForce, ModalForce, Wind
-    from .guidance import LoopGuidance
-    from .live import register_route
-    from .model import LoadModel, register_folder
-    from .motion import AmplifyMotion, LoopMotion
-    from .prediction import PredictSpectralVolume
-    from .preview import PreviewMotion
-    from .rendering import SoftmaxSplatRender
-    from .storage import LoadSpectralVolume, SaveSpectralVolume
-    from .sway import VolumeFromMask
+    from .live_preview import register_route
+    from .nodes_forces import AudioForce, ModalForce, Wind
+    from .nodes_guidance import LoopGuidance
+    from .nodes_mask import VolumeFromMask
+    from .nodes_model import LoadModel, register_folder
+    from .nodes_motion import AmplifyMotion, LoopMotion
+    from .nodes_prediction import PredictSpectralVolume
+    from .nodes_preview import PreviewMotion
+    from .nodes_rendering import SoftmaxSplatRender
+    from .nodes_storage import LoadSpectralVolume, SaveSpectralVolume
+    from .nodes_video import SpectralVolumeFromVideo
 
     register_folder()
     register_route()

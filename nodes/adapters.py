@@ -147,7 +147,7 @@ def show_text(text: str, node_id) -> None:
 
 
 def to_pil(picture: Tensor) -> Image.Image:
-    """[H, W, 3 or 4] in 0..1 to a picture; alpha over grey, since previews are shown without."""
+    """[H, W, 3 or 4] in 0..1 to a picture; alpha over gray, since previews are shown without."""
     picture = picture.detach().float().cpu()
     if picture.shape[-1] == 4:
         picture = picture[..., :3] * picture[..., 3:] + 0.5 * (1 - picture[..., 3:])

@@ -77,7 +77,7 @@ Force* or *Audio Force* in place of *Loop Motion* to blow on it, poke it or let 
 
 RESTYLE_NOTE = """## A clip's motion on another picture
 The motion measured in a clip fits any picture that keeps its outlines. Here the first frame is upscaled and turned
-into a poster of a few colours; put your image-to-image, upscale or paint-over nodes in place of those two.
+into a poster of a few colors; put your image-to-image, upscale or paint-over nodes in place of those two.
 
 No frame is generated: one picture moves, so nothing flickers, and the loop has no seam."""
 

@@ -52,7 +52,7 @@ class NodeFailed(RuntimeError):
 
 
 class Interrupted(RuntimeError):
-    """The run was cancelled."""
+    """The run was canceled."""
 
 
 def accelerator_available() -> bool:

@@ -39,7 +39,7 @@ def demo_prompt(server: ComfyServer, demo: tuple[str, str, str], file: Path) -> 
 
 def video_sized(photo: Path, folder: Path, longest: int = 1280) -> Path:
     """A copy of a photo that a video can have: at most `longest` pixels wide and high, with even sides."""
-    from gid_core.images import resize_maps
+    from gid_core.tensors import resize_maps
 
     pixels = gid.read_image(photo).permute(2, 0, 1)[None]
     factor = min(1.0, longest / max(pixels.shape[-2:]))

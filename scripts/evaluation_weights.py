@@ -4,7 +4,7 @@
     python scripts/evaluation_weights.py --list    only list
 
 The packages go into the environment of the Python that runs this script, without their requirements: two of them
-ask for jax, which nobody needs for the weights inside. `gid_core.weights` finds the files.
+ask for jax, which the weights do not need. `gid_core.evaluation.networks.pretrained_weights` finds the files.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gid_core.weights import KNOWN, MissingWeights, find_weights  # noqa: E402
+from gid_core.evaluation.networks.pretrained_weights import KNOWN, MissingWeightsError, find_weights  # noqa: E402
 
 TORCH_FIDELITY = "torch-fidelity==0.4.0"  # code only; it needs torchvision and tqdm, which are not touched here
 
@@ -35,7 +35,7 @@ def main() -> None:
     for name, known in KNOWN.items():
         try:
             place = find_weights(name)
-        except MissingWeights:
+        except MissingWeightsError:
             place = "missing" if known.package else "missing; in no package, bring the file (GID_WEIGHTS)"
         print(f"{name:20}{known.holds}: {place}")
 

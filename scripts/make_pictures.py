@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFilter
 import gid_core as gid
 from comfy_server import ROOT
 from demo import PHOTO
-from gid_core.training.synthetic import random_scene
-from gid_core.visualization import motion_map
+from gid_core.rendering.visualization import motion_map
+from gid_core.synthetic.random_scene import random_scene
 
 
 def picture(tensor: torch.Tensor) -> Image.Image:
@@ -43,7 +43,7 @@ def dahlia_volume(photo: torch.Tensor, size=(108, 160)) -> gid.SpectralVolume:
     It stands in for a prediction. What is orange moves; a head turns about a point below the picture, with gusts
     at low frequencies that fall off as in nature, and is followed by a ripple that runs outwards.
     """
-    from gid_core.images import resize_maps
+    from gid_core.tensors import resize_maps
 
     height, width = size
     small = resize_maps(photo.permute(2, 0, 1)[None], size)[0]
@@ -55,16 +55,16 @@ def dahlia_volume(photo: torch.Tensor, size=(108, 160)) -> gid.SpectralVolume:
     amount = amount[0]
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     heads = ((y < 0.86).float(), (y >= 0.86).float())
-    centres, reach = ((0.48, 0.52), (0.6, 1.05)), (1.0, 0.6)
+    centers, reach = ((0.48, 0.52), (0.6, 1.05)), (1.0, 0.6)
 
     random = np.random.default_rng(2)
     coefficients = torch.zeros(1, 16, 4, height, width)
     for bin_number in range(1, 13):
         hertz = bin_number / 5
         gust = 70 / (1 + (hertz / 0.35) ** 2) + 35 * np.exp(-(((hertz - 0.8) / 0.25) ** 2))
-        for head, (centre_x, centre_y), strength in zip(heads, centres, reach, strict=True):
+        for head, (center_x, center_y), strength in zip(heads, centers, reach, strict=True):
             phase = random.uniform(0, 2 * np.pi)
-            dx, dy = x - centre_x, y - centre_y
+            dx, dy = x - center_x, y - center_y
             distance = torch.hypot(dx, dy * height / width)
             lag = phase - 5.0 * distance  # petals follow the head
             sway = strength * gust * (1.3 - dy)
@@ -105,10 +105,10 @@ def arrow(image: Image.Image, x: float, y: float, dx: float, dy: float, width=3)
         for turn in (-0.5, 0.5)
     ]
     draw = ImageDraw.Draw(image)
-    for colour, w in (("black", width + 3), ("white", width)):
+    for color, w in (("black", width + 3), ("white", width)):
         for a, b in ((start, end), (barbs[0], end), (barbs[1], end)):
-            draw.line([a, b], colour, w, joint="curve")
-        draw.ellipse([(start[0] - w, start[1] - w), (start[0] + w, start[1] + w)], fill=colour)
+            draw.line([a, b], color, w, joint="curve")
+        draw.ellipse([(start[0] - w, start[1] - w), (start[0] + w, start[1] + w)], fill=color)
 
 
 def widgets(workflow: str, node_type: str) -> list:

@@ -14,7 +14,7 @@ def main() -> None:
     source = sys.argv[1]
     model = load_model(source)
     SHIPPED.parent.mkdir(exist_ok=True)
-    save_model(SHIPPED, model, steps=read_header(source).get("steps", ""), licence="Apache-2.0")
+    save_model(SHIPPED, model, steps=read_header(source).get("steps", ""), license="Apache-2.0")
     parts = {name: sum(p.numel() for p in part.parameters()) / 1e6 for name, part in model.named_children()}
     print(SHIPPED, f"{SHIPPED.stat().st_size / 1e6:.1f} MB", {name: round(count, 2) for name, count in parts.items()})
 

@@ -103,7 +103,7 @@ def tiny_model(tmp_path_factory) -> Path:
         RendererConfig,
         VolumeConfig,
     )
-    from gid_core.models.model import MotionModel
+    from gid_core.models.motion_model import MotionModel
 
     torch.manual_seed(0)
     config = ModelConfig(

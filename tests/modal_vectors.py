@@ -1,5 +1,5 @@
 """What tests/vectors/modal.json holds: small inputs and what gid_core makes of them, so that the page's JavaScript
-(js/modal.js, modes.js, poke_motion.js, wind_motion.js) can be held to the same numbers.
+(js/oscillators.js, modes.js, poke.js, wind.js) can be held to the same numbers.
 
 The volume has six bins on a grid of 6 x 8. As in the page, bin 0 is left out everywhere: arrays begin with bin 1, and
 complex numbers are pairs. Coordinates of motions are float32, all else float64.
@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gid_core.forces import angular_frequencies
-from gid_core.modal import INTEGRATORS, Damping, free_response, propagator, simulate, stable_step
-from gid_core.pokes import parse_pokes, poke
+from gid_core.dynamics.modes import angular_frequencies
+from gid_core.dynamics.oscillators import INTEGRATORS, Damping, free_response, propagator, simulate, stable_step
+from gid_core.dynamics.poke import parse_pokes, poke
+from gid_core.dynamics.wind import arrows, blow, gusts, lean, mulberry32, reach, wind
 from gid_core.spectral_volume import SpectralVolume
-from gid_core.winds import arrows, blow, gusts, lean, mulberry32, reach, wind
 
 PATH = Path(__file__).parent / "vectors" / "modal.json"
 FPS, PERIOD, BINS, HEIGHT, WIDTH = 24.0, 60, 6, 6, 8

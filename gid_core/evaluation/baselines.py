@@ -1,7 +1,7 @@
 """Ways to move a photo: the model, simple ones that it has to beat, and the oracle that it cannot.
 
 Every method is called alike, a model's too: ``method(photo [H, W, 3], *, seed=0) -> Motion``, 150 frames of one
-photo at 30 a second (oracles and neighbours: 150 frames over their own clip's window). What else a method needs, it
+photo at 30 a second (oracles and neighbors: 150 frames over their own clip's window). What else a method needs, it
 is given when it is made; `build` makes one by its name.
 """
 
@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..images import fit, resize_maps
 from ..models.pipeline import GIDPipeline
 from ..motion import Motion, loop, playback
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume, rfft_bins
+from ..tensors import fit, resize_maps
 
 # Motion is smooth: it is made on a grid of at most this many pixels a side, and scaled to the photo when rendered.
 GRID = 256
@@ -86,7 +86,7 @@ class EulerianField:
         Args:
             motion: of the reference (`playback` of the extracted volume), one photo's.
             match: "speed": each pixel goes at its mean speed, mean_t |F_{t+1} - F_t|, along the axis on which it moves
-                most, towards the side to which the line fitted to its path rises: as much motion as the clip
+                most, toward the side to which the line fitted to its path rises: as much motion as the clip
                 has, but it carries things away. "drift": at its mean velocity, the least-squares static field and what
                 the paper trains on: nearer to the clip, but almost still where things come back.
         """
@@ -104,13 +104,13 @@ class EulerianField:
 
 
 def _efficientnet() -> FeatureFunction:
-    from .efficientnet import EfficientNetLite0
+    from .networks.efficientnet_features import EfficientNetLite0
 
     return EfficientNetLite0.from_weights().features
 
 
 @dataclass(frozen=True)
-class NearestNeighbour:
+class NearestNeighbor:
     """The motion of the training photo that looks most like this one, stretched to it.
 
     Attributes:
@@ -124,7 +124,7 @@ class NearestNeighbour:
 
     def __post_init__(self):
         if not len(self.library):
-            raise ValueError("The nearest neighbour needs a library of at least one (photo, volume) pair.")
+            raise ValueError("The nearest neighbor needs a library of at least one (photo, volume) pair.")
 
     @cached_property
     def features(self) -> Tensor:
@@ -268,9 +268,9 @@ def _eulerian(reference, library, model) -> Method:
 
 
 def _nearest(reference, library, model) -> Method:
-    """The motion of the most similar photo in the library (`NearestNeighbour`)."""
+    """The motion of the most similar photo in the library (`NearestNeighbor`)."""
     library = _needed(library, "nearest", "library")
-    return library if isinstance(library, NearestNeighbour) else NearestNeighbour(library)
+    return library if isinstance(library, NearestNeighbor) else NearestNeighbor(library)
 
 
 def _true(reference, library, model) -> Method:
@@ -297,7 +297,7 @@ def build(
     name: str,
     *,
     reference: SpectralVolume | None = None,
-    library: NearestNeighbour | Sequence[tuple[Tensor, SpectralVolume]] | None = None,
+    library: NearestNeighbor | Sequence[tuple[Tensor, SpectralVolume]] | None = None,
     model: GIDPipeline | ModelMotion | None = None,
 ) -> Method:
     """Make a method by its name in `METHODS`.
@@ -305,7 +305,7 @@ def build(
     Args:
         name: "repeat", "sway", "eulerian", "nearest", "model" or "true".
         reference: for "eulerian" and "true", the volume extracted from the clip that begins with the photo.
-        library: for "nearest", (photo, volume) pairs of the training clips; or a `NearestNeighbour`, to compute the
+        library: for "nearest", (photo, volume) pairs of the training clips; or a `NearestNeighbor`, to compute the
             library's features once for many photos.
 
         model: for "model", the pipeline.

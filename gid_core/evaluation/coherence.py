@@ -1,4 +1,4 @@
-"""Does motion hang together: neighbouring places, and neighbouring frequencies? Conventions: `motion_metrics`."""
+"""Does motion hang together: neighboring places, and neighboring frequencies? Conventions: `motion_metrics`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .motion_metrics import check_single, dot
 
 
 def phase_coherence(volume: SpectralVolume, distance: int = 1) -> float:
-    """Do neighbours move together? The mean over bins that move at all of `bin_coherence`.
+    """Do neighbors move together? The mean over bins that move at all of `bin_coherence`.
 
     0..1; as good as the true volume's is best. NaN if nothing moves.
     """
@@ -18,22 +18,22 @@ def phase_coherence(volume: SpectralVolume, distance: int = 1) -> float:
 
 
 def bin_coherence(volume: SpectralVolume, distance: int = 1) -> Tensor:
-    """How alike neighbours move, bin by bin: the mean over right and lower neighbours p + d of
+    """How alike neighbors move, bin by bin: the mean over right and lower neighbors p + d of
 
         |<S(p) . conj S(p + d)>| / <|S(p)|^2 / 2 + |S(p + d)|^2 / 2>,
 
     with . over both axes and <> over all pairs. Slices of independent noise, or slices that a model made without
-    regard to their neighbours' phase, fall towards 1 / sqrt(number of pixels); real foliage is above 0.9.
+    regard to their neighbors' phase, fall toward 1 / sqrt(number of pixels); real foliage is above 0.9.
 
     Args:
         volume: one photo's. distance: |d| in pixels of the volume's grid: compare volumes on equal grids.
 
     Returns:
-        float64 [K - 1], bins 1 .. K-1, in 0..1: 1 if neighbours move alike up to a constant change of phase. As good
+        float64 [K - 1], bins 1 .. K-1, in 0..1: 1 if neighbors move alike up to a constant change of phase. As good
         as the true volume's is best. NaN in bins without motion.
 
     Raises:
-        ValueError: if the volume holds several photos, or has no neighbours at this distance.
+        ValueError: if the volume holds several photos, or has no neighbors at this distance.
     """
     check_single(volume)
     if not 1 <= distance < max(volume.size):
@@ -54,7 +54,7 @@ def bin_coherence(volume: SpectralVolume, distance: int = 1) -> Tensor:
 
 
 def frequency_coherence(volume: SpectralVolume) -> float:
-    """Do the frequencies tell of the same things? The mean over neighbouring bins k, k + 1 above 0 that move of
+    """Do the frequencies tell of the same things? The mean over neighboring bins k, k + 1 above 0 that move of
 
         |<S_k . conj S_{k+1}>| / sqrt(<|S_k|^2> <|S_{k+1}|^2>),
 
@@ -62,7 +62,7 @@ def frequency_coherence(volume: SpectralVolume) -> float:
     are drawn each for itself agree in where things move, but not in which way and in what order, and fall below.
 
     Returns:
-        0..1, as good as the true volume's is best; NaN if no two neighbouring bins move.
+        0..1, as good as the true volume's is best; NaN if no two neighboring bins move.
     """
     check_single(volume)
     slices = volume.coefficients[0, 1:].double()

@@ -22,7 +22,7 @@ def frechet_distance(features_a: Features, features_b: Features) -> float:
     """Squared Fréchet distance of the Gaussians fitted to two sets; covariances are divided by count - 1.
 
     Equals `frechet_distance_of` of the sets' statistics, but never squares the features: tr sqrt(Ca Cb) is the
-    nuclear norm of A B^T for centred, scaled A and B. So sets with fewer samples than dimensions, whose
+    nuclear norm of A B^T for centerd, scaled A and B. So sets with fewer samples than dimensions, whose
     covariances are singular, lose no digits.
 
     Args:
@@ -105,7 +105,7 @@ def bootstrap(
 
     The interval is for the value expected at these sample sizes, which is what can be compared between methods
     measured on equally many clips. Resampled sets hold repeats, which raises a Fréchet distance; the replicates
-    are therefore used around their own mean (centred basic bootstrap).
+    are therefore used around their own mean (centerd basic bootstrap).
 
     Args:
         function: distance of two sets [N, D], [M, D].

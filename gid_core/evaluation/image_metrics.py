@@ -74,7 +74,7 @@ def coverage_fraction(holes: Tensor) -> float:
 
 
 def background_change(frames: Tensor, moving: Tensor, margin: int = 0, reference: Tensor | None = None) -> float:
-    """Mean absolute change of colour outside the motion: mean_{t, p still} |I_t(p) - I_0(p)|, less is better.
+    """Mean absolute change of color outside the motion: mean_{t, p still} |I_t(p) - I_0(p)|, less is better.
 
     Args:
         frames: [N, H, W, C] in 0..1, N >= 1.

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from ..motion import Motion, loop
 from ..spectral_volume import SpectralVolume
-from ..weights import MissingWeights
 from . import image_metrics, motion_metrics
 from .coherence import phase_coherence
+from .networks.pretrained_weights import MissingWeightsError
 
 WINDOWS = (16, 32)
-# Every how many-th frame image metrics look at: neighbours say the same, and networks are slow on a CPU.
+# Every how many-th frame image metrics look at: neighbors say the same, and networks are slow on a CPU.
 FRAME_STEP = 5
 
 
@@ -37,29 +37,29 @@ class Networks:
         if name not in self._loaded and name not in self.missing:
             try:
                 self._loaded[name] = self._load(name)
-            except (MissingWeights, ImportError) as error:
+            except (MissingWeightsError, ImportError) as error:
                 self.missing[name] = str(error)
         return self._loaded.get(name)
 
     def _load(self, name: str) -> Callable:
         if name == "i3d":
-            from .i3d import I3D
+            from .networks.i3d import I3D
 
             return I3D.from_weights(self.weights, device=self.device).features
         if name.startswith("dtfvd"):
-            from .i3d import I3D
+            from .networks.i3d import I3D
 
             length = int(name.removeprefix("dtfvd"))
             return I3D.for_dtfvd(length, self.dtfvd or self.weights, self.device).representation
         if name == "lpips":
-            from .lpips import LPIPS
+            from .networks.lpips import LPIPS
 
             return LPIPS("alex", self.weights, self.device).distance
         if name == "inception":
-            from .inception import inception_extractor
+            from .networks.inception import inception_extractor
 
             return inception_extractor(self.weights, self.device)
-        from .efficientnet import efficientnet_extractor
+        from .networks.efficientnet_features import efficientnet_extractor
 
         return efficientnet_extractor(self.weights, self.device)
 

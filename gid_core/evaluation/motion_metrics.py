@@ -24,10 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..flow import FlowFunction, trajectories
-from ..images import resize_flow, resize_maps
 from ..motion import Motion, loop
+from ..sources.optical_flow import FlowFunction, trajectories
 from ..spectral_volume import SpectralVolume
+from ..tensors import resize_flow, resize_maps
 
 # Mean displacement (pixels at 256 wide) beyond which a pixel counts as moving; flow of a still wall stays below.
 MOVING_PIXELS = 0.25
@@ -219,7 +219,7 @@ def seam_ratio(source: Source, threshold: float = MOVING_PIXELS) -> float:
     sizes = np.concatenate(
         [np.quantile(_length(b)[:, moving].cpu().numpy(), 0.99, axis=1) for b in _blocks(_steps(source))]
     )
-    # The step over the seam is the last; turned to the front, its neighbours lie around it.
+    # The step over the seam is the last; turned to the front, its neighbors lie around it.
     near = np.roll(sizes, SEAM_FRAMES + 1)[: 2 * SEAM_FRAMES + 1]
     rest = sizes[SEAM_FRAMES : -SEAM_FRAMES - 1]
     return float(near.max() / rest.max()) if rest.max() > 0 else float("inf")

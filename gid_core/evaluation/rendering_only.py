@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..flow import trajectories
-from ..images import resize_maps
-from ..rendering import Renderer, motion_importance, splatting
-from ..splatting import softmax_splat
-from ..warping import FULL_COVERAGE, sample
+from ..rendering.render import Renderer, motion_importance, splatting
+from ..rendering.softmax_splatting import softmax_splat
+from ..rendering.warping import FULL_COVERAGE, sample
+from ..sources.optical_flow import trajectories
+from ..tensors import resize_maps
 from . import image_metrics
 from .baselines import motion_of_path
-from .clips import Clip, centre_crop, load_window
+from .clip_folder import Clip, center_crop, load_window
 from .measures import FRAME_STEP, Networks
 
 SIZE = (160, 256)
@@ -33,7 +33,7 @@ def average_splat(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
 
 
 def plain_splat(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
-    """Softmax splatting of the colours (Niklaus and Liu 2020); in holes the photo at p - F(p)."""
+    """Softmax splatting of the colors (Niklaus and Liu 2020); in holes the photo at p - F(p)."""
     frames, coverage = softmax_splat(photo, flow, importance)
     return torch.lerp(frames, sample(photo, flow, "bilinear"), (1 - coverage / FULL_COVERAGE).clamp(min=0))
 
@@ -99,7 +99,7 @@ def evaluate_rendering(
         # Covers 256 x 128; scaled again to cover 256 x 160.
         scale = max(SIZE[0] / frames.shape[1], SIZE[1] / frames.shape[2])
         size = max(SIZE[0], round(frames.shape[1] * scale)), max(SIZE[1], round(frames.shape[2] * scale))
-        frames = centre_crop(resize_maps(frames.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1), SIZE).contiguous()
+        frames = center_crop(resize_maps(frames.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1), SIZE).contiguous()
         path = trajectories(frames, confidence=False)[0]
         importance = motion_importance(motion_of_path(path), SIZE)
         chosen, following = (torch.arange(FRAME_STEP, len(frames) - 1, FRAME_STEP) + after for after in (0, 1))

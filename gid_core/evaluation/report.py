@@ -7,8 +7,8 @@ import html
 import math
 from pathlib import Path
 
-from ..files import whole_file
-from .clips import Clip
+from ..media.atomic import atomic_write
+from .clip_folder import Clip
 from .run import DISTANCES, REAL, SLIDING, Store, picture_paths
 
 # Which way is better; what is not listed has no better way, or 1 is best.
@@ -21,7 +21,7 @@ MEANINGS = {
     "lpips": "perceptual distance to the real frame (AlexNet)",
     "log_spectrum": "rms difference of log amplitude over bins, moving pixels",
     "wasserstein": "1-Wasserstein distance of amplitudes of bins, px",
-    "coherence": "phase coherence of neighbouring pixels",
+    "coherence": "phase coherence of neighboring pixels",
     "auc": "area under the curve: predicted motion against what really moves",
     "rank_correlation": "Spearman, predicted against true mean motion",
     "seam_ratio": "largest step near the loop's seam over the largest elsewhere",
@@ -30,7 +30,7 @@ MEANINGS = {
     "leak": "mean displacement of what does not move, px",
     "flow_error": "flow of the rendered frames against the commanded one, px",
 }
-COLOURS = ("#1a73d9", "#d9480f", "#2b8a3e", "#862e9c", "#c92a2a", "#5c5f66")
+COLORS = ("#1a73d9", "#d9480f", "#2b8a3e", "#862e9c", "#c92a2a", "#5c5f66")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #212529; max-width: 1200px; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .3em .8em; text-align: right }
@@ -75,7 +75,7 @@ def write_report(summary: dict, clips: list[Clip], store: Store, path: str | Pat
         parts.append(f"<h3>{html.escape(clip.name)}</h3>")
         parts += [_figures(store, method, clip) for method in (REAL, *methods)]
     path = Path(path)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("\n".join(parts), encoding="utf-8")
     return path
 
@@ -125,11 +125,11 @@ def _curve(name: str, curves: dict, below: str, width: int = 560, height: int = 
         lines.append(f'<line x1="50" x2="{width}" y1="{y}" y2="{y}" stroke="#dee2e6"/>')
         lines.append(f'<text x="44" y="{y + 4}" text-anchor="end">{top * step / 4:.3g}</text>')
     for number, (method, values) in enumerate(series.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         gap = (width - 60) / max(1, len(values) - 1)
         points = " ".join(f"{55 + i * gap:.1f},{height - v / top * (height - 20):.1f}" for i, v in enumerate(values))
-        lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        lines.append(f'<text x="{width + 12}" y="{24 + 18 * number}" fill="{colour}">{html.escape(method)}</text>')
+        lines.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>')
+        lines.append(f'<text x="{width + 12}" y="{24 + 18 * number}" fill="{color}">{html.escape(method)}</text>')
     lines.append(f'<text x="{width // 2}" y="{height + 24}" text-anchor="middle">{below}</text>')
     lines.append(f'<text x="50" y="14">{name}</text></svg>')
     return "".join(lines)

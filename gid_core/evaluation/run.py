@@ -15,17 +15,17 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..extract import continuation, volume_from_trajectories
-from ..files import whole_file
-from ..flow import trajectories
-from ..images import write_image
+from ..media.atomic import atomic_write
+from ..media.image_io import write_image
 from ..models.pipeline import GIDPipeline
 from ..motion import Motion, loop
-from ..rendering import render
+from ..rendering.render import render
+from ..sources.optical_flow import trajectories
+from ..sources.video import continuation, volume_from_trajectories
 from ..spectral_volume import SpectralVolume
 from . import motion_metrics
 from .baselines import build
-from .clips import Clip, centre_crop, load_window
+from .clip_folder import Clip, center_crop, load_window
 from .frechet import bootstrap, frechet_distance, kernel_distance, small_sample_caveat
 from .measures import WINDOWS, Networks, clip_features, frame_numbers, motion_numbers
 
@@ -141,13 +141,13 @@ def _prepare_real(store: Store, clip: Clip, networks: Networks, progress) -> boo
     volume = volume_from_trajectories(path, fps, confidence=confidence, end=continuation(path, frames.numpy()))
     volume.save(store.path(REAL, clip, "-ramp.safetensors"))
     plain.save(store.path(REAL, clip, "-none.safetensors"))
-    row = _busiest_row(volume, centre_crop(frames).shape)
-    _keep_pictures(store, REAL, clip, centre_crop(frames), row)
+    row = _busiest_row(volume, center_crop(frames).shape)
+    _keep_pictures(store, REAL, clip, center_crop(frames), row)
     _keep(
         store,
         REAL,
         clip,
-        clip_features(centre_crop(frames), networks),
+        clip_features(center_crop(frames), networks),
         {"fps": fps, "row": row, "spectrum": _spectrum(volume, volume)},
     )
     return True
@@ -162,8 +162,8 @@ def _run_one(store: Store, method: str, clip: Clip, networks: Networks, library,
     motion = at_times(motion, len(frames))
     renderer = model.renderer if method == "model" else None
     fake, holes = render(frames[0], motion, renderer=renderer, return_holes=True)
-    cropped = centre_crop(fake)
-    numbers = frame_numbers(centre_crop(frames), cropped, networks)
+    cropped = center_crop(fake)
+    numbers = frame_numbers(center_crop(frames), cropped, networks)
     numbers |= motion_numbers(ramp, motion, holes, fake, frames[0])
     numbers["spectrum"] = _spectrum(ramp, motion.volume)
     _keep_pictures(store, method, clip, cropped, store.numbers(REAL, clip)["row"])
@@ -179,9 +179,9 @@ def at_times(motion: Motion, count: int) -> Motion:
 
 
 def _keep(store: Store, method: str, clip: Clip, features: dict, numbers: dict) -> None:
-    with whole_file(store.path(method, clip, ".safetensors")) as file:
+    with atomic_write(store.path(method, clip, ".safetensors")) as file:
         file.write_bytes(save({name: value.contiguous() for name, value in features.items()}))
-    with whole_file(store.path(method, clip, ".json")) as file:
+    with atomic_write(store.path(method, clip, ".json")) as file:
         file.write_text(json.dumps(numbers))
 
 
@@ -192,7 +192,7 @@ def _keep_pictures(store: Store, method: str, clip: Clip, frames: Tensor, row: i
     write_image(store.path(method, clip, "-xt.png"), frames[:, row])
     small = [Image.fromarray((frame * 255).round().byte().numpy()) for frame in frames[::PREVIEW_STEP].clamp(0, 1)]
     small = [picture.resize((PREVIEW_WIDTH, PREVIEW_WIDTH * picture.height // picture.width)) for picture in small]
-    with whole_file(store.path(method, clip, ".webp")) as file:
+    with atomic_write(store.path(method, clip, ".webp")) as file:
         small[0].save(file, save_all=True, append_images=small[1:], duration=33 * PREVIEW_STEP, loop=0, quality=60)
 
 
@@ -202,7 +202,7 @@ def _spectrum(true: SpectralVolume, volume: SpectralVolume) -> list[float]:
 
 
 def _busiest_row(volume: SpectralVolume, cropped_shape) -> int:
-    magnitude = centre_crop(loop(volume).magnitude()[0, :, :, None], tuple(cropped_shape[1:3]))[..., 0]
+    magnitude = center_crop(loop(volume).magnitude()[0, :, :, None], tuple(cropped_shape[1:3]))[..., 0]
     return int(magnitude.mean(dim=1).argmax())
 
 

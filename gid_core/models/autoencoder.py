@@ -14,7 +14,7 @@ FIRST_LOG_VARIANCE = -8.0
 
 
 class SliceAutoencoder(nn.Module):
-    """Slices [B, K, 4, H, W] of normalised volumes to latents [B, K, C, H / f, W / f] and back.
+    """Slices [B, K, 4, H, W] of normalized volumes to latents [B, K, C, H / f, W / f] and back.
 
     Every slice goes through one and the same network. Latents are whitened: every frequency's every channel has mean
     0 and variance 1 over the training set.

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..files import whole_file
+from ..media.atomic import atomic_write
 from .config import ModelConfig
-from .model import MotionModel
+from .motion_model import MotionModel
 
 FORMAT = "gid.motion_model"
 FORMAT_VERSION = "1"
@@ -34,7 +34,7 @@ def save_model(path: str | os.PathLike, model: MotionModel, dtype: torch.dtype =
         keep = name in statistics or not value.is_floating_point()
         tensors[name] = value.detach().cpu().to(value.dtype if keep else dtype).contiguous()
     header = {**notes, "format": FORMAT, "version": FORMAT_VERSION, "config": json.dumps(model.config.to_dict())}
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata=header))
     return path
 

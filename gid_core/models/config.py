@@ -114,7 +114,7 @@ class DenoiserConfig:
 class DiffusionConfig:
     """The noise schedule ("square linear", LDM's scaled_linear) and what the U-Net predicts.
 
-    noise_coherence: how alike the noise of neighbouring frequencies is, 0..1, see `noise.frequency_noise`; used where
+    noise_coherence: how alike the noise of neighboring frequencies is, 0..1, see `noise.frequency_noise`; used where
         frequencies are coordinated.
     """
 
@@ -178,7 +178,7 @@ class ModelConfig:
 
     @property
     def noise_coherence(self) -> float:
-        """Of the noise between neighbouring frequencies: none where slices are drawn each for itself."""
+        """Of the noise between neighboring frequencies: none where slices are drawn each for itself."""
         return self.diffusion.noise_coherence if self.denoiser.layout == "coordinated" else 0.0
 
     def to_dict(self) -> dict[str, Any]:

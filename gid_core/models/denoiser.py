@@ -177,7 +177,7 @@ class FrequencyAttention(nn.Module):
 
 
 def _groups(channels: int) -> int:
-    """A number of groups for normalisation that divides the channels, of 16 channels or more each if possible."""
+    """A number of groups for normalization that divides the channels, of 16 channels or more each if possible."""
     groups = max(1, min(32, channels // 16))
     while channels % groups:
         groups -= 1

@@ -1,4 +1,4 @@
-"""The noise that sampling starts from: alike in neighbouring frequencies."""
+"""The noise that sampling starts from: alike in neighboring frequencies."""
 
 from __future__ import annotations
 

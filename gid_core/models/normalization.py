@@ -1,4 +1,4 @@
-"""Frequency-adaptive normalisation (paper section 4.1, eq. 4).
+"""Frequency-adaptive normalization (paper section 4.1, eq. 4).
 
 Amplitudes of motion span 0..100 px and fall fast with frequency. Every slice is divided by its own scale and its
 square root is taken, so that a network sees numbers of one size in all of them.
@@ -20,7 +20,7 @@ FPS_TOLERANCE = 0.1
 
 
 class FrequencyNormalizer(nn.Module):
-    """Coefficients of spectral volumes to normalised ones, and exactly back.
+    """Coefficients of spectral volumes to normalized ones, and exactly back.
 
     S' = sign(S) sqrt(|S| / s_k) per real number ("sqrt", eq. 4 as it is printed), S sqrt(1 / (|S| s_k)) per complex
     one ("polar", which keeps the phase), or S / s ("linear"). S counts in widths of the picture, both axes alike, so

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..images import fit, image_batch, mask_batch, resize_maps, resize_mask
-from ..rendering import Renderer
+from ..rendering.render import Renderer
 from ..spectral_volume import SpectralVolume
+from ..tensors import fit, image_batch, mask_batch, resize_maps, resize_mask
 from .checkpoint import load_model
-from .guidance import LoopGuidance
-from .model import MotionModel
+from .loop_guidance import LoopGuidance
+from .motion_model import MotionModel
 from .noise import frequency_noise
 from .sampling import Condition, Step, sample_latents
 from .upsampling import upsample_to_photo
@@ -103,7 +103,7 @@ class GIDPipeline:
             num_inference_steps: evaluations of the denoiser; 20 to 30 for "dpm", 250 for "ddim" (the paper's).
             guidance_scale: how closely to follow the photo (classifier-free guidance); 1: as learned. Above 1 every
                 step costs twice.
-            loop_guidance: towards motion without a jerk where a loop closes.
+            loop_guidance: toward motion without a jerk where a loop closes.
             seed: the same seed gives the same motion, on every device up to rounding. Several seeds give each photo
                 that many volumes, photo by photo. Photo b of a batch draws from seed + b.
             mask: [H, W] or [B, H, W] in 0..1, white may move. It is applied in every step of the sampling.
@@ -124,12 +124,14 @@ class GIDPipeline:
         seeds = _seeds(seed)
         permitted = self._permitted(photos, mask)
         # ComfyUI runs nodes in inference mode, whose tensors cannot take part in gradients.
-        with torch.inference_mode(False), torch.no_grad(), whole_float32():
+        with torch.inference_mode(False), torch.no_grad(), disable_tf32():
             photos = photos.clone()
             permitted = None if permitted is None else permitted.clone()
 
             def volume_of(latents: Tensor, prior: Tensor | None) -> SpectralVolume:
-                return self._volume(steadied(self.model, self.model.to_coefficients(latents, prior), prior), amplitude)
+                return self._volume(
+                    match_expected_energy(self.model, self.model.to_coefficients(latents, prior), prior), amplitude
+                )
 
             def report(step: Step) -> None:
                 callback(step.index + 1, step.total, lambda: volume_of(step.clean, step.prior).coefficients.cpu())
@@ -204,11 +206,11 @@ class GIDPipeline:
         return SpectralVolume(coefficients * amplitude, config.fps, config.period, config.detrend, metadata).at_rest()
 
     def _seen(self, photos: Tensor) -> Tensor:
-        """Photos [B, C, H, W] as the encoder sees them: RGB, alpha over grey, of the model's area and stride."""
+        """Photos [B, C, H, W] as the encoder sees them: RGB, alpha over gray, of the model's area and stride."""
         if photos.shape[1] == 4:
             alpha = photos[:, 3:]
             photos = photos[:, :3] * alpha + 0.5 * (1 - alpha)
-        return resize_maps(photos, working_size(photos.shape[-2:], self.model)).clamp(0, 1)
+        return resize_maps(photos, model_input_size(photos.shape[-2:], self.model)).clamp(0, 1)
 
     def _still(self, prior: Tensor | None, size: tuple[int, int]) -> Tensor:
         """Latents of no motion, [B or 1, K, C, h, w]."""
@@ -238,7 +240,7 @@ class GIDPipeline:
 
 
 @contextmanager
-def whole_float32():
+def disable_tf32():
     """No TF32 on NVIDIA's GPUs: its 10 bits, 25 steps long, would make another motion there than on a CPU."""
     backends = torch.backends.cudnn, torch.backends.cuda.matmul
     before = [backend.allow_tf32 for backend in backends]
@@ -251,7 +253,7 @@ def whole_float32():
             backend.allow_tf32 = allowed
 
 
-def steadied(model: MotionModel, coefficients: Tensor, prior: Tensor | None) -> Tensor:
+def match_expected_energy(model: MotionModel, coefficients: Tensor, prior: Tensor | None) -> Tensor:
     """Bring how much a sample moves where nearer to what the encoder expects for the photo (ours).
 
     Each place's energy over all frequencies is multiplied by (expected / sampled)^STEADINESS, both relative to their
@@ -282,7 +284,7 @@ def _seeds(seed: int | Sequence[int]) -> list[int]:
     return seeds
 
 
-def working_size(size: tuple[int, int], model: MotionModel) -> tuple[int, int]:
+def model_input_size(size: tuple[int, int], model: MotionModel) -> tuple[int, int]:
     """(H, W) at which a model sees a photo of `size`: its area, the photo's aspect, sides multiples of the stride.
 
     Very long pictures are squeezed to 1:4.

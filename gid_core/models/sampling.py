@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .config import one_of
-from .model import MotionModel
+from .motion_model import MotionModel
 from .noise import frequency_noise
 
 SAMPLERS = ("dpm", "ddim")

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..images import resize_maps
 from ..spectral_volume import SpectralVolume
+from ..tensors import resize_maps
 
-# Windows of 3 x 3 of the volume's pixels; colour (0..1) that varies less than the root of EPS in one is no edge.
+# Windows of 3 x 3 of the volume's pixels; color (0..1) that varies less than the root of EPS in one is no edge.
 EPS = 1e-3
 
 
@@ -17,7 +17,7 @@ def upsample_to_photo(volume: SpectralVolume, photo: Tensor, size: tuple[int, in
     """The volume on an (H, W) grid, its edges drawn along the photo's.
 
     The fast guided filter (He and Sun 2015): in every window of the coarse grid motion is a linear function of the
-    photo's colour; its four coefficients are interpolated, and applied to the fine photo. It is linear in the volume:
+    photo's color; its four coefficients are interpolated, and applied to the fine photo. It is linear in the volume:
     constant motion stays as it is, and what begins at rest does so still.
 
     Args:
@@ -28,14 +28,14 @@ def upsample_to_photo(volume: SpectralVolume, photo: Tensor, size: tuple[int, in
     if size[0] <= volume.size[0] or size[1] <= volume.size[1]:
         return volume.resize(size)
     coarse, small = volume.coefficients.flatten(1, 2), resize_maps(photo, volume.size)
-    centre, average = _mean(small), _mean(coarse)
-    covariance = [_mean(small[:, i : i + 1] * small) - centre[:, i : i + 1] * centre for i in range(3)]
+    center, average = _mean(small), _mean(coarse)
+    covariance = [_mean(small[:, i : i + 1] * small) - center[:, i : i + 1] * center for i in range(3)]
     covariance = torch.stack(covariance, 1).permute(0, 3, 4, 1, 2) + EPS * torch.eye(3).to(small)  # [B, h, w, 3, 3]
-    joint = [_mean(small[:, i : i + 1] * coarse) - centre[:, i : i + 1] * average for i in range(3)]
+    joint = [_mean(small[:, i : i + 1] * coarse) - center[:, i : i + 1] * average for i in range(3)]
     # The inverse is the same for all maps. Its 3 x 3 are solved on the CPU, where every kind of device can have it.
     inverse = torch.linalg.inv(covariance.cpu()).to(small)
     slope = torch.einsum("bhwij,jbchw->ibchw", inverse, torch.stack(joint))
-    offset = average - sum(slope[i] * centre[:, i : i + 1] for i in range(3))
+    offset = average - sum(slope[i] * center[:, i : i + 1] for i in range(3))
     fine = resize_maps(photo, size)
     drawn = resize_maps(_mean(offset), size)
     for i in range(3):

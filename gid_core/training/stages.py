@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..evaluation.lpips import LPIPS
-from ..models.model import MotionModel
+from ..evaluation.networks.lpips import LPIPS
+from ..models.motion_model import MotionModel
 from ..models.noise import frequency_noise
-from ..models.renderer import candidates
-from ..warping import warp
+from ..models.rendering_network import candidates
+from ..rendering.warping import warp
 
 Batch = tuple[Tensor, Tensor]  # photos [B, 3, H, W], coefficients [B, K, 4, h, w]
 DROP_CONDITION = 0.1  # for classifier-free guidance
@@ -127,7 +127,7 @@ class Rendering(nn.Module):
 
     The loss is the absolute error and LPIPS by VGG16, of which only the first `depths` are looked at: the deeper ones
     see what a picture shows, which does not change here, and are slow without a GPU. Each item's is divided by the fast
-    renderer's error, or else what is nearly right already would be spoilt for what is hopeless.
+    renderer's error, or else what is nearly right already would be spoiled for what is hopeless.
 
     Args:
         perceptual: share of LPIPS in the loss; 0 needs no weights of VGG16.
@@ -164,7 +164,7 @@ class Rendering(nn.Module):
 
 
 def modulus_target(normalized: Tensor, size: tuple[int, int]) -> Tensor:
-    """Root mean square of the real and imaginary part of normalised x and y, averaged to the latents' grid.
+    """Root mean square of the real and imaginary part of normalized x and y, averaged to the latents' grid.
 
     Args:
         normalized: [B, K, 4, H, W].
@@ -178,7 +178,7 @@ def modulus_target(normalized: Tensor, size: tuple[int, int]) -> Tensor:
 
 @torch.no_grad()
 def whiten(model: MotionModel, items: Iterable[tuple[Tensor, Tensor]], divided: bool) -> None:
-    """Set mean and deviation of a model's latents from items of `MotionData`, and leave it in evaluation mode.
+    """Set mean and deviation of a model's latents from items of `MotionDataset`, and leave it in evaluation mode.
 
     Args:
         divided: latents are divided by the encoder's prior, as from the stage "encoder" on.

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..files import whole_file
+from ..media.atomic import atomic_write
 from ..models.checkpoint import save_model
-from ..models.model import MotionModel
-from .dataset import mixed_seed
+from ..models.motion_model import MotionModel
+from .motion_dataset import combine_seeds
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def train(
 
     Args:
         stage: of `stages`; its `model` is changed in place and in the end holds the moving average.
-        data: items that the stage takes, as of `MotionData` or `PassageData`.
+        data: items that the stage takes, as of `MotionDataset` or `RenderingDataset`.
         folder: `state/` to go on from, `log/` for TensorBoard, and `model.safetensors` with the moving average.
         pictures: makes a picture [H, W, 3] for the log whenever a state is saved.
         on_save: called then as well, with the model holding the moving average.
@@ -117,13 +117,13 @@ def train(
                 tracker.add_image("samples", pictures(model), progress.step, dataformats="HWC")
             average.restore(trained)
             record = {"step": progress.step, **means.values(), "schedule": asdict(schedule)}
-            with whole_file(folder / "progress.json") as path:
+            with atomic_write(folder / "progress.json") as path:
                 path.write_text(json.dumps(record, indent=1))
         accelerator.wait_for_everyone()
 
     stage.train()
     for batch in loader:
-        seed = mixed_seed(schedule.seed, progress.step, accelerator.process_index)
+        seed = combine_seeds(schedule.seed, progress.step, accelerator.process_index)
         torch.manual_seed(seed)  # for dropout
         with accelerator.autocast():
             loss, parts = stage(*(item.to(accelerator.device) for item in batch), seed)

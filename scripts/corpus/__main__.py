@@ -3,7 +3,7 @@
     python -m scripts.corpus --out runs/samples/corpus --count 500
 
 It can be stopped at any time (Ctrl-C, or a file named `stop` in the folder) and goes on where it left off. Samples are
-`name.png` and `name.safetensors` as `gid_core.training.samples` defines them; finished seeds are listed in `seeds.txt`.
+`name.png` and `name.safetensors` as `gid_core.training.motion_samples` defines them; `seeds.txt` lists finished seeds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from gid_core.spectral_volume import SpectralVolume
-from gid_core.training.samples import write_sample
+from gid_core.training.motion_samples import write_sample
 
 from .motion import FPS, PERIOD
 

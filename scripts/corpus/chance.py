@@ -17,7 +17,7 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def colour(rng: np.random.Generator, hue, saturation, value) -> np.ndarray:
-    """Linear RGB [3] of an HSV colour as screens show it; each argument is a (low, high) range, hue wraps at 1."""
+def color(rng: np.random.Generator, hue, saturation, value) -> np.ndarray:
+    """Linear RGB [3] of an HSV color as screens show it; each argument is a (low, high) range, hue wraps at 1."""
     h, s, v = (rng.uniform(*span) for span in (hue, saturation, value))
     return np.array(colorsys.hsv_to_rgb(h % 1, s, v)) ** 2.2

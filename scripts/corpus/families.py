@@ -6,7 +6,7 @@ import numpy as np
 
 from . import hangings, planting, plants, shading
 from . import surroundings as around
-from .chance import colour, pick
+from .chance import color, pick
 from .geometry import Body, box, join, lathe, tube
 from .stage import Stage, View
 from .surroundings import Ground
@@ -157,7 +157,7 @@ def hanging(stage: Stage) -> list[View]:
     thick = rng.uniform(0.012, 0.04)
     stage.add(Body(tube([(-4, 0, 0), (4, 0, 0)], thick, 10), (beam,)), (0, 0, 2.2))
     cord, metal = (
-        shading.plain(colour(rng, (0, 1), (0, 0.3), (0.1, 0.6))),
+        shading.plain(color(rng, (0, 1), (0, 0.3), (0.1, 0.6))),
         shading.plain((0.75, 0.6, 0.3), metal=1, rough=0.3),
     )
     if mode == "pots":
@@ -168,7 +168,7 @@ def hanging(stage: Stage) -> list[View]:
         if mode == "lanterns":
             thing = hangings.lantern(rng, string, radius, shading.paper(rng), beam, cord)
         elif mode == "ornaments":
-            glaze = shading.plain(colour(rng, (0, 1), (0.2, 0.95), (0.4, 0.9)), rough=rng.uniform(0.05, 0.4),
+            glaze = shading.plain(color(rng, (0, 1), (0.2, 0.95), (0.4, 0.9)), rough=rng.uniform(0.05, 0.4),
                                   metal=int(rng.integers(2)))  # fmt: skip
             thing = hangings.ornament(rng, string, radius, glaze, metal, cord)
         else:

@@ -198,7 +198,7 @@ def delay(seconds: np.ndarray) -> np.ndarray:
 
 
 def rotations(joints: Joints, wind: Wind, rng: np.random.Generator) -> np.ndarray:
-    """The joints' own rotation vectors omega, complex64 [J, 3, K - 1], rad x T (unnormalised transform)."""
+    """The joints' own rotation vectors omega, complex64 [J, 3, K - 1], rad x T (unnormalized transform)."""
     across = np.array([-wind.direction[1], wind.direction[0], 0.0])
     gust = noise(rng, 2)
     passing = delay(joints.pivot @ wind.direction / wind.speed)  # [J, K - 1]

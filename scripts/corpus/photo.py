@@ -17,7 +17,7 @@ def exposure(light: np.ndarray, key: float) -> float:
 def film(light: np.ndarray) -> np.ndarray:
     """A film's response: linear light to display values 0..1 (Narkowicz's fit of ACES, then sRGB's curve).
 
-    Very bright colours go towards white, as they do on film: otherwise a sunlit yellow petal is a flat yellow patch.
+    Very bright colors go toward white, as they do on film: otherwise a sunlit yellow petal is a flat yellow patch.
     """
     peak = light.max(-1, keepdims=True)
     light = light + (peak - light) * (0.6 * peak / (peak + 3))
@@ -38,10 +38,10 @@ def develop(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     light = np.nan_to_num(light, nan=0, posinf=50).clip(0, 50)
     light = light * white_balance(light) * rng.uniform([0.94, 1, 0.92], [1.06, 1, 1.06])
     value = film(light * exposure(light, rng.uniform(0.18, 0.34)))
-    grey = value @ LUMINANCE
-    value = grey[..., None] + (value - grey[..., None]) * rng.uniform(0.85, 1.1)
-    height, width = grey.shape
+    gray = value @ LUMINANCE
+    value = gray[..., None] + (value - gray[..., None]) * rng.uniform(0.85, 1.1)
+    height, width = gray.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     value *= (1 - rng.uniform(0, 0.18) * (x**2 + y**2) / 2)[..., None]
-    value += rng.normal(0, rng.uniform(0.002, 0.008), grey.shape)[..., None] + rng.normal(0, 0.003, value.shape)
+    value += rng.normal(0, rng.uniform(0.002, 0.008), gray.shape)[..., None] + rng.normal(0, 0.003, value.shape)
     return (value.clip(0, 1) * 255).round().astype(np.uint8)

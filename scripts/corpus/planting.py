@@ -8,7 +8,7 @@ import numpy as np
 
 from . import plants, shading
 from . import surroundings as around
-from .chance import colour, log_uniform, pick
+from .chance import color, log_uniform, pick
 from .geometry import Body, Mesh, join, leaf, tube
 from .motion import Joints
 from .plants import BLOSSOMS, TreeForm
@@ -95,16 +95,14 @@ def flower_kinds(rng, species: int, variants: int) -> list[Body]:
     made = []
     for _ in range(species):
         green = shading.leaves(rng, shading.leaf_green(rng, autumn=0))
-        tint = colour(rng, pick(rng, PETAL_HUES), (0, 0.12) if rng.random() < 0.25 else (0.45, 0.95), (0.75, 0.98))
-        throat = np.clip(tint * colour(rng, (0.05, 0.18), (0.1, 0.7), (0.6, 1)), 0, 1)
+        tint = color(rng, pick(rng, PETAL_HUES), (0, 0.12) if rng.random() < 0.25 else (0.45, 0.95), (0.75, 0.98))
+        throat = np.clip(tint * color(rng, (0.05, 0.18), (0.1, 0.7), (0.6, 1)), 0, 1)
         petal = shading.petals(rng, tint, throat)
         height = rng.uniform(0.4, 0.7)
         if rng.random() < 0.2:
             made += [plants.spike(rng, height, green, petal) for _ in range(variants)]
             continue
-        middle = colour(
-            rng, *pick(rng, [((0.1, 0.15), (0.7, 0.9), (0.7, 0.9)), ((0.05, 0.1), (0.5, 0.8), (0.12, 0.3))])
-        )
+        middle = color(rng, *pick(rng, [((0.1, 0.15), (0.7, 0.9), (0.7, 0.9)), ((0.05, 0.1), (0.5, 0.8), (0.12, 0.3))]))
         heart = shading.mottled(rng, middle, middle * 0.4, 40, grain=260, bump=1.0)
         kind = BLOSSOMS[pick(rng, list(BLOSSOMS))]
         size = log_uniform(rng, 0.035, 0.075)
@@ -127,9 +125,9 @@ def pot_plant(rng) -> Body:
     if kind == "fern":
         return plants.fronds(rng, int(rng.integers(10, 18)), size * 1.2, int(rng.integers(14, 24)), green)
     if kind == "flowers":
-        tint = colour(rng, pick(rng, PETAL_HUES), (0.2, 0.9), (0.7, 0.95))
+        tint = color(rng, pick(rng, PETAL_HUES), (0.2, 0.9), (0.7, 0.95))
         petal = shading.petals(rng, tint, tint * 0.7)
-        middle = shading.plain(colour(rng, (0.1, 0.15), (0.7, 0.9), (0.6, 0.9)))
+        middle = shading.plain(color(rng, (0.1, 0.15), (0.7, 0.9), (0.6, 0.9)))
         blossom = BLOSSOMS[pick(rng, list(BLOSSOMS))]
         tall = size * rng.uniform(0.7, 1.1, 9)
         return bunch(rng, [plants.flower(rng, blossom, height, 0.05, green, petal, middle) for height in tall])

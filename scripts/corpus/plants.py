@@ -152,11 +152,11 @@ BLOSSOMS = {
 }
 
 
-def _head(rng, bones: Skeleton, kind: Blossom, centre, facing, size: float, parent: int, slots=(2, 3)) -> list[Mesh]:
+def _head(rng, bones: Skeleton, kind: Blossom, center, facing, size: float, parent: int, slots=(2, 3)) -> list[Mesh]:
     """Petals and the middle of a flower that looks along `facing` [3]."""
     spin = frames_along(facing[None], rng, 0.5)[0][:, [0, 2, 1]]  # its z looks along `facing`
     spin[:, 1] *= -1  # a proper rotation again
-    neck = bones.add(centre, facing, size, parent, frequency=rng.uniform(0.8, 2), swing=0.07, shared=0.6)[0]
+    neck = bones.add(center, facing, size, parent, frequency=rng.uniform(0.8, 2), swing=0.07, shared=0.6)[0]
     parts = []
     for whorl in range(kind.whorls):
         angle = 2 * np.pi * (np.arange(kind.petals) + 0.5 * whorl) / kind.petals + rng.normal(0, 0.06, kind.petals)
@@ -174,7 +174,7 @@ def _head(rng, bones: Skeleton, kind: Blossom, centre, facing, size: float, pare
             droop=kind.droop + rng.normal(0, 0.06),
             wave=kind.wave,
         )
-        pivots = centre + size * rim @ spin.T
+        pivots = center + size * rim @ spin.T
         joints = bones.add(
             pivots, out @ spin.T, length, neck, frequency=rng.uniform(1.2, 2.7, kind.petals), swing=0.05, shared=0.3
         )
@@ -190,7 +190,7 @@ def _head(rng, bones: Skeleton, kind: Blossom, centre, facing, size: float, pare
         ],
         axis=-1,
     )
-    parts.append(mesh(cap.reshape(-1, 3) @ spin.T + centre, grid_faces(7, 19), neck, slot=slots[1]))
+    parts.append(mesh(cap.reshape(-1, 3) @ spin.T + center, grid_faces(7, 19), neck, slot=slots[1]))
     return parts
 
 
@@ -239,7 +239,7 @@ def tuft(rng, blades: int, height: float, spread: float, width: float, green, le
     """Blades of grass around the origin; with `ear` > 0 (share of the height) they are stalks of ripe corn.
 
     All blades have nearly the same `frequency` Hz, so that gusts run over a meadow as waves: blades out of step with
-    their neighbours would be noise on the grid of a volume.
+    their neighbors would be noise on the grid of a volume.
     """
     bones = Skeleton()
     t = np.linspace(0, 1, 7)

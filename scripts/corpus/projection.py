@@ -22,7 +22,7 @@ class Camera:
     focal: float
 
     def project(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Pixel positions [n, 2] (x right, y down, centres at integers) of points [n, 3] in a picture of (H, W)."""
+        """Pixel positions [n, 2] (x right, y down, centers at integers) of points [n, 3] in a picture of (H, W)."""
         height, width = size
         x, y, depth = self._seen(points)
         scale = self.focal * width / depth
@@ -33,9 +33,9 @@ class Camera:
         x, y, depth = (value[:, None] for value in self._seen(points))
         seen = np.einsum("ij,nik->njk", self.rotation.astype(np.float32), motion)
         scale = (self.focal * size[1] / depth).astype(np.float32)
-        towards = seen[:, 2]  # the depth falls by this much
-        across = seen[:, 0] + (x / depth).astype(np.float32) * towards
-        up = seen[:, 1] + (y / depth).astype(np.float32) * towards
+        toward = seen[:, 2]  # the depth falls by this much
+        across = seen[:, 0] + (x / depth).astype(np.float32) * toward
+        up = seen[:, 1] + (y / depth).astype(np.float32) * toward
         return np.stack([scale * across, -scale * up], axis=1)
 
     def _seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -43,13 +43,13 @@ class Camera:
         return seen[:, 0], seen[:, 1], np.maximum(-seen[:, 2], 1e-3)
 
 
-FAVOUR = 1 / 3  # share of a cell's pixels that must move for the cell to move
+FAVOR = 1 / 3  # share of a cell's pixels that must move for the cell to move
 
 
 def pool(values: np.ndarray, objects: np.ndarray, cell: int) -> np.ndarray:
     """Mean over the pixels of each cell that show the same object: motion is not mixed with the wall's behind it.
 
-    The object is the moving one that most pixels show if FAVOUR of them move, else what stands still: of stems and
+    The object is the moving one that most pixels show if FAVOR of them move, else what stands still: of stems and
     blades thinner than a cell a plain majority would leave crumbs.
 
     Args:
@@ -69,7 +69,7 @@ def pool(values: np.ndarray, objects: np.ndarray, cell: int) -> np.ndarray:
 
     ids = cells(objects)
     count = (ids[..., :, None] == ids[..., None, :]).sum(-1)
-    moves = ((ids > 0).mean(-1, keepdims=True) >= FAVOUR) & (ids > 0)
+    moves = ((ids > 0).mean(-1, keepdims=True) >= FAVOR) & (ids > 0)
     count = np.where(moves, count + cell * cell, count * (ids == 0))
     major = np.take_along_axis(ids, count.argmax(-1)[..., None], -1)
     weight = (ids == major).astype(np.float32)

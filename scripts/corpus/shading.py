@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .chance import colour, log_uniform, pick
+from .chance import color, log_uniform, pick
 
 PART = "part"  # point attribute and AOV: (joint + 1, u, v)
 
@@ -25,7 +25,7 @@ class Nodes:
         return node
 
     def put(self, socket, value) -> None:
-        """Link an output, or set a value; a colour [3] gets its alpha."""
+        """Link an output, or set a value; a color [3] gets its alpha."""
         if isinstance(value, bpy.types.NodeSocket):
             self.tree.links.new(value, socket)
         elif np.ndim(value):
@@ -62,7 +62,7 @@ class Nodes:
 
 
 def material(name: str, paint, *, rough=0.6, metal=0.0, shine=0.4, translucent=0.0, bump=0.0, glow=0.0):
-    """A material whose colour and height are what `paint(nodes)` returns: (colour socket or [3], height or None)."""
+    """A material whose color and height are what `paint(nodes)` returns: (color socket or [3], height or None)."""
     made = bpy.data.materials.new(name)
     made.use_nodes = True
     nodes = Nodes(made.node_tree)
@@ -86,7 +86,7 @@ def material(name: str, paint, *, rough=0.6, metal=0.0, shine=0.4, translucent=0
 
 
 def _each_its_own(nodes: Nodes, tint, hue: float, value: float):
-    """Vary a colour from joint to joint: no two leaves are quite alike."""
+    """Vary a color from joint to joint: no two leaves are quite alike."""
     joint, *_ = nodes.part()
     place = nodes.make("ObjectInfo").outputs["Random"]
     random = nodes.make("TexWhiteNoise", {"W": nodes.maths("ADD", joint, nodes.maths("MULTIPLY", place, 997.0))},
@@ -102,13 +102,13 @@ def _each_its_own(nodes: Nodes, tint, hue: float, value: float):
 
 
 def leaf_green(rng, autumn: float = 0.14) -> tuple[np.ndarray, np.ndarray]:
-    """Two linear colours of one plant's leaves: greens, or with probability `autumn` yellow to copper."""
+    """Two linear colors of one plant's leaves: greens, or with probability `autumn` yellow to copper."""
     if rng.random() >= autumn:
         hue = rng.uniform(0.19, 0.31)
-        first = colour(rng, (hue, hue), (0.45, 0.8), (0.22, 0.46))
-        return first, colour(rng, (hue - 0.04, hue), (0.4, 0.75), (0.3, 0.56))
+        first = color(rng, (hue, hue), (0.45, 0.8), (0.22, 0.46))
+        return first, color(rng, (hue - 0.04, hue), (0.4, 0.75), (0.3, 0.56))
     hue = rng.uniform(0.015, 0.13)
-    return colour(rng, (hue, hue), (0.65, 0.9), (0.4, 0.7)), colour(rng, (hue, hue + 0.05), (0.55, 0.85), (0.5, 0.85))
+    return color(rng, (hue, hue), (0.65, 0.9), (0.4, 0.7)), color(rng, (hue, hue + 0.05), (0.55, 0.85), (0.5, 0.85))
 
 
 def leaves(rng, tints=None, gloss: float | None = None, veins: int | None = None):
@@ -139,16 +139,16 @@ def leaves(rng, tints=None, gloss: float | None = None, veins: int | None = None
 def grasses(rng, ripe: bool = False):
     """Blades of grass, green or straw; ripe ones golden."""
     if ripe:
-        tints = colour(rng, (0.09, 0.13), (0.4, 0.65), (0.5, 0.75)), colour(rng, (0.1, 0.14), (0.3, 0.55), (0.65, 0.9))
+        tints = color(rng, (0.09, 0.13), (0.4, 0.65), (0.5, 0.75)), color(rng, (0.1, 0.14), (0.3, 0.55), (0.65, 0.9))
     elif rng.random() < 0.2:
-        tints = colour(rng, (0.12, 0.16), (0.35, 0.55), (0.4, 0.6)), colour(rng, (0.15, 0.2), (0.4, 0.6), (0.35, 0.55))
+        tints = color(rng, (0.12, 0.16), (0.35, 0.55), (0.4, 0.6)), color(rng, (0.15, 0.2), (0.4, 0.6), (0.35, 0.55))
     else:
         tints = leaf_green(rng, autumn=0)
     return leaves(rng, tints, 0.5, veins=0)
 
 
 def petals(rng, tint: np.ndarray, throat: np.ndarray):
-    """Thin petals with fine lines along them and another colour towards the middle."""
+    """Thin petals with fine lines along them and another color toward the middle."""
     reach = rng.uniform(0.1, 0.55)
 
     def paint(nodes: Nodes):
@@ -163,7 +163,7 @@ def petals(rng, tint: np.ndarray, throat: np.ndarray):
 
 
 def mottled(rng, first, second, scale: float, *, grain: float = 0, depth: float = 0.5, **settings):
-    """Two colours in patches with a finer grain: earth, bark, plaster, stone, a flower's middle."""
+    """Two colors in patches with a finer grain: earth, bark, plaster, stone, a flower's middle."""
 
     def paint(nodes: Nodes):
         patches = nodes.noise(scale, 8)
@@ -172,43 +172,43 @@ def mottled(rng, first, second, scale: float, *, grain: float = 0, depth: float 
             return tint, patches
         fine = nodes.noise(grain, 10, roughness=0.7)
         shade = nodes.ramp(fine, 0.3, 0.7, 1 - depth, 1 + 0.7 * depth)
-        grey = nodes.make("CombineXYZ", {0: shade, 1: shade, 2: shade}).outputs[0]
-        return nodes.mix(1.0, tint, grey, "MULTIPLY"), fine
+        gray = nodes.make("CombineXYZ", {0: shade, 1: shade, 2: shade}).outputs[0]
+        return nodes.mix(1.0, tint, gray, "MULTIPLY"), fine
 
     return material("mottled", paint, **{"rough": 0.9, "shine": 0.1, **settings})
 
 
 def earth(rng):
     first, second = (
-        colour(rng, (0.05, 0.1), (0.3, 0.6), (0.2, 0.38)),
-        colour(rng, (0.06, 0.12), (0.25, 0.5), (0.32, 0.5)),
+        color(rng, (0.05, 0.1), (0.3, 0.6), (0.2, 0.38)),
+        color(rng, (0.06, 0.12), (0.25, 0.5), (0.32, 0.5)),
     )
     return mottled(rng, first, second, rng.uniform(0.6, 4), grain=rng.uniform(25, 60), depth=0.7, bump=0.9)
 
 
 def meadow(rng):
     """The ground between grass: dark green and straw."""
-    first = colour(rng, (0.17, 0.28), (0.45, 0.7), (0.16, 0.28))
-    second = colour(rng, (0.1, 0.19), (0.3, 0.6), (0.22, 0.4))
+    first = color(rng, (0.17, 0.28), (0.45, 0.7), (0.16, 0.28))
+    second = color(rng, (0.1, 0.19), (0.3, 0.6), (0.22, 0.4))
     return mottled(rng, first, second, rng.uniform(0.3, 1.5), grain=rng.uniform(15, 40), depth=0.7, bump=0.9)
 
 
 def bark(rng):
     first, second = (
-        colour(rng, (0.04, 0.1), (0.2, 0.5), (0.13, 0.32)),
-        colour(rng, (0.05, 0.1), (0.1, 0.35), (0.3, 0.5)),
+        color(rng, (0.04, 0.1), (0.2, 0.5), (0.13, 0.32)),
+        color(rng, (0.05, 0.1), (0.1, 0.35), (0.3, 0.5)),
     )
     return mottled(rng, first, second, rng.uniform(8, 20), grain=70, bump=0.9)
 
 
 def stone(rng):
-    first, second = colour(rng, (0.05, 0.12), (0, 0.2), (0.3, 0.5)), colour(rng, (0.05, 0.6), (0, 0.15), (0.45, 0.65))
+    first, second = color(rng, (0.05, 0.12), (0, 0.2), (0.3, 0.5)), color(rng, (0.05, 0.6), (0, 0.15), (0.45, 0.65))
     return mottled(rng, first, second, rng.uniform(2, 6), grain=40, depth=0.4, bump=0.5, rough=0.85)
 
 
 def wood(rng):
     """Boards along u with grain."""
-    dark = colour(rng, (0.04, 0.09), (0.35, 0.65), (0.2, 0.5))
+    dark = color(rng, (0.04, 0.09), (0.35, 0.65), (0.2, 0.5))
     boards, stretch = rng.uniform(2, 9), rng.uniform(12, 30)
 
     def paint(nodes: Nodes):
@@ -227,7 +227,7 @@ def wood(rng):
 
 
 def bricks(rng):
-    first = colour(rng, (0.01, 0.07), (0.3, 0.6), (0.35, 0.65))
+    first = color(rng, (0.01, 0.07), (0.3, 0.6), (0.35, 0.65))
     size = rng.uniform(3, 6)
 
     def paint(nodes: Nodes):
@@ -236,21 +236,21 @@ def bricks(rng):
                   "Mortar": first * 0.3 + 0.25, "Mortar Size": 0.02}  # fmt: skip
         wall = nodes.make("TexBrick", values)
         fine = nodes.ramp(nodes.noise(size * 5, 10, place), 0.3, 0.7, 0.55, 1.2)
-        grey = nodes.make("CombineXYZ", {0: fine, 1: fine, 2: fine}).outputs[0]
-        return nodes.mix(1.0, wall.outputs["Color"], grey, "MULTIPLY"), wall.outputs["Fac"]
+        gray = nodes.make("CombineXYZ", {0: fine, 1: fine, 2: fine}).outputs[0]
+        return nodes.mix(1.0, wall.outputs["Color"], gray, "MULTIPLY"), wall.outputs["Fac"]
 
     return material("bricks", paint, rough=0.9, shine=0.1, bump=-0.4)
 
 
 def plaster(rng):
-    tint = colour(rng, (0, 1), (0.02, 0.25), (0.45, 0.92))
+    tint = color(rng, (0, 1), (0.02, 0.25), (0.45, 0.92))
     return mottled(rng, tint, tint * rng.uniform(0.62, 0.92), rng.uniform(0.6, 4), grain=rng.uniform(20, 150),
                    depth=rng.uniform(0.03, 0.15), bump=rng.uniform(0.05, 0.3))  # fmt: skip
 
 
 def fabric(rng):
     """Plain, striped or checked cloth; the pattern follows (u, v), so folds bend it."""
-    first, second = colour(rng, (0, 1), (0.05, 0.75), (0.3, 0.92)), colour(rng, (0, 1), (0, 0.6), (0.4, 0.92))
+    first, second = color(rng, (0, 1), (0.05, 0.75), (0.3, 0.92)), color(rng, (0, 1), (0, 0.6), (0.4, 0.92))
     pattern, turns = pick(rng, ["plain", "plain", "stripes", "checks", "bands"]), rng.uniform(4, 14)
 
     def paint(nodes: Nodes):
@@ -264,29 +264,29 @@ def fabric(rng):
         if pattern == "checks":
             share = nodes.maths("MULTIPLY", nodes.maths("ADD", band(u), band(v)), 0.5)
         shade = nodes.ramp(weave, 0.3, 0.7, 0.88, 1.06)
-        grey = nodes.make("CombineXYZ", {0: shade, 1: shade, 2: shade}).outputs[0]
-        return nodes.mix(1.0, nodes.mix(share, first, second), grey, "MULTIPLY"), weave
+        gray = nodes.make("CombineXYZ", {0: shade, 1: shade, 2: shade}).outputs[0]
+        return nodes.mix(1.0, nodes.mix(share, first, second), gray, "MULTIPLY"), weave
 
     return material("fabric", paint, rough=0.9, shine=0.1, translucent=0.2, bump=0.05)
 
 
 def plain(tint, **settings):
-    """One colour."""
+    """One color."""
     return material("plain", lambda nodes: (np.asarray(tint, float), None), **settings)
 
 
 def pottery(rng):
-    """Terracotta, or glazed in some colour."""
+    """Terracotta, or glazed in some color."""
     if rng.random() < 0.5:
-        tint = colour(rng, (0.03, 0.06), (0.5, 0.7), (0.5, 0.7))
+        tint = color(rng, (0.03, 0.06), (0.5, 0.7), (0.5, 0.7))
         return mottled(rng, tint, tint * 0.75, rng.uniform(5, 15), grain=80, depth=0.25, bump=0.1)
-    tint = colour(rng, (0, 1), (0, 0.55), (0.3, 0.92))
+    tint = color(rng, (0, 1), (0, 0.55), (0.3, 0.92))
     return mottled(rng, tint, tint * rng.uniform(0.7, 1), 8, rough=log_uniform(rng, 0.08, 0.6), shine=0.5)
 
 
 def paper(rng):
     """The skin of a lantern; half of them are lit."""
     hue = pick(rng, [(0, 0.03), (0.0, 0.03), (0.08, 0.14), (0.1, 0.15), (0, 1)])
-    tint = colour(rng, hue, (0.1, 0.6) if hue == (0, 1) else (0.3, 0.9), (0.65, 0.95))
+    tint = color(rng, hue, (0.1, 0.6) if hue == (0, 1) else (0.3, 0.9), (0.65, 0.95))
     glow = rng.uniform(0.3, 1.6) if rng.random() < 0.5 else 0.0
     return mottled(rng, tint, tint * 0.9, 5, grain=90, depth=0.12, rough=0.8, translucent=0.4, glow=glow)

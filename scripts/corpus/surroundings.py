@@ -157,7 +157,7 @@ def litter(stage: Stage, ground: Ground, width: float, near: float, far: float) 
         count = int(log_uniform(rng, 60, 500))
         spots = ground.spots(places(rng, count, width, near, far, 1.4)) + [0, 0, 0.012]
         blade = leaf(pick(rng, ["oval", "egg", "heart"]), rng.uniform(0.2, 0.4), droop=-0.3, fold=0.5, segments=6)
-        dry = shading.colour(rng, (0.04, 0.12), (0.4, 0.8), (0.3, 0.6))
+        dry = shading.color(rng, (0.04, 0.12), (0.4, 0.8), (0.3, 0.6))
         stage.add(Body(_strewn(rng, blade, spots, 0.06, 0.4), (shading.leaves(rng, (dry, dry * 0.6)),)))
     if "sticks" in kinds:
         spots = ground.spots(places(rng, 30, width, near, far)) + [0, 0, 0.01]
@@ -178,7 +178,7 @@ def wall(stage: Stage, distance: float, kind: str | None = None, windows: int = 
     corners = [(-8, distance, -1), (8, distance, -1), (8, distance, 6), (-8, distance, 6)]
     uv = [(-8, -1), (8, -1), (8, 6), (-8, 6)]
     stage.add(Body(mesh(corners, [(0, 1, 2, 3)], uv=uv), (cover,), smooth=False))
-    frame = shading.plain(shading.colour(rng, (0, 1), (0, 0.5), (0.25, 0.9)), rough=0.5)
+    frame = shading.plain(shading.color(rng, (0, 1), (0, 0.5), (0.25, 0.9)), rough=0.5)
     glass = shading.plain(np.array([0.02, 0.025, 0.03]), rough=0.04, shine=0.9)
     for _ in range(int(rng.integers(0, windows + 1))):
         _window(stage, rng.uniform(-1.4, 1.4), distance, rng.uniform(0.9, 1.5), rng.uniform(0.6, 1.1), frame, glass)
@@ -209,12 +209,12 @@ def shelf_things(stage: Stage) -> None:
     while x < 1.1:
         kind = rng.random()
         y = rng.uniform(0.12, 0.3)
-        tint = shading.colour(rng, (0, 1), (0.1, 0.75), (0.2, 0.85))
+        tint = shading.color(rng, (0, 1), (0.1, 0.75), (0.2, 0.85))
         cover = shading.plain(tint, rough=log_uniform(rng, 0.15, 0.8))
         if kind < 0.4:
             for _ in range(int(rng.integers(2, 8))):
                 thick, tall = rng.uniform(0.015, 0.045), rng.uniform(0.16, 0.27)
-                tint = shading.colour(rng, (0, 1), (0.1, 0.75), (0.15, 0.8))
+                tint = shading.color(rng, (0, 1), (0.1, 0.75), (0.15, 0.8))
                 stage.add(Body(box((x, y, 0), (x + thick, y + 0.18, tall)), (shading.plain(tint),), smooth=False))
                 x += thick + 0.002
         elif kind < 0.6:

@@ -47,7 +47,7 @@ def clip(tmp_path_factory):
     import torch
 
     import gid_core as gid
-    from gid_core.training.synthetic import random_scene
+    from gid_core.synthetic.random_scene import random_scene
 
     frames = torch.from_numpy(random_scene(3, (72, 128)).frames(40))
     return gid.write_video(tmp_path_factory.mktemp("clips") / "clip.mp4", frames, 8, crf=8)

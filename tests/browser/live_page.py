@@ -74,11 +74,11 @@ def swaying_volume(size=(144, 256), bins=16) -> gid.SpectralVolume:
 
 
 def ramp_photo() -> Image.Image:
-    """A photo whose colours tell the place: red is x, green is y, each 0 to 1 over the picture."""
+    """A photo whose colors tell the place: red is x, green is y, each 0 to 1 over the picture."""
     height, width = PHOTO_SIZE
     x, y = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
-    colours = np.stack([*np.broadcast_arrays(x, y[:, None]), np.full((height, width), 0.5)], -1)
-    return Image.fromarray((colours * 255).round().astype(np.uint8))
+    colors = np.stack([*np.broadcast_arrays(x, y[:, None]), np.full((height, width), 0.5)], -1)
+    return Image.fromarray((colors * 255).round().astype(np.uint8))
 
 
 def provide_inputs(server, folder) -> None:

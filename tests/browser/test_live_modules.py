@@ -8,8 +8,8 @@ import torch
 
 import gid_core as gid
 from comfy_server import PACK
-from gid_core.live_packet import pack, unpack
-from gid_core.pokes import parse_pokes
+from gid_core.dynamics.poke import parse_pokes
+from gid_core.rendering.live_packet import pack, unpack
 from modal_vectors import read_vectors
 
 BASE = f"/extensions/{PACK}"
@@ -113,7 +113,7 @@ def test_page_computes_what_gid_core_does(plain_page):
 def test_loops_are_read_without_a_seam(plain_page):
     read = plain_page.evaluate(
         """async (base) => {
-          const { readTable } = await import(`${base}/modal.js`);
+          const { readTable } = await import(`${base}/oscillators.js`);
           const table = Float64Array.of(1, 2, 3, 4), q = new Float64Array(2);
           const read = (frame, loops) => (readTable(table, frame, q, loops), [...q]);
           return [read(0.5, false), read(1.5, false), read(1.5, true)];
@@ -141,7 +141,7 @@ def test_modules_have_no_side_effects(plain_page):
 def test_drags_become_short_paths_that_gid_core_reads(plain_page):
     made = plain_page.evaluate(
         """async (base) => {
-          const { pokeOf, parsePokes, formatPokes, pullAt } = await import(`${base}/pokes.js`);
+          const { pokeOf, parsePokes, formatPokes, pullAt } = await import(`${base}/poke_list.js`);
           const hand = (t) => [0.2 * Math.sin(3 * t), 0.1 * t];  // a second and a half, 125 samples a second
           const samples = Array.from({ length: 188 }, (_, i) => [i * 0.008, ...hand(i * 0.008)]);
           const long = pokeOf({ x: 0.5, y: 0.5 }, 1, samples, 9), cut = pokeOf({ x: 0.5, y: 0.5 }, 1, samples, 0.5);
@@ -172,7 +172,7 @@ def test_drags_become_short_paths_that_gid_core_reads(plain_page):
 
 @pytest.fixture
 def served(plain_page, tmp_path):
-    """A packet on the server: (digest, what is in it, its volume). Its photo's colours tell the place."""
+    """A packet on the server: (digest, what is in it, its volume). Its photo's colors tell the place."""
     coarse = torch.randn(4, 4, 3, 4, generator=torch.Generator().manual_seed(2))
     volume = gid.SpectralVolume(torch.nn.functional.interpolate(coarse, (36, 64), mode="bicubic")[None] * 60)
     x, y = torch.meshgrid((torch.arange(512) + 0.5) / 512, (torch.arange(288) + 0.5) / 288, indexing="xy")

@@ -30,7 +30,7 @@ from browser.live_page import (
     wait_ready,
     widen,
 )
-from gid_core.pokes import parse_pokes, poke
+from gid_core.dynamics.poke import parse_pokes, poke
 
 logger = logging.getLogger("gid.test")  # measured figures: pytest --log-cli-level=INFO
 pytestmark = pytest.mark.usefixtures("force_inputs")
@@ -81,7 +81,7 @@ def test_a_poke_in_the_page_is_what_the_server_renders(page, tmp_path):
     logger.info("page and gid_core differ by %.2f %% of the largest displacement", 100 * max(difference) / largest)
     assert largest > 0.05 and max(difference) < 0.02 * largest
 
-    # ... and as frames: where the page says that a point is, the colour of that point is drawn. Gently, since the
+    # ... and as frames: where the page says that a point is, the color of that point is drawn. Gently, since the
     # renderer mixes what comes to lie on top of each other.
     set_value(page, "strength", 0.4)
     frames = [np.asarray(Image.open(file).convert("RGB")) for file in run(page) if file.suffix == ".png"]
@@ -94,8 +94,8 @@ def test_a_poke_in_the_page_is_what_the_server_renders(page, tmp_path):
             at = np.array([x, y]) + displacement
             column, row = (np.clip(at, 0.02, 0.98) * (512, 288)).astype(int)
             around = frames[frame][row - 4 : row + 5, column - 4 : column + 5, :2].mean((0, 1))
-            colour = (around + 0.5) / 255  # Save Image rounds down
-            shown = colour + at - (np.array([column, row]) + 0.5) / (512, 288)
+            color = (around + 0.5) / 255  # Save Image rounds down
+            shown = color + at - (np.array([column, row]) + 0.5) / (512, 288)
             misses.append(np.abs(shown - (x, y)).max())
     logger.info(
         "page and rendered frames differ by at most %.4f of the picture, the median is %.4f, where it moves by %.3f",

@@ -16,7 +16,7 @@ from browser.live_page import (
     value,
     view,
 )
-from gid_core.winds import wind
+from gid_core.dynamics.wind import wind
 
 pytestmark = pytest.mark.usefixtures("force_inputs")
 

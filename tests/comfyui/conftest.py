@@ -25,7 +25,7 @@ def server(server_for):
 @pytest.fixture(scope="session")
 def clip_frames() -> torch.Tensor:
     """Forty frames of a swaying scene, [40, 72, 128, 3] in 0..1."""
-    from gid_core.training.synthetic import random_scene
+    from gid_core.synthetic.random_scene import random_scene
 
     return torch.from_numpy(random_scene(3, SIZE).frames(40))
 

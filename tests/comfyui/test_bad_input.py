@@ -95,7 +95,7 @@ def test_a_choice_that_is_none(graph, refused):
 # -- pictures, masks, batches ------------------------------------------------------------------------------------------
 
 
-def test_a_grey_picture_is_refused_by_the_library():
+def test_a_gray_picture_is_refused_by_the_library():
     # No core node makes an IMAGE of one channel; other packs' nodes do.
     volume = gid.SpectralVolume(torch.zeros(1, 16, 4, 4, 4))
     with pytest.raises(ValueError, match=r"image must have 3 \(RGB\) or 4 \(RGBA\) channels; got 1.*three channels"):

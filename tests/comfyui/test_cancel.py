@@ -75,9 +75,9 @@ def test_cancel_a_long_extraction(server, graph, progress, tmp_path, share):
     waves = torch.stack([(torch.sin(x + 0.3 * torch.sin(t / 8 + y)) + 1) / 2 for t in torch.arange(24.0)])
     clip = gid.write_video(tmp_path / "waves.mp4", waves[..., None].expand(-1, -1, -1, 3), 30)
     measured = graph.add("GID_SpectralVolumeFromVideo", video=graph.video(clip))
-    graph.add("GID_SaveSpectralVolume", spectral_volume=measured, filename_prefix="cancelled/volume")
+    graph.add("GID_SaveSpectralVolume", spectral_volume=measured, filename_prefix="canceled/volume")
     seconds = cancel_after(server, progress, graph.prompt, share)
-    assert not (server.base / "output" / "cancelled").exists()
+    assert not (server.base / "output" / "canceled").exists()
     assert seconds < AT_ONCE
     runs(graph)
 
@@ -87,9 +87,9 @@ def test_cancel_a_long_prediction(server, graph, progress, share):
     image = graph.add("EmptyImage", width=LARGE[1], height=LARGE[0], batch_size=1, color=0x336699)
     model = graph.add("GID_LoadModel", model_name="tiny.safetensors")
     made = graph.add("GID_PredictSpectralVolume", model=model, image=image, steps=100, variations=16)
-    graph.add("GID_SaveSpectralVolume", spectral_volume=made, filename_prefix="cancelled/prediction")
+    graph.add("GID_SaveSpectralVolume", spectral_volume=made, filename_prefix="canceled/prediction")
     seconds = cancel_after(server, progress, graph.prompt, share)
-    assert not (server.base / "output" / "cancelled").exists()
+    assert not (server.base / "output" / "canceled").exists()
     assert seconds < AT_ONCE
     runs(graph)
 

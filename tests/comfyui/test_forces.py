@@ -13,8 +13,8 @@ import websocket
 
 import gid_core as gid
 from comfy_server import ComfyServer, NodeFailed, PromptRejected
-from gid_core.live_packet import unpack
-from gid_core.modal import Damping
+from gid_core.dynamics.oscillators import Damping
+from gid_core.rendering.live_packet import unpack
 
 PULL = [{"x": 0.5, "y": 0.5, "dx": 0.08, "dy": -0.02, "time": 0.1}]
 FRAMES = 12

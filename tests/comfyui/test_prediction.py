@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 import gid_core as gid
 from comfy_server import COMFYUI, ComfyServer, PromptRejected
 from gid_core.models.checkpoint import SHIPPED, read_header
-from gid_core.models.guidance import MODES
+from gid_core.models.loop_guidance import MODES
 
 MODEL = "tiny.safetensors"
 STEPS = 2

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from gid_core.cli import main
-from gid_core.images import read_image, write_image
+from gid_core.media.image_io import read_image, write_image
+from gid_core.media.video_io import read_video, write_video
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import loop, playback
-from gid_core.rendering import render
+from gid_core.rendering.render import render
 from gid_core.spectral_volume import SpectralVolume
-from gid_core.training.synthetic import stems_scene
-from gid_core.video import read_video, write_video
+from gid_core.synthetic.random_scene import stems_scene
 
 FAST = ("volume.safetensors", "photo.png", "--renderer", "fast")  # what `files` has, drawn as `render` does
 
@@ -91,13 +91,13 @@ def test_a_mask_keeps_black_still(files):
     assert (frames[2, :, 32:] - photo[:, 32:]).abs().max() > 0.1
 
 
-def test_a_grey_mask_slows_once(files):
+def test_a_gray_mask_slows_once(files):
     volume, photo = load()
-    grey = 128 / 255
-    write_image("mask.png", torch.full((48, 64, 3), grey))
+    gray = 128 / 255
+    write_image("mask.png", torch.full((48, 64, 3), gray))
     command = ["loop", "volume.safetensors", "photo.png", "--frames", "4", "-o", "masked", "--mask", "mask.png"]
     assert main([*command, "--feather", "0"]) == 0
-    expected = render(photo, loop(volume.amplify(grey), 4))
+    expected = render(photo, loop(volume.amplify(gray), 4))
     assert (pictures(files / "masked") - expected).abs().mean() < 0.005
 
 
@@ -177,7 +177,7 @@ def test_interrupting_leaves_no_file(files, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gid_core.rendering.warp", interrupt)
+    monkeypatch.setattr("gid_core.rendering.render.warp", interrupt)
     assert main(LOOP) == 130
     assert sorted(os.listdir()) == ["photo.png", "volume.safetensors"]
 
@@ -248,7 +248,7 @@ def test_animate_refuses(model, capsys, arguments, message):
 
 @pytest.fixture
 def clip(files, scene):
-    pytest.importorskip("gid_core.extract")
+    pytest.importorskip("gid_core.sources.video")
     write_video("clip.mp4", torch.from_numpy(scene.frames(20)), 30, crf=8)
     return files
 

@@ -142,7 +142,7 @@ def test_twice_the_size_moves_twice_as_many_pixels():
 @pytest.mark.parametrize("size", [(48, 64), (30, 50), (16, 20)])
 def test_the_same_motion_at_any_resolution(size):
     resized, drawn = smooth_volume((24, 32)).resize(size), smooth_volume(size)
-    inside = (..., slice(2, -2), slice(2, -2))  # interpolation has no neighbours outside the picture
+    inside = (..., slice(2, -2), slice(2, -2))  # interpolation has no neighbors outside the picture
     error = (resized.coefficients - drawn.coefficients)[inside].abs().max()
     assert error < 0.02 * drawn.coefficients.abs().max()
 
@@ -151,7 +151,7 @@ def test_there_and_back_keeps_a_smooth_field():
     volume = smooth_volume((24, 32))
     back = volume.resize((48, 64)).resize((24, 32)).coefficients
     change = (back - volume.coefficients).abs() / volume.coefficients.abs().max()
-    assert change[..., 1:-1, 1:-1].max() < 0.02 and change.max() < 0.1  # the border has neighbours on one side only
+    assert change[..., 1:-1, 1:-1].max() < 0.02 and change.max() < 0.1  # the border has neighbors on one side only
 
 
 def test_resize_keeps_the_rest_and_gives_itself_for_its_own_size():
@@ -249,7 +249,7 @@ def test_a_white_mask_has_no_edge_to_soften():
     assert torch.equal(volume.mask(torch.ones(9, 13), feather=50).coefficients, volume.coefficients)
 
 
-def test_grey_slows():
+def test_gray_slows():
     volume = random_volume()
     torch.testing.assert_close(volume.mask(torch.full((9, 13), 0.25)).coefficients, volume.coefficients * 0.25)
 
@@ -388,7 +388,7 @@ def test_a_failing_save_leaves_what_was_there(tmp_path, monkeypatch, stage):
     if stage == "write":
         monkeypatch.setattr("pathlib.Path.write_bytes", write_half)
     else:
-        monkeypatch.setattr("gid_core.files.os.replace", fail)
+        monkeypatch.setattr("gid_core.media.atomic.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         random_volume(seed=2).save(path)
     assert os.listdir(tmp_path) == ["v.safetensors"] and path.read_bytes() == before

@@ -1,0 +1,213 @@
+"""Images and masks at the border: what is taken, what is refused and how, and picture files."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from gid_core.media.image_io import read_image, write_image
+from gid_core.tensors import feather_mask, image_batch, mask_batch, resize_maps
+
+
+def random(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+# ---- images ----
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_pictures_and_batches_become_channels_first(channels):
+    picture = random(5, 7, channels)
+    assert torch.equal(image_batch(picture)[0], picture.movedim(-1, 0))
+    batch = random(2, 5, 7, channels)
+    assert torch.equal(image_batch(batch), batch.movedim(-1, 1))
+    assert torch.equal(image_batch(batch.numpy()), batch.movedim(-1, 1))
+
+
+def test_bytes_become_fractions():
+    every = torch.arange(256, dtype=torch.uint8).view(16, 16, 1).expand(16, 16, 3)
+    expected = torch.linspace(0, 1, 256).view(16, 16)
+    for picture in (every, every.numpy()):
+        torch.testing.assert_close(image_batch(picture)[0, 1], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_any_width_becomes_float32(dtype):
+    picture = random(4, 4, 3).to(dtype)
+    batch = image_batch(picture)
+    assert batch.dtype == torch.float32 and torch.equal(batch[0].movedim(0, -1), picture.float())
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (torch.rand(4, 4, 1), r"3 \(RGB\) or 4 \(RGBA\) channels; got 1\. Repeat a gray picture"),
+        (torch.rand(1, 4, 4, 2), "got 2"),
+        (torch.rand(3, 64, 48), "got 48"),
+        (torch.rand(4, 4), r"got \[4, 4\]"),
+        (torch.rand(1, 1, 4, 4, 3), r"got \[1, 1, 4, 4, 3\]"),
+        (torch.rand(0, 4, 3), "at least one pixel"),
+        (torch.rand(0, 4, 4, 3), r"\[0, 4, 4, 3\]"),
+        (torch.full((4, 4, 3), float("nan")), "NaN"),
+        (torch.full((4, 4, 3), float("inf")).half(), "infinite"),
+    ],
+)
+def test_pictures_that_do_not_fit_are_refused(picture, message):
+    with pytest.raises(ValueError, match=message):
+        image_batch(picture)
+
+
+def test_the_hint_is_for_gray_pictures_only_and_names_the_input():
+    with pytest.raises(ValueError) as error:
+        image_batch(torch.rand(4, 4, 2), name="start_image")
+    assert "start_image" in str(error.value) and "gray" not in str(error.value)
+
+
+# ---- masks ----
+
+
+def test_masks_become_batches_within_0_and_1():
+    mask = random(5, 7)
+    assert torch.equal(mask_batch(mask, 3), mask[None])
+    assert torch.equal(mask_batch(mask.numpy(), 3), mask[None])
+    assert mask_batch(random(3, 5, 7), 3).shape == (3, 5, 7)
+    clamped = mask_batch(torch.tensor([[-1.0, 0.5, 2.0]]), 1)
+    assert torch.equal(clamped, torch.tensor([[[0.0, 0.5, 1.0]]]))
+    assert torch.equal(mask_batch(torch.tensor([[True, False]]), 1), torch.tensor([[[1.0, 0.0]]]))
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (torch.rand(2, 5, 7), r"\(3\); got 2"),
+        (torch.rand(5), r"\[5\]"),
+        (torch.rand(1, 5, 7, 1), r"\[1, 5, 7, 1\]"),
+        (torch.rand(0, 7), r"\[1, 0, 7\]"),
+        (torch.full((5, 7), float("nan")), "NaN"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(mask, message):
+    with pytest.raises(ValueError, match=message):
+        mask_batch(mask, 3)
+
+
+def test_feathering_stays_inside_and_reaches_full_white():
+    mask = torch.zeros(2, 30, 40)
+    mask[0, 5:25, 5:35] = 1
+    mask[1, 5:25, 5:35] = 0.5
+    soft = feather_mask(mask, 4)
+    assert soft[mask == 0].abs().sum() == 0 and (soft <= mask).all()
+    assert torch.equal(soft[:, 9:21, 9:31], mask[:, 9:21, 9:31])
+    assert (soft[0, 15, 5:9].diff() > 0).all()
+    assert feather_mask(mask, 0) is mask and mask[0, 5, 5] == 1
+
+
+def test_negative_feather_is_refused():
+    with pytest.raises(ValueError, match="-2"):
+        feather_mask(torch.ones(1, 4, 4), -2)
+
+
+# ---- resizing ----
+
+
+@pytest.mark.parametrize("size", [(5, 7), (10, 14), (3, 3), (1, 1), (3, 20)])
+def test_resizing_keeps_a_constant_and_its_own_size(size):
+    torch.testing.assert_close(resize_maps(torch.full((2, 3, 5, 7), 0.3), size), torch.full((2, 3, *size), 0.3))
+    maps = random(1, 1, *size)
+    assert torch.equal(resize_maps(maps, size), maps)
+
+
+def test_shrinking_averages():
+    checks = (torch.arange(32)[:, None] + torch.arange(32)).remainder(2).float()[None, None]
+    small = resize_maps(checks, (4, 4))
+    assert (small - 0.5).abs().max() < 0.05
+
+
+# ---- files ----
+
+
+def in_bytes(*shape):
+    return (random(*shape) * 255).round() / 255
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize(
+    "name", ["plain.png", "größe ünï 图片.png", "with spaces & (brackets) #1.PNG", "two.dots.webp"]
+)
+def test_lossless_files_give_back_the_same_bytes(tmp_path, channels, name):
+    if name.endswith("webp") and channels == 4:
+        pytest.skip("webp is lossy by default")
+    picture = in_bytes(9, 13, channels)
+    path = write_image(tmp_path / name, picture)
+    read = read_image(str(path))
+    assert read.shape == picture.shape and read.dtype == torch.float32
+    if not name.endswith("webp"):
+        torch.testing.assert_close(read, picture)
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_colors_keep_their_order(tmp_path):
+    red = torch.tensor([0.9, 0.1, 0.3]).expand(16, 16, 3)
+    for name, tolerance in (("a.png", 1 / 255), ("a.jpg", 0.03), ("a.bmp", 1 / 255)):
+        torch.testing.assert_close(read_image(write_image(tmp_path / name, red)), red, atol=tolerance, rtol=0)
+
+
+def test_values_outside_are_clipped_when_written(tmp_path):
+    picture = torch.tensor([[[-1.0, 0.5, 2.0]]])
+    torch.testing.assert_close(
+        read_image(write_image(tmp_path / "a.png", picture)), torch.tensor([[[0.0, 0.5, 1.0]]]), atol=0.002, rtol=0
+    )
+
+
+def test_gray_palette_and_deep_files(tmp_path):
+    from PIL import Image
+
+    gray = np.arange(0, 240, 5, dtype=np.uint8).reshape(6, 8)
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    expected = torch.from_numpy(gray / np.float32(255))[..., None].expand(6, 8, 3)
+    torch.testing.assert_close(read_image(tmp_path / "gray.png"), expected)
+    Image.fromarray(gray).convert("P").save(tmp_path / "palette.png")
+    torch.testing.assert_close(read_image(tmp_path / "palette.png"), expected)
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    torch.testing.assert_close(read_image(tmp_path / "deep.png"), expected)
+    Image.fromarray(np.stack([gray, 255 - gray], -1), "LA").save(tmp_path / "alpha.png")
+    both = torch.cat([expected, 1 - expected[..., :1]], dim=-1)
+    torch.testing.assert_close(read_image(tmp_path / "alpha.png"), both)
+
+
+def test_a_photo_taken_upright_is_read_upright(tmp_path):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to show
+    Image.new("RGB", (12, 8)).save(tmp_path / "phone.jpg", exif=exif)
+    assert read_image(tmp_path / "phone.jpg").shape == (12, 8, 3)
+
+
+def test_a_missing_picture_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing.png"):
+        read_image(tmp_path / "nothing.png")
+    with pytest.raises(FileNotFoundError):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"this is no picture",
+        b"",
+    ],
+)
+def test_what_is_no_picture_is_refused(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.png cannot be read"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a"])
+def test_an_unknown_suffix_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="Cannot write"):
+        write_image(tmp_path / name, torch.rand(4, 4, 3))
+    assert os.listdir(tmp_path) == []
