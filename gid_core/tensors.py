@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -70,13 +72,13 @@ def feather_mask(mask: Tensor, feather: float) -> Tensor:
     return mask * rise * rise * (3 - 2 * rise)
 
 
-def fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """(H, W) reduced, if it is larger, to a longest side of `longest` pixels; the proportions stay."""
-    factor = min(1.0, longest / max(size))
+def fit_size(size: Sequence[int], max_size: int) -> tuple[int, int]:
+    """(H, W) reduced, if it is larger, to a longest side of `max_size` pixels; the proportions stay."""
+    factor = min(1.0, max_size / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Resize [N, C, H, W] maps to (H', W'): bilinear, averaging when it shrinks. Values are not rescaled."""
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
@@ -84,13 +86,13 @@ def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False, antialias=shrinks)
 
 
-def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_flow(flow: Tensor, size: Sequence[int]) -> Tensor:
     """Displacements [N, 2, h, w] in their own pixels on an (H, W) grid, in its pixels: [N, 2, H, W]."""
     ratio = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]])
     return resize_maps(flow, size) * ratio.view(1, 2, 1, 1)
 
 
-def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
     """Resize masks [B, H, W] to [B, 1, H', W'], smoothly, but so that black pixels stay black to their edge."""
     soft = resize_maps(mask.unsqueeze(1), size)
     return soft * (F.interpolate(mask.unsqueeze(1), size=tuple(size), mode="nearest-exact") > 0)

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..models.pipeline import GIDPipeline
 from ..motion import Motion, loop, playback
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume, rfft_bins
-from ..tensors import fit, resize_maps
+from ..tensors import fit_size, resize_maps
 
 # Motion is smooth: it is made on a grid of at most this many pixels a side, and scaled to the photo when rendered.
 GRID = 256
@@ -217,7 +217,7 @@ def _grid(photo: Tensor) -> tuple[int, int]:
     """Size of the grid on which a photo's motion is made: the photo's, reduced to at most `GRID`."""
     if photo.ndim != 3 or photo.shape[-1] not in (3, 4) or 0 in photo.shape:
         raise ValueError(f"A method moves one photo [H, W, 3]; got {list(photo.shape)}.")
-    return fit(tuple(photo.shape[:2]), GRID)
+    return fit_size(tuple(photo.shape[:2]), GRID)
 
 
 def _played(volume: SpectralVolume, loops: bool | None = None) -> Motion:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..rendering.render import Renderer
 from ..spectral_volume import SpectralVolume
-from ..tensors import fit, image_batch, mask_batch, resize_maps, resize_mask
+from ..tensors import fit_size, image_batch, mask_batch, resize_maps, resize_mask
 from .checkpoint import load_model
 from .loop_guidance import LoopGuidance
 from .motion_model import MotionModel
@@ -149,7 +149,7 @@ class GIDPipeline:
             volume = volume_of(latents, prior)
             if loop_guidance is not None:
                 volume = loop_guidance.finish(volume)
-            size = fit(photos.shape[-2:], resolution)
+            size = fit_size(photos.shape[-2:], resolution)
             rgb = photos[:, :3].to(self.device).repeat_interleave(len(seeds), 0)
             volume = upsample_to_photo(volume.to(self.device), rgb, size).to("cpu")
         if permitted is not None:

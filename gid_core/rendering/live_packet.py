@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ..spectral_volume import SpectralVolume
-from ..tensors import fit, image_batch, resize_maps
+from ..tensors import fit_size, image_batch, resize_maps
 
 VERSION = 1
 MAX_GRID = 160
@@ -63,7 +63,7 @@ def pack(volume: SpectralVolume, image: Tensor | None = None) -> bytes:
     Raises:
         ValueError: if the image is none.
     """
-    grid = fit(volume.size, MAX_GRID)
+    grid = fit_size(volume.size, MAX_GRID)
     slices = volume.coefficients[:1, 1 : MAX_BINS + 1].detach().float().cpu()
     slices = resize_maps(slices.flatten(0, 1), grid) if slices.shape[1] else slices.new_zeros(0, 4, *grid)
     scales = slices.abs().amax((2, 3))
@@ -115,7 +115,7 @@ def _photo(image: Tensor) -> np.ndarray:
     photo = image_batch(image)[:1].cpu().clamp(0, 1)
     if photo.shape[1] == 4:
         photo = photo[:, :3] * photo[:, 3:] + 0.5 * (1 - photo[:, 3:])
-    return resize_maps(photo, fit(tuple(photo.shape[-2:]), MAX_PHOTO))[0].permute(1, 2, 0).numpy()
+    return resize_maps(photo, fit_size(tuple(photo.shape[-2:]), MAX_PHOTO))[0].permute(1, 2, 0).numpy()
 
 
 def _motion_map(slices: Tensor, period: int) -> np.ndarray:

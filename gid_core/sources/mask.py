@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume
-from ..tensors import fit, mask_batch
+from ..tensors import fit_size, mask_batch
 from .spring_mesh import Modes, elastic_modes
 
 # Elastic modes a region sways in, at most; higher ones are too fast and small to be seen.
@@ -108,7 +108,7 @@ def volume_from_mask(
     """
     _check(gravity_degrees, num_bins, fps, period, amplitude, base_frequency, seed, grid)
     painted = mask_batch(mask, len(mask) if getattr(mask, "ndim", 0) == 3 else 1).cpu()
-    size = fit(painted.shape[-2:], LONGEST)
+    size = fit_size(painted.shape[-2:], LONGEST)
     hold = None if roots is None else (_roots_on(roots, painted, size) > PAINTED).numpy()
     moves = (_reduced(painted, size) > PAINTED).numpy()
     frequencies = np.arange(num_bins) * (fps / period)
@@ -228,7 +228,7 @@ def _regions(moves: np.ndarray, hold: np.ndarray | None, gravity: float, grid: i
 
     if not moves.any():
         raise ValueError(f"The {name} is black everywhere; paint white what is to move.")
-    cells = fit(moves.shape, grid)
+    cells = fit_size(moves.shape, grid)
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(moves.astype(np.uint8), connectivity=8)
     order = 1 + np.argsort(-statistics[1:, cv2.CC_STAT_AREA], kind="stable")
     rooted, loose, regions = 0, 0, []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
-from ..tensors import fit
+from ..tensors import fit_size
 from .optical_flow import FlowFunction, Progress, trajectories
 
 log = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ def _reduce(pictures: Tensor, max_size: int | None) -> np.ndarray:
     import cv2
 
     size = tuple(pictures.shape[1:3])
-    reduced = size if max_size is None else fit(size, max_size)
+    reduced = size if max_size is None else fit_size(size, max_size)
     pictures = pictures.contiguous().numpy()
     if reduced == size:
         return pictures

@@ -22,7 +22,7 @@ from ..media.video_io import read_video
 from ..rendering.render import magnitude_importance
 from ..sources.optical_flow import trajectories
 from ..synthetic.random_scene import random_scene
-from ..tensors import fit, resize_flow, resize_maps
+from ..tensors import fit_size, resize_flow, resize_maps
 from .motion_dataset import combine_seeds
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def rendering_samples_from_clips(clips, folder: str | Path, windows: int = 3, *,
             log.info("%s left out: it has only %d frames.", clip.name, len(frames))
             continue
         frames = frames[..., :3]
-        size = fit(frames.shape[1:3], WIDTH)
+        size = fit_size(frames.shape[1:3], WIDTH)
         frames = resize_maps(frames.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
         length = len(frames) if loops else min(len(frames), round(WINDOW_SECONDS * fps))
         for i, name in enumerate(names):
