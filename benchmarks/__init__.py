@@ -1,1 +1,1 @@
-"""Measured claims. Each module runs by itself (python -m benchmarks.splatting) and writes its table to results/."""
+"""Measured claims. `python -m benchmarks NAME` runs benchmarks/bench_NAME.py, which writes its table to results/."""

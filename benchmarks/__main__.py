@@ -15,12 +15,14 @@ NAMES = (
     "dynamics",
     "live",
 )
-LONG = ("overfit", "ablation", "evaluation")  # trainings, and what `make evaluate` has prepared: only when named
+# These run only when named: they train models for long, or need the results of `make evaluate`.
+ON_REQUEST = ("overfit", "ablation", "evaluation")
 
 
 def main() -> None:
+    """Run the measurements named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = f"of {', '.join(NAMES)} (default: all); or {', '.join(LONG)}"
+    names = f"of {', '.join(NAMES)} (default: all); or {', '.join(ON_REQUEST)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     for name in parser.parse_args().names or NAMES:
         importlib.import_module(f"benchmarks.bench_{name}").main()

@@ -1,11 +1,10 @@
-"""How well a volume extracted from a real clip gives the clip back, and how smoothly it loops.
+"""Claim: a volume extracted from a real clip reproduces the clip, and its loop has no visible seam.
 
-    python -m benchmarks.clips [folder of clips with index.csv] [--width 256] [--only substring]
+    python -m benchmarks.bench_clips [folder of clips with index.csv] [--width 256] [--only substring]
 
-For each clip: mean PSNR over the frames after the first of frame 0 splatted along the extracted 16-bin motion, minus
-that of repeating frame 0 (gain, dB); once as measured (detrend "none"), with the constant bin as measured and pinned to
-F_0 = 0, and once with the ramp taken off. Seam ratio of the "ramp" loop: displacement steps between frames, 99th
-percentile over moving pixels; the largest within 5 frames of the seam over the largest elsewhere.
+Gain, for each clip: mean PSNR over the frames after the first of frame 0 splatted along the extracted 16-bin motion,
+minus that of repeating frame 0, in dB. It is measured for detrend "none", with the constant bin as measured and with
+F_0 = 0, and for detrend "ramp". Seam ratio: see `motion_metrics.seam_ratio`.
 """
 
 from __future__ import annotations
@@ -19,108 +18,124 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 import gid_core as gid
+from benchmarks.measure import CLIPS, RESULTS, write_page
 from gid_core.evaluation.image_metrics import psnr
 from gid_core.evaluation.motion_metrics import seam_ratio
+from gid_core.evaluation.tables import markdown_table
 from gid_core.motion import Motion, playback_coordinates
-from gid_core.sources.optical_flow import trajectories
-from gid_core.sources.video import continuation, volume_from_trajectories
+from gid_core.sources.optical_flow import estimate_trajectories
+from gid_core.sources.video import extrapolate_displacement, volume_from_trajectories
 
-ROOT = Path(__file__).resolve().parents[1]
+WINDOW_SECONDS = 5
+COLUMNS = ["clip", "use", "none", "none pinned", "ramp", "seam", "seam none", "end", "seconds"]
+
+Row = dict[str, Any]  # column -> text or number
 
 
-def resized(frames: torch.Tensor, width: int) -> torch.Tensor:
+def resize_to_width(frames: Tensor, width: int) -> Tensor:
+    """Frames [T, H, W, 3] at another width, by area averaging."""
     height = round(frames.shape[1] * width / frames.shape[2])
-    small = [F.interpolate(f.movedim(-1, 0)[None], (height, width), mode="area")[0].movedim(0, -1) for f in frames]
-    return torch.stack(small)
+    resized = [F.interpolate(f.movedim(-1, 0)[None], (height, width), mode="area")[0].movedim(0, -1) for f in frames]
+    return torch.stack(resized)
 
 
-def playback_gain(frames: torch.Tensor, volume: gid.SpectralVolume, pin: bool) -> float:
+def playback_gain(frames: Tensor, volume: gid.SpectralVolume, start_at_rest: bool) -> float:
     """Gain in dB of playing the volume over repeating frame 0."""
-    time_points = torch.arange(len(frames), dtype=torch.float64) * volume.period / len(frames)
-    motion = Motion(volume, playback_coordinates(volume, time_points, pin), volume.fps)
-    still, real = frames[:1].expand_as(frames[1:]), frames[1:]
-    return float(psnr(gid.render(frames[0], motion)[1:], real).mean() - psnr(still, real).mean())
+    times = torch.arange(len(frames), dtype=torch.float64) * volume.period / len(frames)
+    coordinates = playback_coordinates(volume, times, start_at_rest=start_at_rest)
+    rendered = gid.render(frames[0], Motion(volume, coordinates, volume.fps))[1:]
+    repeated, real = frames[:1].expand_as(frames[1:]), frames[1:]
+    return float(psnr(rendered, real).mean() - psnr(repeated, real).mean())
 
 
-def measure(path: Path, width: int) -> dict:
+def measure_clip(path: Path, width: int) -> Row:
+    """The numbers of one clip."""
     frames, fps = gid.read_video(path)
-    frames = resized(frames, width)
-    count = min(len(frames), round(5 * fps))
-    began = time.perf_counter()
-    flow, confidence = trajectories(frames[: count + 1])
-    end = flow[count] if len(flow) > count else continuation(flow, frames.numpy())
-    plain = volume_from_trajectories(flow[:count], fps, confidence=confidence)
-    seconds = time.perf_counter() - began
-    ramp = volume_from_trajectories(flow[:count], fps, confidence=confidence, end=end)
+    frames = resize_to_width(frames, width)
+    count = min(len(frames), round(WINDOW_SECONDS * fps))
+    start = time.perf_counter()
+    flow, confidence = estimate_trajectories(frames[: count + 1])
+    end = flow[count] if len(flow) > count else extrapolate_displacement(flow, frames.numpy())
+    measured = volume_from_trajectories(flow[:count], fps, confidence=confidence)
+    seconds = time.perf_counter() - start
+    detrended = volume_from_trajectories(flow[:count], fps, confidence=confidence, end=end)
     frames = frames[:count]
     return {
         "clip": path.stem,
-        "none": playback_gain(frames, plain, pin=False),
-        "none pinned": playback_gain(frames, plain, pin=True),
-        "ramp": playback_gain(frames, ramp, pin=True),
-        "seam": seam_ratio(gid.loop(ramp)),
-        "seam none": seam_ratio(gid.loop(plain)),
+        "none": playback_gain(frames, measured, start_at_rest=False),
+        "none pinned": playback_gain(frames, measured, start_at_rest=True),
+        "ramp": playback_gain(frames, detrended, start_at_rest=True),
+        "seam": seam_ratio(gid.loop(detrended)),
+        "seam none": seam_ratio(gid.loop(measured)),
         "end": float(end.norm(dim=0).mean()),
         "seconds": seconds,
     }
 
 
-def table(rows: list[dict]) -> str:
-    head = ["clip", "use", "none", "none pinned", "ramp", "seam", "seam none", "end", "seconds"]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for row in rows:
-        cells = [row[key] if isinstance(row[key], str) else f"{row[key]:.2f}" for key in head]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def format_table(rows: Sequence[Row]) -> str:
+    """A Markdown table of rows."""
+    return markdown_table(COLUMNS, [[_format(row[column]) for column in COLUMNS] for row in rows])
 
 
-def medians(rows: list[dict]) -> list[dict]:
-    out = []
+def medians_by_use(rows: Sequence[Row]) -> list[Row]:
+    """A row of medians for each value of "use"."""
+    medians = []
     for use in sorted({row["use"] for row in rows}):
         group = [row for row in rows if row["use"] == use]
         numbers = {k: float(np.nanmedian([r[k] for r in group])) for k, v in group[0].items() if isinstance(v, float)}
-        out.append({"clip": f"median of {len(group)}", "use": use, **numbers})
-    return out
+        medians.append({"clip": f"median of {len(group)}", "use": use, **numbers})
+    return medians
 
 
 def main(arguments: Sequence[str] = ()) -> None:
+    """Write results/clips.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=ROOT.parent / "shared" / "clips")
+    parser.add_argument("folder", nargs="?", type=Path, default=CLIPS)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--only", default="", help="clips whose name contains this")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "clips.md")
-    arguments = parser.parse_args(arguments)
-    if not arguments.folder.is_dir():
-        print(f"No folder of clips at {arguments.folder}: real clips are not measured.")
+    parser.add_argument("--output", type=Path, default=RESULTS / "clips.md")
+    options = parser.parse_args(arguments)
+    if not options.folder.is_dir():
+        print(f"No folder of clips at {options.folder}: real clips are not measured.")
         return
-    with open(arguments.folder / "index.csv", newline="") as file:
-        entries = [entry for entry in csv.DictReader(file) if arguments.only in entry["id"]]
-    paths = [arguments.folder / f"{entry['id']}.mp4" for entry in entries]
+    with open(options.folder / "index.csv", newline="") as file:
+        entries = [entry for entry in csv.DictReader(file) if options.only in entry["id"]]
+    paths = [options.folder / f"{entry['id']}.mp4" for entry in entries]
     rows = []
-    # Clips side by side, each on one core: most of the work does not split further.
+    # One clip per core: most of the work does not parallelize further.
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        results = pool.map(measure, paths, [arguments.width] * len(paths))
+        results = pool.map(measure_clip, paths, [options.width] * len(paths))
         for entry, result in zip(entries, results, strict=True):
             rows.append({"use": entry["use"], **result})
-            print(table(rows[-1:]).splitlines()[-1], flush=True)
-    rough = [row["clip"] for row in rows if row["seam"] > 1]
-    text = (
-        f"# Real clips, {arguments.width} px wide, 5 s windows, 16 bins\n\n"
-        "Gain in mean PSNR over frames, dB, over repeating frame 0 (none, none pinned, ramp); "
-        "seam ratio with and without the ramp taken "
-        "off (<= 1: the loop's seam is no faster than the rest); end: mean displacement one frame after the window, "
-        "px; seconds of extraction, clips side by side.\n\n"
-        f"{table(medians(rows))}\n\n{table(rows)}\n\nSeam ratio above 1: {', '.join(rough) or 'none'}.\n"
+            print(format_table(rows[-1:]).splitlines()[-1], flush=True)
+    visible = [row["clip"] for row in rows if row["seam"] > 1]
+    notes = (
+        "Gain in mean PSNR over frames, dB, over repeating frame 0 (none, none pinned: F_0 = 0, ramp); seam ratio with "
+        "and without subtraction of the ramp (<= 1: the loop is no faster at its seam than elsewhere); end: mean "
+        "displacement one frame after the window, px; seconds of extraction, one clip per core."
     )
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text)
-    print(table(medians(rows)))
+    write_page(
+        options.output,
+        f"Real clips, {options.width} px wide, {WINDOW_SECONDS} s windows, 16 bins",
+        [
+            notes,
+            format_table(medians_by_use(rows)),
+            format_table(rows),
+            f"Seam ratio above 1: {', '.join(visible) or 'none'}.",
+        ],
+    )
+
+
+def _format(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.2f}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""Does every stage of the training learn four samples by heart? A stage that cannot has a fault.
+"""Claim: every training stage can overfit four samples. A stage that cannot has a bug.
 
-gid-small's networks at half its size see two prepared clips and two samples of the corpus, or else painted scenes,
-always the same pictures. About 12 minutes on two CPU cores; finished stages are kept in runs/overfit.
+    python -m benchmarks overfit
+
+gid-small's networks at half its size are trained on two prepared clips and two samples of the corpus, or else on four
+painted scenes, always the same images.
+It takes about 12 minutes on two CPU cores; finished stages are saved in runs/overfit.
 """
 
 from __future__ import annotations
@@ -14,38 +17,38 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from benchmarks.bench_coordination import SIZE, scenes
-from benchmarks.measure import report
-from benchmarks.staged import after_stage, new_model
+from benchmarks.bench_coordination import SIZE, painted_samples
+from benchmarks.measure import write_results
+from benchmarks.stage_training import new_model, train_stage
 from gid_core.models.config import GID_SMALL
 from gid_core.models.motion_model import MotionModel
 from gid_core.models.noise import frequency_noise
 from gid_core.models.sampling import Condition, sample_latents
-from gid_core.training.augmentation import Augmentation
+from gid_core.training.augmentation import NO_AUGMENTATION
 from gid_core.training.motion_dataset import Mixture, MotionDataset
-from gid_core.training.motion_samples import Sample, find_samples, load_sample
+from gid_core.training.motion_samples import MotionSample, find_motion_samples, load_motion_sample
 from gid_core.training.stages import Batch, make_stage, modulus_target
-from gid_core.training.trainer import Schedule
+from gid_core.training.trainer import TrainingConfig
 
 FOLDER = Path("runs/overfit")
 SAMPLES = (Path("runs/samples/clips"), Path("runs/samples/corpus"))
-STEPS = {"vae": 1500, "encoder": 800, "denoiser": 1000, "coordinate": 400}
+STEPS = {"vae": 1500, "encoder": 800, "denoiser": 1000, "frequency-attention": 400}
 RATE = 1e-3
 CONFIG = replace(
     GID_SMALL,
     name="overfit",
-    volume=replace(GID_SMALL.volume, pixels=SIZE[0] * SIZE[1]),
+    volume=replace(GID_SMALL.volume, image_area=SIZE[0] * SIZE[1]),
     encoder=replace(GID_SMALL.encoder, dropout=0.0),
     denoiser=replace(GID_SMALL.denoiser, layout="independent"),
 )
-LEVELS = (100, 300, 500, 700, 900)
-LOSS_SEEDS = 8
+TIMESTEPS = (100, 300, 500, 700, 900)  # of 1000
+LOSS_SEEDS = 8  # the loss is a mean over this many draws
 
 
-class InTurn(Dataset):
-    """A few items over and over: item i is that of number i modulo their count."""
+class RepeatedItems(Dataset):
+    """A few items, repeated: item i is number i modulo their count."""
 
-    def __init__(self, items: list[tuple[Tensor, Tensor]]):
+    def __init__(self, items: list[tuple[Tensor, Tensor]]) -> None:
         self.items = items
 
     def __len__(self) -> int:
@@ -56,100 +59,108 @@ class InTurn(Dataset):
 
 
 def main() -> None:
+    """Write results/overfit.md."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("gid_core").setLevel(logging.INFO)
-    data = InTurn([_item(sample) for sample in four()])
+    data = RepeatedItems([_item(sample) for sample in four_samples()])
     batch = default_collate(data.items)
     model, rows = new_model(CONFIG, data), []
     for name, steps in STEPS.items():
-        if name == "coordinate":
-            model = model.without("coordinated")
-        before = measured(name, model, batch)
-        schedule = Schedule(steps, batch=len(data), rate=RATE, warmup=50, ema=0.99, precision="bf16")
-        model = after_stage(name, model, data, schedule, FOLDER / f"{name}.safetensors")
-        after = measured(name, model, batch)
-        for what, first in before.items():
-            share = f"{after[what] / first:.3f}" if first > 0 and after[what] >= 0 else "–"
-            rows.append([name, steps, what, f"{first:.3f}", f"{after[what]:.3f}", share])
-    report(
+        if name == "frequency-attention":
+            model = model.with_layout("coordinated")
+        before = measure(name, model, batch)
+        config = TrainingConfig(
+            steps,
+            train_batch_size=len(data),
+            learning_rate=RATE,
+            lr_warmup_steps=50,
+            ema_decay=0.99,
+            mixed_precision="bf16",
+        )
+        model = train_stage(name, model, data, config, FOLDER / f"{name}.safetensors")
+        after = measure(name, model, batch)
+        for quantity, first in before.items():
+            last = after[quantity]
+            ratio = f"{last / first:.3f}" if first > 0 and last >= 0 else "–"
+            rows.append([name, steps, quantity, f"{first:.3f}", f"{last:.3f}", ratio])
+    write_results(
         "overfit",
-        "Four samples learned by heart, stage by stage",
+        "Overfitting four samples, stage by stage",
         ["stage", "steps", "", "before", "after", "after / before"],
         rows,
         f"""
-Always the same four pictures of {SIZE[1]} x {SIZE[0]}, nothing left out or changed; gid-small's networks. Loss: what
-training makes small, over {LOSS_SEEDS} draws of chance. The autoencoder's holds the sum of gradients of three scales.
-The encoder's is a likelihood, which has no zero: it falls as low as the moduli are small. That of the denoiser has a
-tenth of photos taken away, for guidance, and from noise alone it cannot be known which of the four to make.
-"slices": energy of the normalized slices that the autoencoder loses. "modulus": mean error of the modulus that the
-encoder predicts, over the mean modulus. "noise": energy of the error in what the denoiser predicts, at noise levels
-{", ".join(map(str, LEVELS))} of 1000, over that of predicting nothing. "latents", "volume": energy in which a sample
-of 25 steps, guidance 1, differs from the training sample of its photo, as latents and as coefficients in pixels, where
-what the autoencoder loses comes on top. "mistaken": share of sampled volumes that are nearer to another photo's.
-The coordination goes on from the denoiser, all but its attention over the frequencies frozen.
+Always the same four images of {SIZE[1]} x {SIZE[0]}, without augmentation; gid-small's networks. Loss: the training
+loss, a mean over {LOSS_SEEDS} random draws. The autoencoder's includes the sum of gradients at three scales. The
+encoder's is a likelihood without a lower bound of zero: the smaller the moduli, the lower it gets. The denoiser's drops
+a tenth of the photos, for guidance, and from noise alone it cannot know which of the four to generate.
+All errors are shares of the energy. "slices": the normalized slices that the autoencoder does not reconstruct.
+"modulus": mean error of the modulus that the encoder predicts, over the mean modulus. "noise": error of the denoiser's
+prediction at timesteps {", ".join(map(str, TIMESTEPS))} of 1000, over that of predicting zero. "latents", "volume":
+difference of a sample of 25 steps, guidance 1, from the training sample of its photo, as latents and as coefficients in
+pixels, to which the autoencoder's error is added. "mistaken": share of sampled volumes that are closer to another
+photo's. The stage "frequency-attention" continues the denoiser; all but its attention over frequencies is frozen.
 """,
     )
 
 
-def four() -> list[Sample]:
-    """Two samples of each folder, from different sources, or painted scenes."""
+def four_samples() -> list[MotionSample]:
+    """Two samples of each folder, from different sources, or four painted scenes."""
     if not all(folder.is_dir() for folder in SAMPLES):
-        return scenes(0, 4)
-    found = [find_samples(folder) for folder in SAMPLES]
-    return [load_sample(paths[at]) for paths in found for at in (0, len(paths) // 2)]
+        return painted_samples(0, 4)
+    folders = [find_motion_samples(folder) for folder in SAMPLES]
+    return [load_motion_sample(paths[index]) for paths in folders for index in (0, len(paths) // 2)]
 
 
-def _item(sample: Sample) -> tuple[Tensor, Tensor]:
-    """The whole picture, as it is."""
+def _item(sample: MotionSample) -> tuple[Tensor, Tensor]:
+    """The whole image, without augmentation."""
     scale = SIZE[1] / sample.photo.shape[1]
-    still = dict(max_rotation=0, flip=0, color=0, blur=0, noise=0, gray=0, time_shift=False, time_reversal=0)
-    plain = Augmentation(SIZE, min_scale=scale, max_scale=scale, **still)
-    return MotionDataset([[sample]], Mixture((1.0,), composited=0.0), plain, 1)[0]
+    plain = replace(NO_AUGMENTATION, size=SIZE, min_scale=scale, max_scale=scale)
+    return MotionDataset([[sample]], Mixture((1.0,), composite_probability=0.0), plain, 1)[0]
 
 
 @torch.no_grad()
-def measured(name: str, model: MotionModel, batch: Batch) -> dict[str, float]:
-    """A stage's loss on the four samples, and what of it has to come near zero."""
+def measure(name: str, model: MotionModel, batch: Batch) -> dict[str, float]:
+    """A stage's loss on the four samples, and the errors that must come near zero."""
     photos, coefficients = batch
     stage = make_stage(name, model).eval()
-    found = {"loss": sum(float(stage(*batch, seed)[0]) for seed in range(LOSS_SEEDS)) / LOSS_SEEDS}
+    errors = {"loss": sum(float(stage(*batch, seed)[0]) for seed in range(LOSS_SEEDS)) / LOSS_SEEDS}
     slices = model.normalizer.normalize(coefficients)
     if name == "vae":
-        return found | {"slices": lost(model.autoencoder.decode(model.autoencoder.encode(slices)), slices)}
+        return errors | {"slices": energy_error(model.autoencoder.decode(model.autoencoder.encode(slices)), slices)}
     condition = Condition(*model.encoder(photos))
     if name == "encoder":
         modulus = modulus_target(slices, condition.prior.shape[-2:])
-        return found | {"modulus": float((condition.prior - modulus).abs().mean() / modulus.mean())}
+        return errors | {"modulus": float((condition.prior - modulus).abs().mean() / modulus.mean())}
     latents = model.to_latents(coefficients, condition.prior)
-    found["noise"] = sum(noise_error(model, condition, latents, level) for level in LEVELS) / len(LEVELS)
+    errors["noise"] = sum(noise_error(model, condition, latents, timestep) for timestep in TIMESTEPS) / len(TIMESTEPS)
     sampled = sample_latents(model, condition, _noise(model, latents, 0))
     volumes = model.to_coefficients(sampled, condition.prior)
     nearest = torch.cdist(volumes.flatten(1), coefficients.flatten(1)).argmin(1)
     mistaken = (nearest != torch.arange(len(volumes))).float().mean()
-    return found | {
-        "latents": lost(sampled, latents),
-        "volume": lost(volumes, coefficients),
+    return errors | {
+        "latents": energy_error(sampled, latents),
+        "volume": energy_error(volumes, coefficients),
         "mistaken": float(mistaken),
     }
 
 
-def noise_error(model: MotionModel, condition: Condition, latents: Tensor, level: int) -> float:
-    """Error of what the denoiser predicts (eq. 3) at a noise level, as a share of that of predicting zero."""
-    schedule, levels = model.schedule(), torch.full((len(latents),), level)
-    noise = _noise(model, latents, level)
-    noisy, target = (f(latents, noise, levels) for f in (schedule.add_noise, schedule.get_velocity))
-    return lost(model.denoiser(noisy, levels, condition.features, condition.prior), target)
+def noise_error(model: MotionModel, condition: Condition, latents: Tensor, timestep: int) -> float:
+    """Error of the denoiser's prediction (eq. 3) at a timestep, as a share of that of predicting zero."""
+    scheduler, timesteps = model.noise_scheduler(), torch.full((len(latents),), timestep)
+    noise = _noise(model, latents, timestep)
+    noisy, target = (f(latents, noise, timesteps) for f in (scheduler.add_noise, scheduler.get_velocity))
+    return energy_error(model.denoiser(noisy, timesteps, condition.features, condition.prior), target)
 
 
 def _noise(model: MotionModel, like: Tensor, seed: int) -> Tensor:
-    """As training draws it."""
+    """Noise as in training."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.stack([frequency_noise(one.shape, model.config.noise_coherence, generator) for one in like])
+    return torch.stack([frequency_noise(item.shape, model.config.noise_coherence, generator) for item in like])
 
 
-def lost(got: Tensor, true: Tensor) -> float:
-    """Share of energy that differs."""
-    return float((got - true).square().sum() / true.square().sum())
+def energy_error(predicted: Tensor, true: Tensor) -> float:
+    """Energy of the error as a share of the true energy."""
+    return float((predicted - true).square().sum() / true.square().sum())
 
 
 if __name__ == "__main__":

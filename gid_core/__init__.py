@@ -1,4 +1,4 @@
-"""Generative Image Dynamics: make a still picture move (Li, Tucker, Snavely, Holynski, CVPR 2024).
+"""Generative Image Dynamics: animate a still photo (Li, Tucker, Snavely, Holynski, CVPR 2024).
 
     import gid_core as gid
     photo = gid.read_image("flowers.jpg")
@@ -11,10 +11,22 @@ The motion of a clip instead:
     volume = gid.extract_spectral_volume(frames, fps, detrend="ramp")
     gid.write_video("loop.mp4", gid.render(frames[0], gid.loop(volume)), volume.fps)
 
-Names are imported when first used, so that `import gid_core` costs nothing.
+spectral_volume   `SpectralVolume`: the motion of every pixel in the Fourier domain, and the conventions of units
+motion            `Motion`: a spectral volume played over time
+sources           volumes from a clip or from a painted mask
+models            volumes from a photo, and the rendering network
+dynamics          poke, wind and audio
+rendering         frames
+media             image and video files
+synthetic         scenes with exact motion
+training, evaluation, cli   the commands
+tensors           helpers on images, masks and maps
+
+Names are imported on first use, so that `import gid_core` is fast.
 """
 
 from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -26,10 +38,10 @@ _HOME = {
     "playback": "motion",
     "limit_displacement": "motion",
     "Damping": "dynamics.oscillators",
-    "Poke": "dynamics.poke",
+    "Poke": "dynamics.poke_list",
     "poke": "dynamics.poke",
-    "parse_pokes": "dynamics.poke",
-    "format_pokes": "dynamics.poke",
+    "parse_pokes": "dynamics.poke_list",
+    "format_pokes": "dynamics.poke_list",
     "wind": "dynamics.wind",
     "from_audio": "dynamics.audio",
     "volume_from_mask": "sources.mask",
@@ -49,7 +61,7 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)
@@ -57,5 +69,5 @@ def __getattr__(name: str):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])

@@ -1,4 +1,7 @@
-"""The command line: python -m gid_core animate | animate-clip | extract | loop | render | evaluate | train."""
+"""The command line, `gid COMMAND` or `python -m gid_core COMMAND`.
+
+Commands: animate, animate-clip, extract, loop, render, evaluate, train.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import argparse
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -15,17 +18,23 @@ from tqdm import tqdm
 from .evaluation.evaluate_command import evaluate_command as evaluate
 from .evaluation.evaluate_command import evaluation_options
 from .media.image_io import read_image, write_image
-from .media.video_io import read_video, write_video
+from .media.video_io import WINDOW_SECONDS, read_video, write_video
 from .motion import Motion, limit_displacement, loop, playback
 from .rendering.render import render_chunks
 from .spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
 from .tensors import feather_mask
 from .training.train_command import train_command as train
-from .training.train_command import training_options
+from .training.train_options import training_options
+
+OptionAdder = Callable[[argparse.ArgumentParser], None]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 on success, 1 with a message on bad input, 130 when interrupted."""
+    """Run one command.
+
+    Returns:
+        The exit status: 0 on success, 1 with a message for bad input, 130 when interrupted.
+    """
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     warnings.showwarning = lambda message, *_: print(f"Note: {message}", file=sys.stderr)
@@ -39,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def extract(options) -> None:
-    """A clip to a spectral volume, and the reference frame if asked for."""
+def extract(options: argparse.Namespace) -> None:
+    """Measure the spectral volume of a clip."""
     volume, reference = _extract(options)
     volume.save(options.output)
     print(f"{options.output}: {volume.num_bins} bins up to {volume.frequencies[-1]:.2f} Hz, "
@@ -49,26 +58,30 @@ def extract(options) -> None:
         print(write_image(options.reference, reference))
 
 
-def loop_command(options) -> None:
-    """A volume and a photo to a seamless loop."""
-    volume = _shape(SpectralVolume.load(options.volume), options)
-    _write(options, read_image(options.photo), loop(volume, options.frames, options.speed, options.fps))
+def loop_command(options: argparse.Namespace) -> None:
+    """Render a volume and a photo as a seamless loop."""
+    volume = _adjust_motion(SpectralVolume.load(options.volume), options)
+    _render_output(
+        options, read_image(options.photo), loop(volume, options.frames, speed=options.speed, fps=options.fps)
+    )
 
 
-def render_command(options) -> None:
-    """A volume and a photo to frames, played once as measured."""
-    motion = playback(_shape(SpectralVolume.load(options.volume), options))
-    _write(options, read_image(options.photo), motion, options.start, options.count)
+def render_command(options: argparse.Namespace) -> None:
+    """Render a volume and a photo once, as the motion was measured."""
+    motion = playback(_adjust_motion(SpectralVolume.load(options.volume), options))
+    _render_output(options, read_image(options.photo), motion, options.start, options.count)
 
 
-def animate_clip(options) -> None:
-    """A clip to a seamless loop of its first frame."""
+def animate_clip(options: argparse.Namespace) -> None:
+    """Measure the motion of a clip and render its first frame as a seamless loop."""
     volume, reference = _extract(options)
-    _write(options, reference, loop(_shape(volume, options), options.frames, options.speed, options.fps))
+    _render_output(
+        options, reference, loop(_adjust_motion(volume, options), options.frames, speed=options.speed, fps=options.fps)
+    )
 
 
-def animate(options) -> None:
-    """A photo to a seamless loop, with a motion that is predicted from it."""
+def animate(options: argparse.Namespace) -> None:
+    """Predict the motion of a photo and render it as a seamless loop."""
     from .models.loop_guidance import LoopGuidance
     from .models.pipeline import GIDPipeline
 
@@ -90,10 +103,12 @@ def animate(options) -> None:
         )
     if options.volume:
         volume.save(options.volume)
-    _write(options, photo, loop(_shape(volume, options), options.frames, options.speed, options.fps))
+    _render_output(
+        options, photo, loop(_adjust_motion(volume, options), options.frames, speed=options.speed, fps=options.fps)
+    )
 
 
-def _extract(options) -> tuple[SpectralVolume, torch.Tensor]:
+def _extract(options: argparse.Namespace) -> tuple[SpectralVolume, torch.Tensor]:
     from .sources.video import extract_spectral_volume
 
     frames, fps = read_video(options.clip)
@@ -113,13 +128,15 @@ def _extract(options) -> tuple[SpectralVolume, torch.Tensor]:
     return volume, frames[options.start_frame]
 
 
-def _shape(volume: SpectralVolume, options) -> SpectralVolume:
+def _adjust_motion(volume: SpectralVolume, options: argparse.Namespace) -> SpectralVolume:
     volume = volume.amplify(options.gain, options.band_gains)
     return limit_displacement(volume, options.limit) if options.limit else volume
 
 
-def _write(options, photo, motion: Motion, start: int = 0, count: int | None = None) -> None:
-    """Render to a video file, or to numbered pictures when the output is a folder."""
+def _render_output(
+    options: argparse.Namespace, photo: torch.Tensor, motion: Motion, start: int = 0, count: int | None = None
+) -> None:
+    """Render to a video file, or to numbered images if the output is a folder."""
     mask = feather_mask(read_image(options.mask)[None, ..., :3].mean(-1), options.feather) if options.mask else None
     total = len(motion) - start if count is None else count
     _check_device(options.device)
@@ -164,79 +181,112 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gid_core", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
-    def command(name, function, *parts):
+    def command(
+        name: str, function: Callable[[argparse.Namespace], None], *option_groups: OptionAdder
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
-        for part in parts:
-            part(sub)
+        for add_options in option_groups:
+            add_options(sub)
         sub.set_defaults(command=function)
         return sub
 
-    command("animate", animate, _photo_options, _shape_options, _loop_options, _output_options)
+    command("animate", animate, _photo_options, _motion_options, _loop_options, _output_options)
     sub = command("extract", extract, _clip_options)
     sub.add_argument("-o", "--output", required=True, help="the .safetensors file to write")
-    sub.add_argument("--reference", help="also write the reference frame to this picture file")
-    command("loop", loop_command, _volume_options, _shape_options, _loop_options, _output_options)
-    sub = command("render", render_command, _volume_options, _shape_options, _output_options)
-    sub.add_argument("--start", type=int, default=0, help="first frame")
+    sub.add_argument("--reference", help="also write the reference frame to this image file")
+    command("loop", loop_command, _volume_options, _motion_options, _loop_options, _output_options)
+    sub = command("render", render_command, _volume_options, _motion_options, _output_options)
+    sub.add_argument("--start", type=int, default=0, help="first frame (default 0)")
     sub.add_argument("--count", type=int, help="number of frames (default: to the end)")
-    command("animate-clip", animate_clip, _clip_options, _shape_options, _loop_options, _output_options)
+    command("animate-clip", animate_clip, _clip_options, _motion_options, _loop_options, _output_options)
     command("evaluate", evaluate, evaluation_options)
     command("train", train, training_options)
     return parser
 
 
-def _photo_options(sub) -> None:
-    sub.add_argument("photo", help="the picture to move: a plant, flowers, a tree, something that hangs")
-    sub.add_argument("--seed", type=int, default=0, help="another seed, another breeze (default 0)")
-    sub.add_argument("--steps", type=int, default=25, help="steps of the sampling (default 25)")
-    sub.add_argument("--guidance", type=float, default=1.75, help="how closely to follow the photo (default 1.75)")
-    sub.add_argument("--amplitude", type=float, default=1.0, help="how much it moves; 1 as in the training clips")
-    sub.add_argument(
-        "--loop-mode", choices=["none", "projection", "crossfade", "gradient"], default="projection",
-        help="how a jerk at the seam is taken away, if there is one (default projection)",
-    )  # fmt: skip
-    sub.add_argument("--volume", help="also write the spectral volume to this .safetensors file")
+def _photo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photo", help="the photo to animate: a plant, flowers, a tree, something that hangs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random motion (default 0)")
+    parser.add_argument("--steps", type=int, default=25, help="number of sampling steps (default 25)")
+    parser.add_argument(
+        "--guidance", type=float, default=1.75, help="guidance scale: how closely to follow the photo (default 1.75)"
+    )
+    parser.add_argument(
+        "--amplitude",
+        type=float,
+        default=1.0,
+        help="factor of the amplitude; 1 is that of the training clips (default)",
+    )
+    parser.add_argument(
+        "--loop-mode",
+        choices=["none", "projection", "crossfade", "gradient"],
+        default="projection",
+        help="how a jump at the seam of the loop is removed, if there is one (default projection)",
+    )
+    parser.add_argument("--volume", help="also write the spectral volume to this .safetensors file")
 
 
-def _clip_options(sub) -> None:
-    sub.add_argument("clip", help="a video of 16 frames or more from a still camera")
-    sub.add_argument("--detrend", choices=DETREND_MODES, default="ramp", help="ramp loops without a jerk (default)")
-    sub.add_argument("--start-frame", type=int, default=0, help="the reference frame")
-    sub.add_argument("--window-seconds", type=float, default=5.0, help="length of motion to measure (default 5)")
-    sub.add_argument("--bins", type=int, default=DEFAULT_BINS, help="frequency bins, the constant one included")
-    sub.add_argument("--period", type=int, default=DEFAULT_PERIOD, help="samples of the window")
-    sub.add_argument("--max-size", type=int, default=512, help="longer side at which motion is measured")
-    sub.add_argument("--stabilize", action="store_true", help="take off a shake of the whole camera")
+def _clip_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clip", help="a video of 16 frames or more from a fixed camera")
+    parser.add_argument(
+        "--detrend", choices=DETREND_MODES, default="ramp", help="ramp loops without a jump at the seam (default)"
+    )
+    parser.add_argument("--start-frame", type=int, default=0, help="index of the reference frame (default 0)")
+    parser.add_argument(
+        "--window-seconds", type=float, default=WINDOW_SECONDS, help="seconds of motion to measure (default 5)"
+    )
+    parser.add_argument(
+        "--bins", type=int, default=DEFAULT_BINS, help="frequency bins, including the constant one (default 16)"
+    )
+    parser.add_argument("--period", type=int, default=DEFAULT_PERIOD, help="samples of the window (default 150)")
+    parser.add_argument(
+        "--max-size", type=int, default=512, help="longest side in pixels at which motion is measured (default 512)"
+    )
+    parser.add_argument("--stabilize", action="store_true", help="remove the motion of a shaky camera")
 
 
-def _volume_options(sub) -> None:
-    sub.add_argument("volume", help="a spectral volume (.safetensors)")
-    sub.add_argument("photo", help="the picture to move")
+def _volume_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("volume", help="a spectral volume (.safetensors)")
+    parser.add_argument("photo", help="the photo to animate")
 
 
-def _shape_options(sub) -> None:
-    sub.add_argument("--gain", type=float, default=1.0, help="amplify motion (2) or calm it (0.5)")
-    sub.add_argument(
-        "--band-gains", type=lambda text: [float(part) for part in text.split(",")],
-        help="further gains from the slowest to the fastest motion, as 1,1,0.5",
-    )  # fmt: skip
-    sub.add_argument("--limit", type=float, help="largest displacement as a fraction of the width")
-    sub.add_argument("--mask", help="a picture: white moves, black stays")
-    sub.add_argument("--feather", type=float, default=16.0, help="soft edge of the mask in its pixels")
+def _motion_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gain", type=float, default=1.0, help="factor of the motion: 2 doubles it, 0.5 halves it (default 1)"
+    )
+    parser.add_argument(
+        "--band-gains",
+        type=lambda text: [float(part) for part in text.split(",")],
+        help="further factors from the slowest to the fastest motion, for example 1,1,0.5",
+    )
+    parser.add_argument("--limit", type=float, help="largest displacement as a fraction of the width")
+    parser.add_argument("--mask", help="an image: white pixels move, black pixels do not")
+    parser.add_argument(
+        "--feather", type=float, default=16.0, help="width of the mask's soft edge in its pixels (default 16)"
+    )
 
 
-def _loop_options(sub) -> None:
-    sub.add_argument("--frames", type=int, help="frames of the loop (default: one period)")
-    sub.add_argument("--speed", type=float, default=1.0, help="0.5 is slow motion")
-    sub.add_argument("--fps", type=float, help="frames a second (default: the volume's)")
+def _loop_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--frames", type=int, help="number of frames of the loop (default: one period)")
+    parser.add_argument("--speed", type=float, default=1.0, help="relative speed: 0.5 is half speed (default 1)")
+    parser.add_argument("--fps", type=float, help="frames per second (default: the volume's)")
 
 
-def _output_options(sub) -> None:
-    sub.add_argument("-o", "--output", required=True, help="a .mp4 or .webm file, or a folder for pictures")
-    sub.add_argument("--model", help="a model (.safetensors; default: the one that ships)")
-    sub.add_argument(
-        "--renderer", choices=["network", "fast"], default="network",
-        help="how frames are drawn: by the model's rendering network, or in a quarter of the time (default network)",
-    )  # fmt: skip
-    sub.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    sub.add_argument("--crf", type=int, default=18, help="quality of the video, smaller is better")
+def _output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", required=True, help="a .mp4 or .webm file, or a folder for PNG images")
+    parser.add_argument("--model", help="a model (.safetensors; default: the bundled checkpoint)")
+    parser.add_argument(
+        "--renderer",
+        choices=["network", "fast-splat"],
+        default="network",
+        help="how frames are rendered: by the model's rendering network, or by fast splatting in a quarter of the time "
+        "(default network)",
+    )
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="torch device (default: cuda if available, else cpu)",
+    )
+    parser.add_argument(
+        "--crf", type=int, default=18, help="constant rate factor of the video; smaller is better (default 18)"
+    )

@@ -1,4 +1,4 @@
-"""Motion: a spectral volume and the modal coordinates that play it (paper eq. 6)."""
+"""Motion over time: a spectral volume and the modal coordinates that play it (paper eq. 6)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from torch import Tensor
 
 from .spectral_volume import SpectralVolume, modal_sum
 
+# Frames whose displacements `Motion.magnitude` holds at a time.
+MAGNITUDE_CHUNK = 8
+# `limit_displacement` keeps motion below this multiple of the limit exactly as it is.
+NEGLIGIBLE_RATIO = 1e-4
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Motion:
-    """What moves (a volume) and how (modal coordinates over time).
+    """A spectral volume and its modal coordinates over time.
 
-    Frames x H x W displacements are never stored: `displacement` evaluates the frames asked for.
+    The displacements of all frames are never stored: `displacement` computes the requested frames. Two motions are
+    equal only if they are the same object.
 
     Attributes:
         volume: the spectral volume.
         coordinates: float32 [frames, K, 2], real and imaginary part of q_k(t).
-        fps: frames a second, > 0.
+        fps: frames per second, > 0.
         loops: whether frame 0 follows the last frame without a seam.
     """
 
@@ -31,7 +37,7 @@ class Motion:
     fps: float
     loops: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape, bins = tuple(self.coordinates.shape), self.volume.num_bins
         if len(shape) != 3 or shape[0] < 1 or shape[1:] != (bins, 2):
             raise ValueError(f"Modal coordinates of a volume with {bins} bins are [frames, {bins}, 2]; got {shape}.")
@@ -60,25 +66,25 @@ class Motion:
     def magnitude(self, max_samples: int = 48) -> Tensor:
         """Mean length of the displacement over time, W(p) of the paper: float32 [B, H, W] in pixels.
 
-        At most `max_samples` frames spread over the motion are averaged, a few at a time.
+        At most `max_samples` frames are averaged; they are spaced evenly over the motion.
         """
         count = min(len(self), max_samples)
         frames = torch.linspace(0, len(self) - 1, count).round().long()
-        total = 0
-        for some in frames.split(8):
-            dx, dy = modal_sum(self.volume.coefficients, self.coordinates[some]).unbind(2)
+        total = torch.zeros_like(self.volume.coefficients[:, 0, 0])
+        for chunk in frames.split(MAGNITUDE_CHUNK):
+            dx, dy = modal_sum(self.volume.coefficients, self.coordinates[chunk]).unbind(2)
             total = total + torch.hypot(dx, dy).sum(1)
         return total / count
 
-    def retime(self, speed: float = 1.0, num_frames: int | None = None) -> Motion:
-        """Slow motion (speed < 1) or fast motion (> 1): the coordinates resampled in time.
+    def retime(self, speed: float = 1.0, *, num_frames: int | None = None) -> Motion:
+        """Slow motion (speed < 1) or fast motion (speed > 1): the coordinates resampled in time.
 
-        A looping motion stays a loop: its coordinates are periodic and are resampled exactly, by their Fourier
-        series. Another is resampled by cubic interpolation.
+        A looping motion stays a loop: its coordinates are periodic, and their Fourier series is resampled exactly.
+        Any other motion is resampled by cubic interpolation.
 
         Args:
-            speed: factor of speed, > 0.
-            num_frames: frames to make, instead of a speed.
+            speed: relative speed, > 0.
+            num_frames: number of frames of the result; give either this or a speed.
 
         Raises:
             ValueError: if speed or num_frames is not positive, or both are given.
@@ -93,18 +99,20 @@ class Motion:
         return dataclasses.replace(self, coordinates=resample(self.coordinates, count))
 
 
-def loop(volume: SpectralVolume, num_frames: int | None = None, speed: float = 1.0, fps: float | None = None) -> Motion:
+def loop(
+    volume: SpectralVolume, num_frames: int | None = None, *, speed: float = 1.0, fps: float | None = None
+) -> Motion:
     """Seamless looping playback of a spectral volume.
 
-    The inverse transform of integer bins repeats after T samples, so frame N is frame 0 whatever the volume
-    holds. The constant bin is re-derived so that F_0 = 0 and the first frame is the photo: it enters as q - q(0).
+    The inverse transform of whole bins repeats after T samples, so that frame N equals frame 0 for every volume. The
+    constant bin is replaced so that F_0 = 0 and the first frame is the photo: the coordinates are q(t) - q(0).
 
     Args:
-        volume: what to play.
-        num_frames: length N of the loop; default: one period at this speed and fps. Another length plays the
-            nearest whole number of periods (at least one) in N frames, at a speed as near to `speed` as that allows.
-        speed: 0.5 is slow motion at half speed, 2 is double speed; > 0.
-        fps: frames a second of the result; default: the volume's.
+        volume: the volume to play.
+        num_frames: length N of the loop; None is one period at this speed and fps. Any other length plays the
+            nearest whole number of periods (at least one) in N frames, at a speed as close to `speed` as possible.
+        speed: 0.5 is half speed, 2 is double speed; > 0.
+        fps: frames per second of the result; None is the volume's.
 
     Returns:
         A looping `Motion` with N frames.
@@ -126,21 +134,21 @@ def loop(volume: SpectralVolume, num_frames: int | None = None, speed: float = 1
 
 
 def playback(volume: SpectralVolume) -> Motion:
-    """A volume played once, as it was measured: every bin as stored, the constant one too, so F_0 is near 0 only.
+    """A volume played once as it was measured. The constant bin is used as stored, so that F_0 is only near 0.
 
-    With `detrend="none"` this is the low-passed motion of the clip; frames are the window's T samples.
+    With `detrend="none"` this is the low-pass filtered motion of the clip; the frames are the T samples of the window.
     """
     time = torch.arange(volume.period, dtype=torch.float64)
-    return Motion(volume, playback_coordinates(volume, time, pin=False), volume.fps)
+    return Motion(volume, playback_coordinates(volume, time, start_at_rest=False), volume.fps)
 
 
-def playback_coordinates(volume: SpectralVolume, time: Tensor, pin: bool = True) -> Tensor:
+def playback_coordinates(volume: SpectralVolume, time: Tensor, *, start_at_rest: bool = True) -> Tensor:
     """Modal coordinates of the inverse transform at given times.
 
     Args:
-        volume: gives T and K.
+        volume: the volume to play; gives T and K.
         time: float [frames], in samples of the volume's window.
-        pin: re-derive the constant bin so that F_0 = 0 (default), or play it as it is stored.
+        start_at_rest: replace the constant bin so that F_0 = 0, or else use it as stored.
 
     Returns:
         float32 [frames, K, 2].
@@ -148,23 +156,27 @@ def playback_coordinates(volume: SpectralVolume, time: Tensor, pin: bool = True)
     bins = torch.arange(volume.num_bins, dtype=torch.float64)
     angle = time.double()[:, None] * bins * (2 * math.pi / volume.period)
     weight = torch.full((volume.num_bins,), 2.0 / volume.period, dtype=torch.float64)
-    weight[0] /= 2  # bin 0 has no mirror image in the full spectrum
+    # Bin 0 and the Nyquist bin have no conjugate in the full spectrum.
+    weight[0] /= 2
     if volume.period == 2 * (volume.num_bins - 1):
-        weight[-1] /= 2  # nor has the Nyquist bin
+        weight[-1] /= 2
     q = torch.stack([torch.cos(angle), torch.sin(angle)], -1)
-    if pin:
+    if start_at_rest:
         q[..., 0] -= 1
     return (q * weight[:, None]).float()
 
 
 def limit_displacement(volume: SpectralVolume, max_fraction: float) -> SpectralVolume:
-    """Scale motion down, pixel by pixel, so that no displacement of its loop exceeds a share of the width.
+    """Reduce the motion of each pixel so that no displacement of its loop exceeds a fraction of the width.
 
-    Small motion passes unchanged to second order; large motion approaches the limit smoothly.
+    Small motion is unchanged to second order; large motion approaches the limit smoothly (tanh).
 
     Args:
         volume: the volume to limit.
         max_fraction: largest displacement as a fraction of the grid's width, > 0.
+
+    Raises:
+        ValueError: if `max_fraction` is not positive.
     """
     if not max_fraction > 0:
         raise ValueError(f"max_fraction must be > 0; got {max_fraction}.")
@@ -173,17 +185,17 @@ def limit_displacement(volume: SpectralVolume, max_fraction: float) -> SpectralV
     for frame in range(len(motion)):
         peak = torch.maximum(peak, torch.hypot(*motion.displacement(frame, frame + 1)[:, 0].unbind(1)))
     ratio = peak / (max_fraction * volume.size[1])
-    scale = torch.where(ratio > 1e-4, torch.tanh(ratio) / ratio.clamp(min=1e-4), 1.0)
+    scale = torch.where(ratio > NEGLIGIBLE_RATIO, torch.tanh(ratio) / ratio.clamp(min=NEGLIGIBLE_RATIO), 1.0)
     return volume.replace(coefficients=volume.coefficients * scale[:, None, None])
 
 
 def _check_speed(speed: float) -> None:
     if not (speed > 0 and math.isfinite(speed)):
-        raise ValueError(f"speed must be a number > 0 (1 = as it is, 0.5 = half speed); got {speed}.")
+        raise ValueError(f"speed must be a number > 0 (1 = unchanged, 0.5 = half speed); got {speed}.")
 
 
 def _resample_periodic(coordinates: Tensor, count: int) -> Tensor:
-    """Trigonometric interpolation of [frames, K, 2] periodic samples at `count` even points, exact by the DFT."""
+    """Trigonometric interpolation of periodic samples [frames, K, 2] at `count` evenly spaced times (exact, by DFT)."""
     frames = coordinates.shape[0]
     spectrum = torch.fft.rfft(coordinates.double().cpu(), dim=0) / frames
     bins = torch.arange(spectrum.shape[0], dtype=torch.float64)
@@ -197,7 +209,7 @@ def _resample_periodic(coordinates: Tensor, count: int) -> Tensor:
 
 
 def _resample_cubic(coordinates: Tensor, count: int) -> Tensor:
-    """Cubic interpolation of [frames, K, 2] samples at `count` points from the first to the last."""
+    """Cubic interpolation of samples [frames, K, 2] at `count` evenly spaced times from the first to the last."""
     rows = coordinates.permute(1, 2, 0).flatten(0, 1)[None, :, None]
     resampled = F.interpolate(rows, size=(1, count), mode="bicubic", align_corners=True)
     return resampled[0, :, 0].unflatten(0, coordinates.shape[1:]).permute(2, 0, 1).contiguous()

@@ -1,17 +1,17 @@
-"""The spectral volume: how every pixel of a photo sways, in the Fourier domain (paper section 3).
+"""The spectral volume: the motion of every pixel of a photo in the Fourier domain (paper section 3).
 
-Conventions of the whole library, stated here once
---------------------------------------------------
+Conventions of the whole library
+--------------------------------
 * A displacement is (dx, dy) in pixels of the volume's own H x W grid: +x right, +y down, pixel centers at
   integers. Pixel p of the photo is at p + F_t(p) in frame t (paper eq. 1), and F_0 = 0.
 * Bin k of the volume is rfft bin k of `period` = T samples that include F_0, taken at `fps`; its frequency is
-  k * fps / T Hz. The forward transform carries no factor, the inverse carries 1/T (paper eq. 2). The paper's
-  volume is T = 150, fps = 30, K = 16 bins.
-* One slice holds four real numbers a pixel, in the order x_re, x_im, y_re, y_im. Complex tensors never go to a
-  device: complex scatter and FFT fail on some.
-* Motion is the sum F_t(p) = Re sum_k S_k(p) q_k(t) (`modal_sum`); who fills the modal coordinates q decides
-  whether it loops, is poked or blown (see `motion`).
-* Images are [B, H, W, C] in 0..1 at the library's border and [B, C, H, W] inside.
+  k * fps / T Hz. The forward transform has no factor, the inverse has the factor 1/T (paper eq. 2). The paper's
+  volume has T = 150, fps = 30 and K = 16 bins.
+* One slice holds four real numbers per pixel, in the order x_re, x_im, y_re, y_im. Complex tensors are never moved
+  to a device, because complex scatter and FFT fail on some devices.
+* Motion is the sum F_t(p) = Re sum_k S_k(p) q_k(t) (`modal_sum`). The modal coordinates q decide whether it loops,
+  answers to a poke or moves in the wind (see `motion`).
+* Images are [B, H, W, C] in 0..1 in the public functions and [B, C, H, W] inside the library.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ from torch import Tensor
 
 from .media.atomic import atomic_write
 from .tensors import feather_mask, mask_batch, resize_maps, resize_mask
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 FORMAT = "gid.spectral_volume"
 FORMAT_VERSION = "1"
@@ -38,19 +42,31 @@ DEFAULT_BINS = 16
 DETREND_MODES = ("none", "ramp")
 
 
-@dataclass(frozen=True)
+class _Attributes(TypedDict, total=False):
+    """The attributes that `SpectralVolume.replace` may change."""
+
+    coefficients: Tensor
+    fps: float
+    period: int
+    detrend: str
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
 class SpectralVolume:
-    """K frequency slices of motion for B photos, with what is needed to play them.
+    """K frequency slices of motion for B photos, and the time base to play them.
+
+    Two volumes are equal only if they are the same object. Compare `coefficients` to compare their motion.
 
     Attributes:
         coefficients: float32 [B, K, 4, H, W]; pixels x T (unnormalized transform), see the module's header.
-        fps: samples a second of the T-sample window, > 0.
+        fps: samples per second of the T-sample window, > 0.
         period: T, the window's length in samples, >= 1 and >= 2 (K - 1).
-        detrend: "none" (the paper's), or "ramp": the line from F_0 to F_T was taken off before the transform.
+        detrend: "none" (as in the paper) or "ramp" (the line from F_0 to F_T was subtracted before the transform).
         metadata: how the volume was made; strings only, saved with it.
 
     Raises:
-        ValueError: for another shape or dtype, values that are not finite, or an impossible fps or period.
+        ValueError: for another shape or dtype, values that are not finite, or an fps or period out of range.
     """
 
     coefficients: Tensor
@@ -59,7 +75,7 @@ class SpectralVolume:
     detrend: str = "none"
     metadata: Mapping[str, str] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         c = self.coefficients
         if not isinstance(c, Tensor) or c.ndim != 5 or c.shape[2] != 4 or min(c.shape) < 1:
             shape = tuple(c.shape) if hasattr(c, "shape") else type(c).__name__
@@ -71,9 +87,9 @@ class SpectralVolume:
             raise ValueError("The spectral volume holds NaN or infinite coefficients; make or load it again.")
         if not self.fps > 0 or not np.isfinite(self.fps):
             raise ValueError(f"fps of a spectral volume must be > 0; got {self.fps}.")
-        least = max(1, 2 * (c.shape[1] - 1))
-        if self.period < least:
-            raise ValueError(f"{c.shape[1]} bins need a period of at least {least} samples; got {self.period}.")
+        min_period = max(1, 2 * (c.shape[1] - 1))
+        if self.period < min_period:
+            raise ValueError(f"{c.shape[1]} bins need a period of at least {min_period} samples; got {self.period}.")
         object.__setattr__(self, "period", int(self.period))
         object.__setattr__(self, "fps", float(self.fps))
         if self.detrend not in DETREND_MODES:
@@ -84,13 +100,14 @@ class SpectralVolume:
 
     @property
     def num_bins(self) -> int:
-        """K, the number of frequency slices, the constant one (bin 0) included."""
+        """K, the number of frequency slices, including the constant one (bin 0)."""
         return self.coefficients.shape[1]
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the volume's grid in pixels."""
-        return tuple(self.coefficients.shape[-2:])
+        height, width = self.coefficients.shape[-2:]
+        return height, width
 
     @property
     def frequencies(self) -> Tensor:
@@ -104,29 +121,29 @@ class SpectralVolume:
 
     @property
     def amplitude(self) -> Tensor:
-        """float32 [B]: how far the moving pixels swing, as a share of the picture's width; 0 if nothing does.
+        """float32 [B]: mean amplitude of the moving pixels, as a fraction of the image's width; 0 without motion.
 
-        sum m^2 / sum m over pixels, where m is the root mean square over one period of a pixel's distance from its
-        mean place, from the bins above 0 (Parseval). Pixels count by how much they move, so that a still background
-        does not lower the figure.
+        sum m^2 / sum m over all pixels, where m is the root mean square over one period of a pixel's distance from
+        its mean position, computed from the bins above 0 (Parseval). Pixels are weighted by their own motion, so
+        that a static background does not lower the result.
         """
         energy = self.coefficients[:, 1:].square().sum((1, 2)) * (2 / self.period**2)
         rms = energy.sqrt().flatten(1) / self.size[1]
         return rms.square().sum(1) / rms.sum(1).clamp_min(1e-20)
 
-    def replace(self, **changes) -> SpectralVolume:
-        """A copy with some attributes changed; shares the tensors that are not."""
+    def replace(self, **changes: Unpack[_Attributes]) -> SpectralVolume:
+        """A copy with some attributes changed; it shares the tensors that are not changed."""
         return dataclasses.replace(self, **changes)
 
-    def to(self, device) -> SpectralVolume:
+    def to(self, device: torch.device | str) -> SpectralVolume:
         """The same volume with its coefficients on another device."""
         return self.replace(coefficients=self.coefficients.to(device))
 
-    def resize(self, size: tuple[int, int]) -> SpectralVolume:
-        """The same motion on an (H, W) grid: interpolated, x rescaled by the width ratio, y by the height ratio.
+    def resize(self, size: Sequence[int]) -> SpectralVolume:
+        """The same motion on an (H, W) grid: interpolated, x scaled by the width ratio, y by the height ratio.
 
         Raises:
-            ValueError: if a side is smaller than 1.
+            ValueError: if the height or width is smaller than 1.
         """
         height, width = size
         if min(height, width) < 1:
@@ -139,7 +156,7 @@ class SpectralVolume:
         return self.replace(coefficients=(flat * ratio.view(1, 4, 1, 1)).unflatten(0, (batch, bins)))
 
     def at_rest(self) -> SpectralVolume:
-        """The same motion from where it is at t = 0: bin 0 set so that F_0 = 0, real as every real signal's is."""
+        """The same motion relative to its position at t = 0: bin 0 is real and makes F_0 = 0."""
         coefficients = self.coefficients.clone()
         moving = coefficients[:, 1:, 0::2].sum(1) * 2
         if self.period == 2 * (self.num_bins - 1):
@@ -151,9 +168,9 @@ class SpectralVolume:
         """Motion amplification (gain > 1) or minification (gain < 1), paper section 6.
 
         Args:
-            gain: factor for every bin; 0 stills the photo, negative values mirror the motion.
-            band_gains: further factors spread evenly from the lowest frequency (bin 1) to the highest and
-                interpolated between; e.g. (1, 1, 0) fades the fast half out. The constant bin takes the first.
+            gain: factor for every bin; 0 removes all motion, negative values reverse its direction.
+            band_gains: further factors, spaced evenly from the lowest frequency (bin 1) to the highest and
+                interpolated linearly between; (1, 1, 0) fades out the fast half. The constant bin takes the first.
 
         Raises:
             ValueError: if a gain is not finite or `band_gains` is empty.
@@ -167,25 +184,26 @@ class SpectralVolume:
         return self.replace(coefficients=self.coefficients * scale.view(1, -1, 1, 1, 1))
 
     def mask(self, mask: Tensor, feather: float = 0.0) -> SpectralVolume:
-        """Keep motion where `mask` is white (1) and still the photo where it is black (0).
+        """Keep motion where `mask` is white (1) and remove it where `mask` is black (0).
 
         Args:
             mask: [H', W'] or [B', H', W'] in 0..1, of any size; B' is 1 or B.
-            feather: width in mask pixels of the soft edge; it lies inside the white region, so black stays still.
+            feather: width of the soft edge in mask pixels; the edge lies inside the white region, so that black
+                pixels do not move.
 
         Raises:
-            ValueError: if the mask's shape or batch does not fit, or it is not finite.
+            ValueError: if the mask's shape or batch does not fit, or if it is not finite.
         """
         soft = feather_mask(mask_batch(mask, len(self)), feather)
         soft = resize_mask(soft, self.size).to(self.coefficients.device)
         return self.replace(coefficients=self.coefficients * soft.unsqueeze(1))
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> Path:
-        """Write the volume as safetensors with its metadata; the file appears whole or not at all.
+        """Write the volume and its metadata as a safetensors file, atomically.
 
         Args:
             path: file to write; the folder must exist.
-            metadata: further strings to store (a workflow, say); see `metadata` of the class.
+            metadata: further strings to store, such as a workflow; see the attribute `metadata`.
 
         Returns:
             The path.
@@ -206,11 +224,11 @@ class SpectralVolume:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> SpectralVolume:
-        """Read a volume written by `save`. Only safetensors: nothing is unpickled.
+        """Read a volume that `save` wrote. Only safetensors files are read; nothing is unpickled.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if the file is not safetensors, is cut short, or holds something else.
+            FileNotFoundError: if the file does not exist.
+            ValueError: if the file is not safetensors, is truncated, or holds something else.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -233,22 +251,22 @@ class SpectralVolume:
                         f"software reads version {FORMAT_VERSION}. Update it, or save the file again."
                     )
                 settings = json.loads(header.pop("spectral_volume"))
-                values = float(settings["fps"]), int(settings["period"]), str(settings["detrend"])
+                time_base = float(settings["fps"]), int(settings["period"]), str(settings["detrend"])
                 coefficients = file.get_tensor("coefficients")
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(
                 f"{path.name} cannot be read as a spectral volume; it is cut short or damaged ({error})."
             ) from error
-        extra = {key: value for key, value in header.items() if key not in ("format", "version")}
-        return cls(coefficients, *values, extra)
+        metadata = {key: value for key, value in header.items() if key not in ("format", "version")}
+        return cls(coefficients, *time_base, metadata)
 
 
 def modal_sum(coefficients: Tensor, coordinates: Tensor) -> Tensor:
-    """The one equation: F_t(p) = Re sum_k S_k(p) q_k(t), as one matrix product (paper eq. 6).
+    """Displacements F_t(p) = Re sum_k S_k(p) q_k(t), as one matrix product (paper eq. 6).
 
     Args:
         coefficients: float [B, K, 4, H, W], x_re, x_im, y_re, y_im.
-        coordinates: float [frames, K, 2], real and imaginary part of q.
+        coordinates: float [frames, K, 2], real and imaginary part of the modal coordinates q.
 
     Returns:
         float32 [B, frames, 2, H, W] displacements in pixels.
@@ -256,31 +274,11 @@ def modal_sum(coefficients: Tensor, coordinates: Tensor) -> Tensor:
     batch, bins, _, height, width = coefficients.shape
     frames = coordinates.shape[0]
     q = coordinates.to(coefficients)
-    # Rows for x and for y over all four channels: the zeros cost arithmetic, but spare a copy of the volume.
-    pair = torch.stack([q[..., 0], -q[..., 1]], dim=-1)
+    # One row for x and one for y, each over all four channels: multiplying by zeros is cheaper than a copy of the
+    # volume.
+    weights = torch.stack([q[..., 0], -q[..., 1]], dim=-1)
     matrix = q.new_zeros(frames, 2, bins, 4)
-    matrix[:, 0, :, :2] = pair
-    matrix[:, 1, :, 2:] = pair
+    matrix[:, 0, :, :2] = weights
+    matrix[:, 1, :, 2:] = weights
     product = matrix.view(1, frames * 2, bins * 4) @ coefficients.reshape(batch, bins * 4, height * width)
     return product.view(batch, frames, 2, height, width)
-
-
-def rfft_bins(displacement: Tensor, num_bins: int) -> Tensor:
-    """First K bins of the temporal DFT of trajectories, unnormalized (paper eq. 2).
-
-    Args:
-        displacement: float [B, T, 2, H, W], samples of one period, F_0 included.
-        num_bins: K, at most T // 2 + 1.
-
-    Returns:
-        float32 [B, K, 4, H, W].
-    """
-    batch, period, _, height, width = displacement.shape
-    if not 1 <= num_bins <= period // 2 + 1:
-        raise ValueError(f"{period} samples have 1 to {period // 2 + 1} bins; got num_bins={num_bins}.")
-    angle = 2 * np.pi / period * np.outer(np.arange(num_bins), np.arange(period))
-    basis = torch.as_tensor(np.stack([np.cos(angle), -np.sin(angle)], 1), dtype=displacement.dtype)  # [K, 2, T]
-    flat = displacement.reshape(batch, period, -1)
-    product = basis.to(displacement.device).reshape(1, num_bins * 2, period) @ flat
-    slices = product.view(batch, num_bins, 2, 2, height, width)  # [B, K, re/im, x/y, H, W]
-    return slices.transpose(2, 3).reshape(batch, num_bins, 4, height, width).float()

@@ -1,13 +1,18 @@
-"""Helpers on images, masks and maps: validate them, resize them, soften them."""
+"""Operations on images, masks and maps that the whole library shares: validate, resize, transform and filter them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+# Functions of this type work alike on NumPy arrays and on tensors.
+Maps = TypeVar("Maps", np.ndarray, Tensor)
+BoxMean = Callable[[Maps, int], Maps]
 
 
 def image_batch(image: Tensor | np.ndarray, name: str = "image") -> Tensor:
@@ -27,7 +32,7 @@ def image_batch(image: Tensor | np.ndarray, name: str = "image") -> Tensor:
     if tensor.ndim != 4 or 0 in shape:
         raise ValueError(f"{name} must be [H, W, C] or [B, H, W, C] with at least one pixel; got {shape}.")
     if shape[-1] not in (3, 4):
-        hint = " Repeat a gray picture to three channels." if shape[-1] == 1 else ""
+        hint = " Repeat a gray image to three channels." if shape[-1] == 1 else ""
         raise ValueError(f"{name} must have 3 (RGB) or 4 (RGBA) channels; got {shape[-1]}.{hint}")
     tensor = tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
     if not bool(torch.isfinite(tensor).all()):
@@ -47,14 +52,14 @@ def mask_batch(mask: Tensor | np.ndarray, batch: int, name: str = "mask") -> Ten
     if tensor.ndim != 3 or 0 in tensor.shape:
         raise ValueError(f"{name} must be [H, W] or [B, H, W]; got {list(tensor.shape)}.")
     if tensor.shape[0] not in (1, batch):
-        raise ValueError(f"{name} must be one mask or as many as there are pictures ({batch}); got {tensor.shape[0]}.")
+        raise ValueError(f"{name} must be one mask or as many as there are images ({batch}); got {tensor.shape[0]}.")
     if not bool(torch.isfinite(tensor).all()):
         raise ValueError(f"{name} holds NaN or infinite values; check the node or file that made it.")
     return tensor.clamp(0, 1)
 
 
 def feather_mask(mask: Tensor, feather: float) -> Tensor:
-    """Soften the edges of masks inwards: black pixels stay 0, white ones rise over `feather` pixels.
+    """Soften the edges of masks inward: black pixels stay 0, white pixels rise from 0 over `feather` pixels.
 
     Args:
         mask: float [B, H, W] in 0..1.
@@ -68,18 +73,22 @@ def feather_mask(mask: Tensor, feather: float) -> Tensor:
 
     inside = (mask > 0).to(torch.uint8).cpu().numpy()
     distance = np.stack([cv2.distanceTransform(m, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in inside])
-    rise = torch.from_numpy(distance).to(mask).div(feather).clamp(0, 1)
-    return mask * rise * rise * (3 - 2 * rise)
+    return mask * smoothstep(torch.from_numpy(distance).to(mask).div(feather).clamp(0, 1))
+
+
+def smoothstep(x: Maps) -> Maps:
+    """The cubic 3 x^2 - 2 x^3, which rises from 0 to 1 with slope 0 at both ends; for x in 0..1."""
+    return x * x * (3 - 2 * x)
 
 
 def fit_size(size: Sequence[int], max_size: int) -> tuple[int, int]:
-    """(H, W) reduced, if it is larger, to a longest side of `max_size` pixels; the proportions stay."""
+    """(H, W) with a longest side of at most `max_size` pixels and the same proportions; smaller sizes are unchanged."""
     factor = min(1.0, max_size / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize [N, C, H, W] maps to (H', W'): bilinear, averaging when it shrinks. Values are not rescaled."""
+    """Resize maps [N, C, H, W] to (H', W'): bilinear, with antialiasing when shrinking. Values are not rescaled."""
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
     shrinks = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
@@ -87,12 +96,125 @@ def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def resize_flow(flow: Tensor, size: Sequence[int]) -> Tensor:
-    """Displacements [N, 2, h, w] in their own pixels on an (H, W) grid, in its pixels: [N, 2, H, W]."""
+    """Resize displacements [N, 2, h, w] to an (H, W) grid and rescale them to its pixels: [N, 2, H, W]."""
     ratio = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]])
     return resize_maps(flow, size) * ratio.view(1, 2, 1, 1)
 
 
 def resize_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize masks [B, H, W] to [B, 1, H', W'], smoothly, but so that black pixels stay black to their edge."""
+    """Resize masks [B, H, W] to [B, 1, H', W'] smoothly; pixels whose nearest pixel is black stay black."""
     soft = resize_maps(mask.unsqueeze(1), size)
     return soft * (F.interpolate(mask.unsqueeze(1), size=tuple(size), mode="nearest-exact") > 0)
+
+
+def temporal_dft(displacement: Tensor, num_bins: int) -> Tensor:
+    """First K bins of the temporal DFT of trajectories, unnormalized (paper eq. 2).
+
+    Args:
+        displacement: float [B, T, 2, H, W], the T samples of one period, F_0 included.
+        num_bins: K, at most T // 2 + 1.
+
+    Returns:
+        float32 [B, K, 4, H, W]: x_re, x_im, y_re, y_im.
+
+    Raises:
+        ValueError: if T samples do not have so many bins.
+    """
+    batch, period, _, height, width = displacement.shape
+    if not 1 <= num_bins <= period // 2 + 1:
+        raise ValueError(f"{period} samples have 1 to {period // 2 + 1} bins; got num_bins={num_bins}.")
+    angle = 2 * np.pi / period * np.outer(np.arange(num_bins), np.arange(period))
+    basis = torch.as_tensor(np.stack([np.cos(angle), -np.sin(angle)], 1), dtype=displacement.dtype)  # [K, 2, T]
+    flat = displacement.reshape(batch, period, -1)
+    product = basis.to(displacement.device).reshape(1, num_bins * 2, period) @ flat
+    slices = product.view(batch, num_bins, 2, 2, height, width)  # [B, K, re/im, x/y, H, W]
+    return slices.transpose(2, 3).reshape(batch, num_bins, 4, height, width).float()
+
+
+def box_mean(maps: Maps, radius: int) -> Maps:
+    """Mean over the (2 radius + 1)^2 window around every pixel; the border is repeated outside.
+
+    Args:
+        maps: array [H, W] or tensor [N, C, H, W].
+        radius: of the window in pixels.
+    """
+    side = 2 * radius + 1
+    if isinstance(maps, Tensor):
+        return F.avg_pool2d(F.pad(maps, (radius, radius, radius, radius), mode="replicate"), side, 1)
+    import cv2
+
+    return cv2.blur(maps, (side, side), borderType=cv2.BORDER_REPLICATE)
+
+
+class GuidedFilter(Generic[Maps]):
+    """An edge-preserving mean of maps. In every window the result is an affine function of the guide's channels.
+
+    Arrays are filtered in NumPy and tensors in torch, by the same formulas. The guide's statistics are computed once.
+
+    Args:
+        guide: the guide's channels, floating point in 0..1: arrays [H, W] or tensors [B, 1, H, W]. One channel is a
+            gray guide, three are a color guide.
+        radius: of the square windows in pixels.
+        epsilon: variance of the guide below which a window counts as flat; squared units of the guide.
+        box_mean: mean over the windows of one map, if the border is to be treated differently.
+    """
+
+    def __init__(self, guide: Sequence[Maps], radius: int, epsilon: float, box_mean: BoxMean[Maps] = box_mean) -> None:
+        self.guide: list[Maps] = list(guide)
+        self.radius = radius
+        self._box_mean: BoxMean[Maps] = box_mean
+        self.mean: list[Maps] = [self.window_mean(channel) for channel in self.guide]
+        covariance = [
+            [self.window_mean(a * b) - mean_a * mean_b for b, mean_b in zip(self.guide, self.mean, strict=True)]
+            for a, mean_a in zip(self.guide, self.mean, strict=True)
+        ]
+        self.inverse_covariance: list[list[Maps]] = _regularized_inverse(covariance, epsilon)
+
+    def __call__(self, maps: Maps) -> Maps:
+        """The filtered maps: an array [H, W] or a tensor [B, C, H, W], as the input."""
+        slopes, offset = self.coefficients(maps)
+        return _weighted_sum(slopes, self.guide) + offset
+
+    def coefficients(self, maps: Maps) -> tuple[list[Maps], Maps]:
+        """The affine function at every pixel, averaged over the windows that contain the pixel.
+
+        The fast guided filter (He and Sun 2015) interpolates these and applies them to a larger guide.
+
+        Returns:
+            (one slope for each channel of the guide, the offset), all of the shape of `maps`.
+        """
+        mean = self.window_mean(maps)
+        covariance = [
+            self.window_mean(channel * maps) - channel_mean * mean
+            for channel, channel_mean in zip(self.guide, self.mean, strict=True)
+        ]
+        slopes = [_weighted_sum(row, covariance) for row in self.inverse_covariance]
+        offset = mean - _weighted_sum(slopes, self.mean)
+        return [self.window_mean(slope) for slope in slopes], self.window_mean(offset)
+
+    def window_mean(self, maps: Maps) -> Maps:
+        """Means of maps over this filter's windows."""
+        return self._box_mean(maps, self.radius)
+
+
+def _weighted_sum(weights: Sequence[Maps], maps: Sequence[Maps]) -> Maps:
+    """sum_i weights[i] * maps[i]."""
+    total = weights[0] * maps[0]
+    for weight, values in zip(weights[1:], maps[1:], strict=True):
+        total = total + weight * values
+    return total
+
+
+def _regularized_inverse(matrix: list[list[Maps]], epsilon: float) -> list[list[Maps]]:
+    """Inverse of (matrix + epsilon * identity) at every pixel; the matrix is given and returned as rows of maps."""
+    size = len(matrix)
+    first = matrix[0][0]
+    if isinstance(first, Tensor):
+        # Small matrices are inverted on the CPU: not every kind of device can do it.
+        stacked = torch.stack([torch.stack(row, -1) for row in matrix], -2)
+        stacked = stacked + epsilon * torch.eye(size).to(stacked)
+        inverse = torch.linalg.inv(stacked.cpu()).to(stacked)
+    else:
+        stacked = np.stack([np.stack(row, -1) for row in matrix], -2)
+        inverse = np.linalg.inv(stacked + epsilon * np.eye(size, dtype=stacked.dtype))
+    return [[inverse[..., i, j] for j in range(size)] for i in range(size)]

@@ -1,79 +1,84 @@
-// What the live widgets of the forces share: a picture that moves as the node's widgets say. No ComfyUI: the node is
-// reached through the functions that are given.
+// Base class of the live widgets of the forces: an image that moves as the node's widgets describe. It knows nothing of
+// ComfyUI: the constructor receives functions that access the node.
 
+import { DEFAULT_DAMPING } from "./constants.js";
 import { LivePanel } from "./live_panel.js";
 import { Modes } from "./modes.js";
 
-const NAMES = [
-  "num_frames", "fps", "strength", "damping", "speed", "alpha", "beta", "damping_ratio", "max_displacement", "integrator",
+const SHARED_WIDGETS = [
+  "num_frames", "fps", "strength", "damping", "speed", "alpha", "beta", "damping_ratio", "max_displacement",
+  "integrator",
 ];
 
-/** Subclasses have refresh, fill(time, q), resized, press, dragging and key, and call poll when they are ready. */
+/**
+ * Subclasses implement refresh(), evaluate(time, q), onResize(), onDragStart(event), onDrag(event), onKey(event) and
+ * hasMotion, and call pollWidgets() at the end of their constructor.
+ */
 export class ForceEditor {
   /**
    * @param {object} node
-   * @param {(name: string) => any} node.read       value of a widget, or undefined
-   * @param {(name: string, value: any) => void} node.write  a new value for a widget
-   * @param {(name: string) => object} node.options a widget's limits
-   * @param {() => void} node.changed               a change is complete
+   * @param {(name: string) => any} node.read       returns the value of a widget, or undefined
+   * @param {(name: string, value: any) => void} node.write  sets the value of a widget
+   * @param {(name: string) => object} node.options returns the limits of a widget
+   * @param {() => void} node.changed               reports that a change is complete
    * @param {(name: string) => boolean} node.locked whether a widget's value comes through a link
-   * @param {string} hint                           what to say while there is no picture
-   * @param {string} testid, label                  of the picture
-   * @param {string[]} names                        widgets that it depends on, beside those of every force
+   * @param {string} hint                           message while there is no image
+   * @param {string} testid, label                  test id and ARIA label of the canvas
+   * @param {string[]} names                        widgets that this force has in addition to the shared ones
    */
   constructor(node, hint, { testid, label, names }) {
     this.node = node;
-    this.names = [...NAMES, ...names];
+    this.widgetNames = [...SHARED_WIDGETS, ...names];
     this.values = {};
     this.drag = null;
     this.motion = null;
     const panel = (this.panel = new LivePanel({ testid, label, hint }));
     this.root = panel.root;
-    panel.fill = (time, q) => this.fill(time, q);
-    panel.onpoll = () => this.poll();
-    panel.onresize = () => this.resized();
+    panel.evaluate = (time, q) => this.evaluate(time, q);
+    panel.onPoll = () => this.pollWidgets();
+    panel.onResize = () => this.onResize();
     panel.displacementAt = (x, y, q) => this.modes?.displacementAt(x, y, q) ?? [0, 0];
     panel.canvas.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !event.isPrimary || this.drag !== null || !this.modes) return;
-      event.stopPropagation(); // else the node would be dragged
+      event.stopPropagation(); // otherwise ComfyUI drags the node
       panel.canvas.setPointerCapture(event.pointerId);
-      this.press(event);
+      this.onDragStart(event);
     });
-    for (const kind of ["pointermove", "pointerup", "pointercancel", "lostpointercapture"]) {
-      panel.canvas.addEventListener(kind, (event) => {
+    for (const type of ["pointermove", "pointerup", "pointercancel", "lostpointercapture"]) {
+      panel.canvas.addEventListener(type, (event) => {
         if (event.pointerId !== this.drag?.id) return;
         event.stopPropagation();
-        this.dragging(event);
+        this.onDrag(event);
       });
     }
     this.root.addEventListener("keydown", (event) => {
-      if (this.key(event)) {
+      if (this.onKey(event)) {
         event.preventDefault();
         event.stopPropagation();
       } else if ([" ", "Enter"].includes(event.key) && !event.ctrlKey && !event.metaKey) {
-        event.stopPropagation(); // they press buttons here, and not ComfyUI's
+        event.stopPropagation(); // these keys press the focused button; ComfyUI must not see them
       }
     });
   }
 
-  /** A new photo with its motion. */
+  /** Show a new photo with its motion (see live_packet.js). */
   setPacket(packet) {
-    const first = this.panel.packet === null;
+    const isFirst = this.panel.packet === null;
     this.modes = new Modes(packet);
     this.panel.setPacket(packet);
-    this.poll();
+    this.pollWidgets();
     this.refresh();
-    if (first && this.worthPlaying && !this.panel.still) this.panel.play();
+    if (isFirst && this.hasMotion && !this.panel.prefersReducedMotion) this.panel.play();
   }
 
   dispose() {
     this.panel.dispose();
   }
 
-  /** Look whether a widget has another value than last time: hand edits, undo of the graph, other scripts. */
-  poll() {
+  /** Refresh if a widget's value has changed since the last call: by the user, by undo or by another script. */
+  pollWidgets() {
     let changed = false;
-    for (const name of this.names) {
+    for (const name of this.widgetNames) {
       const value = this.node.read(name);
       if (value !== this.values[name]) {
         this.values[name] = value;
@@ -83,7 +88,7 @@ export class ForceEditor {
     if (changed) this.refresh();
   }
 
-  /** The widgets that every force has, as the motions take them; the clip's length goes to the panel. */
+  /** Values of the shared widgets as the motion functions take them. Also sets the panel's duration. */
   readSettings() {
     const v = this.values, { panel } = this;
     const fps = Math.max(Number(v.fps) || 30, 1);
@@ -93,7 +98,12 @@ export class ForceEditor {
     return {
       numFrames,
       fps,
-      damping: { alpha: v.alpha ?? 0.4, beta: v.beta ?? 0.08, ratio: v.damping_ratio || null, factor: v.damping ?? 1 },
+      damping: {
+        alpha: v.alpha ?? DEFAULT_DAMPING.alpha,
+        beta: v.beta ?? DEFAULT_DAMPING.beta,
+        ratio: v.damping_ratio || null,
+        factor: v.damping ?? 1,
+      },
       speed: v.speed ?? 1,
       strength: v.strength ?? 1,
       maxDisplacement: (v.max_displacement ?? 25) / 100,

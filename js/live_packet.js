@@ -1,13 +1,15 @@
-// The packet that nodes/live_preview.py serves (layout: gid_core/rendering/live_packet.py), fetched and taken apart. No DOM, no ComfyUI.
+// Fetches and parses the packet that nodes/live_preview.py serves (layout: gid_core/rendering/live_packet.py). It uses
+// neither the DOM nor ComfyUI.
 
-const VERSION = 1;
-const KEPT = 4; // packets in memory, so that undo and tab changes need no second fetch
+import { PACKET_VERSION } from "./constants.js";
 
-/** A packet's bytes taken apart: its header, the photo's file, the slices as they are, the frequencies in Hz. */
+const MAX_CACHED_PACKETS = 4; // so that undo and tab changes need no second fetch
+
+/** Parse a packet: its header, the photo's JPEG file, the quantized slices, and the frequencies in Hz. */
 export function parsePacket(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  if (header.version !== VERSION) throw new Error(`live packet of version ${header.version}`);
+  if (header.version !== PACKET_VERSION) throw new Error(`live packet of version ${header.version}`);
   const [height, width] = header.grid;
   const photo = new Uint8Array(buffer, 4 + length, header.photo_bytes);
   const levels = new Int8Array(buffer, 4 + length + header.photo_bytes, header.bins * height * width * 4);
@@ -15,7 +17,7 @@ export function parsePacket(buffer) {
   return { header, photo, levels, frequencies };
 }
 
-/** Slices as numbers: Float32Array [n, h, w, 4] in pixels of the volume's own grid. */
+/** Dequantize the slices: Float32Array [n, h, w, 4] in pixels of the volume's own grid. */
 export function dequantize({ header, levels }) {
   const plane = header.grid[0] * header.grid[1] * 4;
   const values = new Float32Array(levels.length);
@@ -25,23 +27,23 @@ export function dequantize({ header, levels }) {
   return values;
 }
 
-const packets = new Map();
+const cache = new Map(); // packets by digest
 
 /**
- * Fetch a packet; null if the server no longer has it.
- * @param {string} digest  its name
- * @param {(path: string) => Promise<Response>} fetchApi  ComfyUI's fetch
+ * Fetch a packet. Returns null if the server no longer has it.
+ * @param {string} digest  the packet's name
+ * @param {(path: string) => Promise<Response>} fetchApi  ComfyUI's fetch function
  */
 export async function fetchPacket(digest, fetchApi) {
-  if (!packets.has(digest)) {
-    const answer = await fetchApi(`/gid/live/${encodeURIComponent(digest)}`);
-    if (!answer.ok) return null;
-    const packet = parsePacket(await answer.arrayBuffer());
-    // A picture that is decoded here needs no address, which ComfyUI's content security policy might refuse.
-    packet.picture = await createImageBitmap(new Blob([packet.photo], { type: "image/jpeg" }));
+  if (!cache.has(digest)) {
+    const response = await fetchApi(`/gid/live/${encodeURIComponent(digest)}`);
+    if (!response.ok) return null;
+    const packet = parsePacket(await response.arrayBuffer());
+    // Decoding the photo here needs no URL, which ComfyUI's content security policy might refuse.
+    packet.bitmap = await createImageBitmap(new Blob([packet.photo], { type: "image/jpeg" }));
     packet.values = dequantize(packet);
-    packets.set(digest, packet);
-    if (packets.size > KEPT) packets.delete(packets.keys().next().value);
+    cache.set(digest, packet);
+    if (cache.size > MAX_CACHED_PACKETS) cache.delete(cache.keys().next().value);
   }
-  return packets.get(digest);
+  return cache.get(digest);
 }

@@ -1,12 +1,13 @@
-// What the live widgets share: the stage with the picture, the clock, when to draw. DOM only, no ComfyUI.
+// Shared by the live widgets: the stage with the image, the clock, and the scheduling of drawing. It uses the DOM, but
+// not ComfyUI.
 
-import { ModalView } from "./webgl_view.js";
+import { WebGLView } from "./webgl_view.js";
 import { addStyle } from "./live_style.js";
 
-const POLL_MS = 200; // how often hand edits are looked for while nothing plays
-const MAX_STEP = 0.1; // seconds that the clock moves on at most in one frame, so that a hidden tab does not jump
-const MAX_SIDE = 1280; // device pixels of the drawing's longest side
-const SVG = "http://www.w3.org/2000/svg";
+const POLL_INTERVAL_MS = 200; // how often to look for changed widgets while nothing plays
+const MAX_CLOCK_STEP = 0.1; // seconds per displayed frame, so that the clock does not jump after a delay
+const MAX_CANVAS_SIZE = 1280; // device pixels of the canvas's longer side
+const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 
 const ICONS = {
   play: "M7 4.5v15l12-7.5z",
@@ -16,45 +17,46 @@ const ICONS = {
   clear: "M4 7h16M10 11v6M14 11v6M6 7l1 13h10l1-13M9 7V4h6v3",
 };
 
-/** An element with properties, attributes (in `attributes`) and children. */
-export function make(tag, { attributes = {}, ...properties } = {}, ...children) {
+/** Create an HTML element with properties, attributes (in `attributes`) and children. */
+export function createElement(tag, { attributes = {}, ...properties } = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...children);
   return element;
 }
 
-export function makeSvg(tag, attributes = {}, ...children) {
-  const element = document.createElementNS(SVG, tag);
+/** Create an SVG element with attributes and children. */
+export function createSvgElement(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG_NAMESPACE, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...children);
   return element;
 }
 
-/** A button with an icon, and text where there is room for it. */
-export function makeButton(icon, text, tooltip, action) {
-  const path = makeSvg("path", { d: ICONS[icon] });
-  const button = make("button", { type: "button", title: tooltip, attributes: { "aria-label": tooltip } });
-  button.append(makeSvg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, path));
-  if (text) button.append(make("span", { textContent: text }));
+/** Create a button with an icon, and with text if the widget is wide enough. */
+export function createButton(icon, text, tooltip, action) {
+  const path = createSvgElement("path", { d: ICONS[icon] });
+  const button = createElement("button", { type: "button", title: tooltip, attributes: { "aria-label": tooltip } });
+  button.append(createSvgElement("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, path));
+  if (text) button.append(createElement("span", { textContent: text }));
   button.addEventListener("click", action);
   button.setIcon = (name) => path.setAttribute("d", ICONS[name]);
   return button;
 }
 
-/** An arrow over the picture, drawn from one point to another (fractions of the picture). */
+/** An arrow over the image, from one point to another, both in fractions of the image. */
 export class Arrow {
   constructor(panel, className = "") {
     this.panel = panel;
-    this.dark = makeSvg("path", { class: "line dark" });
-    this.light = makeSvg("path", { class: "line light" });
-    this.tip = makeSvg("path", { class: "tip" });
-    this.group = makeSvg("g", { class: className, visibility: "hidden" }, this.dark, this.light, this.tip);
+    this.dark = createSvgElement("path", { class: "line dark" });
+    this.light = createSvgElement("path", { class: "line light" });
+    this.tip = createSvgElement("path", { class: "tip" });
+    this.group = createSvgElement("g", { class: className, visibility: "hidden" }, this.dark, this.light, this.tip);
     panel.overlay.append(this.group);
   }
 
   show(x, y, toX, toY) {
-    const [width, height] = this.panel.pictureSize;
+    const [width, height] = this.panel.imageSize;
     const [x0, y0, x1, y1] = [x * width, y * height, toX * width, toY * height];
     const length = Math.hypot(x1 - x0, y1 - y0);
     const [ux, uy] = length > 0 ? [(x1 - x0) / length, (y1 - y0) / length] : [1, 0];
@@ -76,12 +78,13 @@ export class Arrow {
 }
 
 /**
- * The stage, a play button and a clock. Who uses it sets
- *   duration: seconds of the clip, > 0
- *   fill(time, q): writes the modal coordinates of a moment into q, Float64Array [n, 2]
- *   onframe(time): after a frame was drawn
- *   onpoll(): several times a second while in view, to look for changes made elsewhere
- *   displacementAt(x, y, q): how far the picture moves there, in fractions of its sides
+ * The stage, a play button and a clock. Its owner sets
+ *   duration: length of the clip in seconds, > 0
+ *   evaluate(time, q): writes the modal coordinates at a time into q, Float64Array [n, 2]
+ *   onFrame(time): called after each drawn frame
+ *   onPoll(): called several times per second while in view, to look for changes made elsewhere
+ *   onResize(): called when the size of the image changes
+ *   displacementAt(x, y, q): displacement of a point, in fractions of the image's sides
  */
 export class LivePanel {
   constructor({ testid, label, hint }) {
@@ -90,82 +93,83 @@ export class LivePanel {
     this.time = 0;
     this.playing = false;
     this.repeat = true;
-    this.fill = (time, q) => q.fill(0);
-    this.onframe = this.onpoll = () => {};
+    this.evaluate = (time, q) => q.fill(0);
+    this.onFrame = this.onPoll = this.onResize = () => {};
     this.displacementAt = () => [0, 0];
     this.hint = hint;
     this.packet = null;
     this.view = null;
     this.q = new Float64Array(0);
-    this.pictureSize = [1, 1];
-    this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.imageSize = [1, 1];
+    this.prefersReducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-    this.canvas = make("canvas", { tabIndex: 0, attributes: { role: "application", "aria-label": label } });
+    this.canvas = createElement("canvas", { tabIndex: 0, attributes: { role: "application", "aria-label": label } });
     this.canvas.dataset.testid = testid;
-    this.overlay = makeSvg("svg", { class: "gid-overlay", "aria-hidden": "true" });
-    this.picture = make("div", { className: "gid-picture" }, this.canvas, this.overlay);
-    this.message = make("div", { className: "gid-message", attributes: { role: "status" } });
-    this.stage = make("div", { className: "gid-stage" }, this.picture, this.message);
-    this.playButton = makeButton("play", "", "Play (Space)", () => this.toggle());
-    this.clock = make("div", { className: "gid-time" });
-    this.bar = make("div", { className: "gid-bar" }, this.playButton, this.clock);
-    this.root = make("div", { className: "gid-live" }, this.stage, this.bar);
-    this.#handle();
-    this.say("");
+    this.overlay = createSvgElement("svg", { class: "gid-overlay", "aria-hidden": "true" });
+    this.imageBox = createElement("div", { className: "gid-image" }, this.canvas, this.overlay);
+    this.message = createElement("div", { className: "gid-message", attributes: { role: "status" } });
+    this.stage = createElement("div", { className: "gid-stage" }, this.imageBox, this.message);
+    this.playButton = createButton("play", "", "Play (Space)", () => this.toggle());
+    this.clock = createElement("div", { className: "gid-time" });
+    this.bar = createElement("div", { className: "gid-bar" }, this.playButton, this.clock);
+    this.root = createElement("div", { className: "gid-live" }, this.stage, this.bar);
+    this.#exposeState();
+    this.setMessage("");
 
-    this.listening = new AbortController();
+    this.abortController = new AbortController();
     this.inView = false;
-    this.resizing = new ResizeObserver(() => this.#fit());
-    this.resizing.observe(this.stage);
-    this.seeing = new IntersectionObserver((entries) => {
+    this.resizeObserver = new ResizeObserver(() => this.#fitImage());
+    this.resizeObserver.observe(this.stage);
+    this.intersectionObserver = new IntersectionObserver((entries) => {
       this.inView = entries.at(-1).isIntersecting;
-      this.#visibility();
+      this.#updateVisibility();
     });
-    this.seeing.observe(this.root);
-    document.addEventListener("visibilitychange", () => this.#visibility(), { signal: this.listening.signal });
+    this.intersectionObserver.observe(this.root);
+    const { signal } = this.abortController;
+    document.addEventListener("visibilitychange", () => this.#updateVisibility(), { signal });
   }
 
-  /** Show a packet (see live_packet.js), or say why there is none. */
+  /** Show a packet (see live_packet.js), or a message if this browser cannot. */
   setPacket(packet) {
     this.packet = packet;
-    this.view ??= new ModalView(this.canvas);
-    if (!this.view.gl) return this.say("The live view needs WebGL 2, which this browser does not offer.");
-    this.view.onrestored = () => this.request();
+    this.view ??= new WebGLView(this.canvas);
+    if (!this.view.gl) return this.setMessage("The live view needs WebGL 2, which this browser does not offer.");
+    this.view.onRestored = () => this.requestDraw();
     this.view.load(packet);
     this.q = new Float64Array(2 * packet.header.bins);
-    this.picture.classList.add("shown");
+    this.imageBox.classList.add("shown");
     this.stage.style.aspectRatio = packet.header.photo_size.toReversed().join(" / ");
-    this.say("");
-    this.#fit();
-    this.request();
+    this.setMessage("");
+    this.#fitImage();
+    this.requestDraw();
   }
 
-  /** A line of text: in place of the picture while there is none, else over it. */
-  say(text, wrong = false) {
+  /** Show a line of text: over the image, or in its place while there is none. */
+  setMessage(text, isError = false) {
     const line = text || (this.packet ? "" : this.hint);
     if (this.message.textContent !== line) this.message.textContent = line;
     this.message.classList.toggle("over", this.packet !== null);
-    this.message.classList.toggle("wrong", wrong);
+    this.message.classList.toggle("error", isError);
   }
 
-  /** Height in pixels at which the picture fills a widget of some width; `rest` is what is not picture. */
-  heightFor(width, rest) {
-    const [height, across] = this.packet?.header.photo_size ?? [9, 16];
-    return Math.round(Math.min(Math.max((width * height) / across, 140), 420)) + rest;
+  /** Height in pixels at which the image fills a widget of this width. `controlsHeight`: everything but the image. */
+  heightFor(width, controlsHeight) {
+    const [photoHeight, photoWidth] = this.packet?.header.photo_size ?? [9, 16];
+    return Math.round(Math.min(Math.max((width * photoHeight) / photoWidth, 140), 420)) + controlsHeight;
   }
 
   play() {
     if (this.playing || this.packet === null) return;
     if (this.time >= this.duration) this.time = 0;
     this.playing = true;
-    this.last = null;
-    this.#button();
-    this.request();
+    this.lastFrameTime = null;
+    this.#updatePlayButton();
+    this.requestDraw();
   }
 
   pause() {
     this.playing = false;
-    this.#button();
+    this.#updatePlayButton();
   }
 
   toggle() {
@@ -176,14 +180,14 @@ export class LivePanel {
 
   seek(time) {
     this.time = Math.min(Math.max(time, 0), this.duration);
-    this.last = null;
-    this.request();
+    this.lastFrameTime = null;
+    this.requestDraw();
   }
 
-  /** Draw with the next frame of the display, if anybody can see it. */
-  request() {
-    if (this.pending || !this.visible) return;
-    this.pending = requestAnimationFrame((now) => this.#frame(now));
+  /** Draw with the next frame of the display, if the widget is visible. */
+  requestDraw() {
+    if (this.pendingFrame || !this.visible) return;
+    this.pendingFrame = requestAnimationFrame((now) => this.#drawFrame(now));
   }
 
   get visible() {
@@ -191,20 +195,21 @@ export class LivePanel {
   }
 
   dispose() {
-    this.listening.abort();
-    this.resizing.disconnect();
-    this.seeing.disconnect();
-    clearInterval(this.polling);
-    cancelAnimationFrame(this.pending);
+    this.abortController.abort();
+    this.resizeObserver.disconnect();
+    this.intersectionObserver.disconnect();
+    clearInterval(this.pollTimer);
+    cancelAnimationFrame(this.pendingFrame);
     this.playing = this.inView = false;
     this.view?.dispose();
   }
 
-  #frame(now) {
-    this.pending = 0;
-    if (this.playing) {
-      if (this.held === undefined) this.time += Math.min((now - (this.last ?? now)) / 1000, MAX_STEP);
-      if (this.time >= this.duration && this.held === undefined) {
+  #drawFrame(now) {
+    this.pendingFrame = 0;
+    const dragging = this.dragOrigin !== undefined;
+    if (this.playing && !dragging) {
+      this.time += Math.min((now - (this.lastFrameTime ?? now)) / 1000, MAX_CLOCK_STEP);
+      if (this.time >= this.duration) {
         if (this.repeat) this.time %= this.duration;
         else {
           this.time = this.duration;
@@ -212,49 +217,50 @@ export class LivePanel {
         }
       }
     }
-    // While something is held the clock is the hand's, and stops at the clip's end.
-    if (this.held !== undefined) this.time = Math.min((now - this.held) / 1000, this.duration);
-    this.last = now;
-    this.onpoll();
-    this.fill(this.time, this.q);
+    // During a drag the clock follows real time and stops at the end of the clip.
+    if (dragging) this.time = Math.min((now - this.dragOrigin) / 1000, this.duration);
+    this.lastFrameTime = now;
+    this.onPoll();
+    this.evaluate(this.time, this.q);
     this.view?.draw(this.q);
     this.clock.textContent = `${this.time.toFixed(2)} / ${this.duration.toFixed(2)} s`;
-    this.onframe(this.time);
-    if (this.playing || this.held !== undefined) this.request();
+    this.onFrame(this.time);
+    if (this.playing || this.dragOrigin !== undefined) this.requestDraw();
   }
 
-  #visibility() {
-    clearInterval(this.polling);
+  #updateVisibility() {
+    clearInterval(this.pollTimer);
     if (!this.visible) return;
-    this.last = null;
-    this.polling = setInterval(() => this.playing || this.onpoll(), POLL_MS);
-    this.request();
+    this.lastFrameTime = null;
+    this.pollTimer = setInterval(() => this.playing || this.onPoll(), POLL_INTERVAL_MS);
+    this.requestDraw();
   }
 
-  #button() {
+  #updatePlayButton() {
     const text = this.playing ? "Pause (Space)" : "Play (Space)";
     this.playButton.setIcon(this.playing ? "pause" : "play");
     this.playButton.title = text;
     this.playButton.setAttribute("aria-label", text);
   }
 
-  /** Fit the picture into the stage, sharp on the screen. */
-  #fit() {
+  /** Fit the image into the stage, and the canvas to the pixels of the screen. */
+  #fitImage() {
     if (!this.packet) return;
     const [height, width] = this.packet.header.photo_size;
     const scale = Math.min(this.stage.clientWidth / width, this.stage.clientHeight / height);
     if (!(scale > 0)) return;
-    this.pictureSize = [width * scale, height * scale];
-    this.picture.style.width = `${width * scale}px`;
-    this.picture.style.height = `${height * scale}px`;
-    const density = Math.min(devicePixelRatio || 1, MAX_SIDE / (scale * Math.max(width, height)));
-    this.view?.resize(Math.max(1, Math.round(width * scale * density)), Math.max(1, Math.round(height * scale * density)));
-    this.onresize?.();
-    this.request();
+    this.imageSize = [width * scale, height * scale];
+    this.imageBox.style.width = `${width * scale}px`;
+    this.imageBox.style.height = `${height * scale}px`;
+    const density = Math.min(devicePixelRatio || 1, MAX_CANVAS_SIZE / (scale * Math.max(width, height)));
+    const pixels = [width, height].map((side) => Math.max(1, Math.round(side * scale * density)));
+    this.view?.resize(...pixels);
+    this.onResize();
+    this.requestDraw();
   }
 
-  /** What tests, and the curious, may read. */
-  #handle() {
+  /** Put a read-only view of the state on the canvas, for tests and for debugging. */
+  #exposeState() {
     const panel = this;
     this.canvas.gidView = Object.freeze({
       get frames() {
@@ -275,10 +281,10 @@ export class LivePanel {
       get duration() {
         return panel.duration;
       },
-      /** [dx, dy] at a point and a moment of the clip, in fractions of the picture's width and height. */
+      /** [dx, dy] of a point at a time of the clip, in fractions of the image's width and height. */
       displacementAt(x, y, time) {
         const q = new Float64Array(panel.q.length);
-        panel.fill(time, q);
+        panel.evaluate(time, q);
         return panel.displacementAt(x, y, q);
       },
     });

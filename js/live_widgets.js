@@ -1,5 +1,5 @@
-// The live widgets of Modal Force and Wind Force in ComfyUI's page: DOM widgets, so that they show in both of its
-// renderers. Their state is the nodes' plain widgets; the nodes run without this file.
+// The live widgets of Modal Force and Wind Force in ComfyUI's page. DOM widgets show in both of ComfyUI's renderers.
+// The nodes' ordinary widgets hold the state, and the nodes run without this file.
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
@@ -8,15 +8,15 @@ import { PokeEditor } from "./poke_editor.js";
 import { WindEditor } from "./wind_editor.js";
 
 const EDITORS = { GID_ModalForce: PokeEditor, GID_Wind: WindEditor };
-const REST = { GID_ModalForce: 72, GID_Wind: 34 }; // height of what is below the picture
-const WIDTH = 380;
-const TEXT_HEIGHT = 64; // of the pokes' text
-const MARGIN = 20; // between node and widget, left and right together
+const CONTROLS_HEIGHT = { GID_ModalForce: 72, GID_Wind: 34 }; // pixels, of everything below the image
+const MIN_WIDTH = 380; // pixels
+const TEXT_HEIGHT = 64; // pixels, of the text widget with the pokes
+const MARGIN = 20; // pixels between node and widget, left and right together
 const HINT = "Run the workflow once to see it live";
-const MEMORY = "gid.live"; // in the session's storage: which packet each node shows
+const STORAGE_KEY = "gid.live"; // in the session storage: the packet that each node shows
 
-/** The node as the editors see it. */
-function accessTo(node) {
+/** Functions with which an editor reads and changes a node. */
+function nodeAccess(node) {
   const find = (name) => node.widgets?.find((widget) => widget.name === name);
   return {
     read: (name) => find(name)?.value,
@@ -28,7 +28,7 @@ function accessTo(node) {
       widget.callback?.(value, app.canvas, node);
       node.setDirtyCanvas?.(true, true);
     },
-    /** Tell ComfyUI's undo that a change is complete. */
+    /** Report to ComfyUI's undo history that a change is complete. */
     changed() {
       const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
       if (tracker?.captureCanvasState) tracker.captureCanvasState();
@@ -41,38 +41,38 @@ function accessTo(node) {
   };
 }
 
-/** Under which name the session remembers a node's packet: ids of nodes repeat from workflow to workflow. */
-function keyOf(node) {
-  const graph = node.graph?.id;
-  const named = graph && /[1-9a-f]/.test(graph); // a workflow that was never saved may have an id of zeros
-  return `${named ? graph : app.extensionManager?.workflow?.activeWorkflow?.path}/${node.id}`;
+/** The key of a node in the session storage. It names the graph too, because node ids repeat across workflows. */
+function storageKey(node) {
+  const graphId = node.graph?.id;
+  const hasId = graphId && /[1-9a-f]/.test(graphId); // a workflow that was never saved may have an id of zeros
+  return `${hasId ? graphId : app.extensionManager?.workflow?.activeWorkflow?.path}/${node.id}`;
 }
 
-function remembered() {
+function storedDigests() {
   try {
-    return JSON.parse(sessionStorage.getItem(MEMORY)) ?? {};
+    return JSON.parse(sessionStorage.getItem(STORAGE_KEY)) ?? {};
   } catch {
     return {};
   }
 }
 
-function remember(node, digest) {
-  const all = remembered();
-  if (digest) all[keyOf(node)] = digest;
-  else delete all[keyOf(node)];
+function storeDigest(node, digest) {
+  const digests = storedDigests();
+  if (digest) digests[storageKey(node)] = digest;
+  else delete digests[storageKey(node)];
   try {
-    sessionStorage.setItem(MEMORY, JSON.stringify(all));
+    sessionStorage.setItem(STORAGE_KEY, JSON.stringify(digests));
   } catch {
-    // Without storage the view is gone after a reload, no more.
+    // Without storage, the view is only lost after a reload.
   }
 }
 
 function addLiveWidget(node) {
-  const rest = REST[node.comfyClass];
+  const controlsHeight = CONTROLS_HEIGHT[node.comfyClass];
   const holder = document.createElement("div");
   holder.dataset.testid = "gid-live";
   let editor = null;
-  let shown = null;
+  let shownDigest = null;
 
   const widget = node.addDOMWidget("live", "GID_LIVE", holder, {
     serialize: false,
@@ -83,93 +83,95 @@ function addLiveWidget(node) {
   });
   widget.serialize = false;
 
-  // Before it is laid out the holder may be as wide as the page.
-  const width = () => Math.min(holder.clientWidth || Infinity, Math.max(node.size[0], WIDTH) - MARGIN);
-  const height = () => (editor?.panel ?? FLAT).heightFor(width() - 2, rest) + MARGIN;
-  /** Nodes 2.0 lays out by content; on the canvas the node must be told. */
-  const grow = () => {
-    if (!inNodes2()) node.setSize?.([Math.max(node.size[0], WIDTH), Math.max(node.size[1], node.computeSize()[1])]);
+  // Before the layout the holder may be as wide as the page.
+  const width = () => Math.min(holder.clientWidth || Infinity, Math.max(node.size[0], MIN_WIDTH) - MARGIN);
+  const height = () => (editor?.panel ?? PLACEHOLDER_PANEL).heightFor(width() - 2, controlsHeight) + MARGIN;
+  /** Nodes 2.0 sizes a node by its content; on the classic canvas the size must be set. */
+  const growNode = () => {
+    if (!inNodes2()) node.setSize?.([Math.max(node.size[0], MIN_WIDTH), Math.max(node.size[1], node.computeSize()[1])]);
     node.setDirtyCanvas?.(true, true);
   };
 
   function build() {
     if (editor) return;
-    editor = new EDITORS[node.comfyClass](accessTo(node), HINT);
+    editor = new EDITORS[node.comfyClass](nodeAccess(node), HINT);
     holder.replaceChildren(editor.root);
-    grow();
+    growNode();
   }
 
   async function show(digest) {
-    if (!digest || digest === shown) return;
-    shown = digest;
+    if (!digest || digest === shownDigest) return;
+    shownDigest = digest;
     let packet = null;
     try {
       packet = await fetchPacket(digest, (path) => api.fetchApi(path));
     } catch (error) {
       console.warn("gid: no live view:", error);
     }
-    if (shown !== digest || !editor) return; // another run, or the node is gone
+    if (shownDigest !== digest || !editor) return; // another run came first, or the node was removed
     if (packet) {
       editor.setPacket(packet);
-      grow();
+      growNode();
     } else {
-      shown = null;
-      remember(node, null);
+      shownDigest = null;
+      storeDigest(node, null);
     }
   }
 
-  /** After loading, undo or a change of tabs the node gets its id late. */
+  /** The digest is looked up later: after loading, undo or a tab change the node has no id yet. */
   const restore = () => {
     build();
-    setTimeout(() => editor && show(remembered()[keyOf(node)]));
-    for (const delay of [50, 500, 2000]) setTimeout(() => editor && replaceStale(node, holder), delay);
+    setTimeout(() => editor && show(storedDigests()[storageKey(node)]));
+    for (const delay of [50, 500, 2000]) setTimeout(() => editor && replaceStaleElement(node, holder), delay);
   };
 
-  chain(node, "onExecuted", (output) => {
+  appendCallback(node, "onExecuted", (output) => {
     const digest = output?.gid_live?.[0]?.digest;
     if (!digest) return;
-    remember(node, digest);
+    storeDigest(node, digest);
     show(digest);
   });
-  chain(node, "onAdded", restore);
-  chain(node, "onConfigure", restore);
-  chain(node, "onRemoved", () => {
+  appendCallback(node, "onAdded", restore);
+  appendCallback(node, "onConfigure", restore);
+  appendCallback(node, "onRemoved", () => {
     editor?.dispose();
-    editor = shown = null;
+    editor = shownDigest = null;
     holder.replaceChildren();
   });
-  // What height there is to spare goes to the picture, not to the text of the pokes.
-  const text = node.widgets.find((other) => other.name === "pokes");
-  if (text?.element) Object.assign(text.options, { getMinHeight: () => TEXT_HEIGHT, getMaxHeight: () => TEXT_HEIGHT });
+  // Spare height goes to the image, not to the text widget with the pokes.
+  const pokesWidget = node.widgets.find((other) => other.name === "pokes");
+  const fixedHeight = { getMinHeight: () => TEXT_HEIGHT, getMaxHeight: () => TEXT_HEIGHT };
+  if (pokesWidget?.element) Object.assign(pokesWidget.options, fixedHeight);
   forwardNavigation(holder);
   build();
-  // A new node's height counts inputs that Nodes 2.0 folds away: ask for none, and it is as high as what is in it.
-  if (inNodes2()) node.setSize?.([Math.max(node.size[0], WIDTH), 0]);
+  // A new node's height includes inputs that Nodes 2.0 hides. A height of 0 gives the node the height of its content.
+  if (inNodes2()) node.setSize?.([Math.max(node.size[0], MIN_WIDTH), 0]);
 }
 
 const inNodes2 = () => Boolean(globalThis.LiteGraph?.vueNodesMode);
 
 /**
- * After an undo the old frontend's Nodes 2.0 goes on showing the element of the node that was there before, since the
- * new one has the same id: put the new element in its place.
+ * After an undo, Nodes 2.0 of the old frontend keeps showing the element of the previous node, because the new node has
+ * the same id. Replace it with the new element.
  */
-function replaceStale(node, holder) {
+function replaceStaleElement(node, holder) {
   if (holder.isConnected || node.graph !== app.canvas?.graph) return;
-  const shown = document.querySelector(`.lg-node[data-node-id="${node.id}"] [data-testid="${holder.dataset.testid}"]`);
-  if (shown !== holder) shown?.replaceWith(holder);
+  const selector = `.lg-node[data-node-id="${node.id}"] [data-testid="${holder.dataset.testid}"]`;
+  const current = document.querySelector(selector);
+  if (current !== holder) current?.replaceWith(holder);
 }
 
-const FLAT = { heightFor: (width, rest) => Math.round((width * 9) / 16) + rest };
+const PLACEHOLDER_PANEL = { heightFor: (width, controlsHeight) => Math.round((width * 9) / 16) + controlsHeight };
 
-/** On the classic canvas a DOM widget swallows the wheel and the middle button, which should move the graph. */
+/** On the classic canvas a DOM widget would take the wheel and the middle button, which should move the graph. */
 function forwardNavigation(element) {
-  const forward = (kind, method, wanted) => {
-    const pass = (event) => {
-      if (inNodes2() || !wanted(event)) return;
+  const forward = (type, method, condition) => {
+    const listener = (event) => {
+      if (inNodes2() || !condition(event)) return;
       event.preventDefault();
       app.canvas?.[method]?.(event);
     };
-    element.addEventListener(kind, pass, { passive: false });
+    element.addEventListener(type, listener, { passive: false });
   };
   forward("wheel", "processMouseWheel", () => true);
   forward("pointerdown", "processMouseDown", (event) => event.button === 1);
@@ -177,11 +179,12 @@ function forwardNavigation(element) {
   forward("pointerup", "processMouseUp", (event) => event.button === 1);
 }
 
-function chain(object, name, after) {
-  const before = object[name];
-  object[name] = function (...given) {
-    const result = before?.apply(this, given);
-    after.apply(this, given);
+/** Call `callback` after the object's own method of this name. */
+function appendCallback(object, name, callback) {
+  const original = object[name];
+  object[name] = function (...args) {
+    const result = original?.apply(this, args);
+    callback.apply(this, args);
     return result;
   };
 }

@@ -1,13 +1,13 @@
-// The preview inside Softmax Splat Render and Predict Spectral Volume: pictures while they run, then the loop or the
-// motions as an animated picture. It is a DOM widget, so that it shows in both of ComfyUI's renderers. Nothing of it is
-// saved: the nodes run without this file.
+// The preview inside Softmax Splat Render and Predict Spectral Volume: single frames while the node runs, then an
+// animation of the loop or of the predicted motions. A DOM widget shows in both of ComfyUI's renderers. Workflows do
+// not store it, and the nodes run without this file.
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
-const NODES = new Set(["GID_SoftmaxSplatRender", "GID_PredictSpectralVolume"]);
+const NODE_TYPES = new Set(["GID_SoftmaxSplatRender", "GID_PredictSpectralVolume"]);
 
-function addressOf(file) {
+function previewUrl(file) {
   const query = new URLSearchParams({ ...file, rand: String(Math.random()) });
   return api.apiURL(`/view?${query}`);
 }
@@ -17,10 +17,10 @@ function addPreview(node) {
   image.dataset.testid = "gid-loop-preview";
   image.alt = "Preview of the last run";
   Object.assign(image.style, { width: "100%", height: "100%", objectFit: "contain", display: "none" });
-  const frame = document.createElement("div");
-  frame.append(image);
+  const container = document.createElement("div");
+  container.append(image);
 
-  const widget = node.addDOMWidget("loop_preview", "GID_LOOP_PREVIEW", frame, {
+  const widget = node.addDOMWidget("loop_preview", "GID_LOOP_PREVIEW", container, {
     serialize: false,
     hideOnZoom: false,
     getMinHeight: () => (image.style.display === "none" ? 0 : 180),
@@ -30,35 +30,35 @@ function addPreview(node) {
   widget.serialize = false;
 
   image.addEventListener("load", () => {
-    const first = image.style.display === "none";
+    const isFirst = image.style.display === "none";
     image.style.display = "block";
-    if (first) node.setSize?.([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+    if (isFirst) node.setSize?.([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
     node.setDirtyCanvas?.(true, true);
   });
 
-  const executed = node.onExecuted;
+  const originalOnExecuted = node.onExecuted;
   node.onExecuted = function (output) {
-    executed?.apply(this, arguments);
+    originalOnExecuted?.apply(this, arguments);
     const file = output?.gid_loop?.[0];
-    if (file) image.src = addressOf(file);
+    if (file) image.src = previewUrl(file);
   };
 
-  const listening = new AbortController();
+  const abortController = new AbortController();
   const showFrame = ({ detail }) => {
-    // Inside subgraphs the server's id is a path of ids that ends in the node's own.
+    // Inside subgraphs the server sends a path of ids, which ends in the node's own id.
     if (detail.node.split(":").pop() === String(node.id)) image.src = detail.image;
   };
-  api.addEventListener("gid.frame", showFrame, { signal: listening.signal });
-  const removed = node.onRemoved;
+  api.addEventListener("gid.frame", showFrame, { signal: abortController.signal });
+  const originalOnRemoved = node.onRemoved;
   node.onRemoved = function () {
-    listening.abort();
-    removed?.apply(this, arguments);
+    abortController.abort();
+    originalOnRemoved?.apply(this, arguments);
   };
 }
 
 app.registerExtension({
   name: "gid.loopPreview",
   nodeCreated(node) {
-    if (NODES.has(node.comfyClass)) addPreview(node);
+    if (NODE_TYPES.has(node.comfyClass)) addPreview(node);
   },
 });

@@ -1,32 +1,34 @@
-// The modes of a volume: what a packet says of how its photo can move, and where a pull of a point holds them, as
-// gid_core/dynamics/poke.py computes it. Pure maths: no DOM, no ComfyUI.
+// The modes of a volume: how a photo can move, according to its packet (see live_packet.js), computed as in
+// gid_core/dynamics/modes.py. Pure maths: no DOM, no ComfyUI.
 
-const STILL = 0.02; // a point moves if it does so by more than this share of the picture's 99th percentile
-const SEARCH = 0.02; // how far from a still point a moving one is looked for, as a share of the width
-const SOFTNESS = 0.005;
-const KEPT_PULLS = 32;
+import {
+  PEAK_FACTOR, SEARCH_RADIUS, STATIC_QUANTILE, STATIC_THRESHOLD, STEP_ENERGY_BINS, STEP_ENERGY_SIDE,
+} from "./constants.js";
 
 /** Factor that keeps peak x factor below the limit. */
 export const softLimit = (peak, limit) => (1 + (peak / limit) ** 4) ** -0.25;
 
-/** What a packet (see live_packet.js) says of how its photo can move; all in pixels of the volume's own grid. */
+/** The modes of a packet. Displacements are in pixels of the volume's own grid; bins are 1 to n. */
 export class Modes {
+  #stepEnergy = null;
+  #alignmentSums = null;
+
   /** @param {{header: object, values: Float32Array, frequencies: Float64Array}} packet */
   constructor({ header, values, frequencies }) {
-    [this.rows, this.columns] = header.grid;
+    [this.rows, this.columns] = header.grid; // of the packet
     [this.height, this.width] = header.volume_size;
     this.values = values; // [n, rows, columns, 4]
-    this.omega = frequencies.map((f) => 2 * Math.PI * f);
+    this.frequencies = frequencies; // Hz
+    this.omega = frequencies.map((f) => 2 * Math.PI * f); // rad/s
     this.count = frequencies.length;
     this.pixels = this.rows * this.columns;
     this.period = header.period;
-    this.activity = this.#activity();
-    this.least = STILL * quantile(this.activity, 0.99);
-    this.pulls = new Map();
+    this.activity = this.#computeActivity();
+    this.staticThreshold = STATIC_THRESHOLD * quantile(this.activity, STATIC_QUANTILE);
   }
 
   /** (sum_k |S_k(p)|^2)^(1/2) of each pixel of the grid. */
-  #activity() {
+  #computeActivity() {
     const { pixels, values } = this;
     const sums = new Float32Array(pixels);
     for (let i = 0; i < values.length; i += 4) {
@@ -35,7 +37,78 @@ export class Modes {
     return sums.map(Math.sqrt);
   }
 
-  /** Corners around a place between pixel centers, as four offsets into a map and their weights. */
+  /** Rms displacement in the loop of the pixel that moves most, in pixels. */
+  get maxRmsDisplacement() {
+    return (this.activity.reduce((a, b) => Math.max(a, b), 0) * Math.SQRT2) / this.period;
+  }
+
+  /** |q_k| of each mode in the volume's loop. */
+  get loopMagnitude() {
+    return 2 / this.period;
+  }
+
+  /** Factor of the soft limit for a random force that moves `strength` times as far as the loop. */
+  limitFactor(strength, maxDisplacement) {
+    return softLimit(strength * PEAK_FACTOR * this.maxRmsDisplacement, maxDisplacement * this.width);
+  }
+
+  /** u_k: the phase in which mode k moves along a direction, and how well it can: Float64Array [n, 2]. */
+  alignment(directionDegrees) {
+    const [x, y] = [Math.cos((directionDegrees * Math.PI) / 180), Math.sin((directionDegrees * Math.PI) / 180)];
+    const sums = (this.#alignmentSums ??= this.#computeAlignmentSums());
+    const result = new Float64Array(2 * this.count);
+    for (let k = 0; k < this.count; k++) {
+      const length = sums[5 * k + 4];
+      if (!(length > 0)) continue;
+      result[2 * k] = (x * sums[5 * k] + y * sums[5 * k + 2]) / length;
+      result[2 * k + 1] = -(x * sums[5 * k + 1] + y * sums[5 * k + 3]) / length;
+    }
+    return result;
+  }
+
+  /** For each mode, sums over pixels weighted by activity: x_re, x_im, y_re, y_im and the length of the slice. */
+  #computeAlignmentSums() {
+    const { values, activity, pixels, count } = this;
+    const sums = new Float64Array(5 * count);
+    for (let k = 0; k < count; k++) {
+      for (let p = 0, i = 4 * k * pixels; p < pixels; p++, i += 4) {
+        const [a, b, c, d] = [values[i], values[i + 1], values[i + 2], values[i + 3]];
+        sums[5 * k] += a * activity[p];
+        sums[5 * k + 1] += b * activity[p];
+        sums[5 * k + 2] += c * activity[p];
+        sums[5 * k + 3] += d * activity[p];
+        sums[5 * k + 4] += Math.sqrt(a * a + b * b + c * c + d * d) * activity[p];
+      }
+    }
+    return sums;
+  }
+
+  /** G: a step d = (re, im, ...) of the modes moves the photo by d G d; Float64Array [2 n, 2 n]. */
+  get stepEnergy() {
+    return (this.#stepEnergy ??= this.#computeStepEnergy());
+  }
+
+  #computeStepEnergy() {
+    const { values, activity, rows, columns, pixels, count } = this;
+    const width = 2 * count;
+    const stride = Math.ceil((Math.max(rows, columns) / STEP_ENERGY_SIDE) * Math.max(1, count / STEP_ENERGY_BINS));
+    const gram = new Float64Array(width * width);
+    const row = new Float64Array(width);
+    const add = (p, axis) => {
+      for (let k = 0, i = 4 * p + 2 * axis; k < count; k++, i += 4 * pixels) {
+        row[2 * k] = values[i] * activity[p];
+        row[2 * k + 1] = -values[i + 1] * activity[p];
+      }
+      for (let a = 0; a < width; a++) for (let b = 0; b <= a; b++) gram[a * width + b] += row[a] * row[b];
+    };
+    for (let y = 0; y < rows; y += stride) {
+      for (let x = 0; x < columns; x += stride) for (const axis of [0, 1]) add(y * columns + x, axis);
+    }
+    for (let a = 0; a < width; a++) for (let b = 0; b < a; b++) gram[b * width + a] = gram[a * width + b];
+    return gram;
+  }
+
+  /** Four pixels around a position, as offsets into a map, and their bilinear weights. */
   #corners(column, row) {
     const left = Math.min(Math.floor(column), Math.max(this.columns - 2, 0));
     const top = Math.min(Math.floor(row), Math.max(this.rows - 2, 0));
@@ -46,12 +119,13 @@ export class Modes {
     return [offsets, [(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v]];
   }
 
-  #place(x, y) {
-    const inside = (value, size) => Math.min(Math.max(value * size - 0.5, 0), size - 1);
-    return [inside(x, this.columns), inside(y, this.rows)];
+  /** [column, row] of the grid at fractions (x, y) of the image. */
+  #toGrid(x, y) {
+    const toPixels = (value, size) => Math.min(Math.max(value * size - 0.5, 0), size - 1);
+    return [toPixels(x, this.columns), toPixels(y, this.rows)];
   }
 
-  /** S of each mode at a place of the grid: Float64Array [n, 4]. */
+  /** S of each mode at a position of the grid, bilinear: Float64Array [n, 4]. */
   sample(column, row) {
     const [offsets, weights] = this.#corners(column, row);
     const result = new Float64Array(4 * this.count);
@@ -62,9 +136,9 @@ export class Modes {
     return result;
   }
 
-  /** How far the picture moves at fractions (x, y): [dx, dy] as fractions of its width and height. */
+  /** Displacement at fractions (x, y) of the image: [dx, dy] as fractions of its width and height. */
   displacementAt(x, y, q) {
-    const s = this.sample(...this.#place(x, y));
+    const s = this.sample(...this.#toGrid(x, y));
     let [dx, dy] = [0, 0];
     for (let k = 0; k < this.count; k++) {
       const [re, im] = [q[2 * k], q[2 * k + 1]];
@@ -74,97 +148,29 @@ export class Modes {
     return [dx / this.width, dy / this.height];
   }
 
-  /** Where a poke takes hold: [column, row] of the grid, or null if nothing moves there. */
+  /** Where a poke at fractions (x, y) takes hold: [column, row] of the grid, or null if nothing moves there. */
   findPoint(x, y) {
-    const [column, row] = this.#place(x, y);
+    const [column, row] = this.#toGrid(x, y);
     const [offsets, weights] = this.#corners(column, row);
-    const here = offsets.reduce((sum, offset, c) => sum + weights[c] * this.activity[offset], 0);
-    if (here > this.least) return [column, row];
-    const reach = SEARCH * this.columns;
-    let [best, found] = [this.least, null];
-    for (let r = Math.max(Math.ceil(row - reach), 0); r <= Math.min(row + reach, this.rows - 1); r++) {
-      for (let c = Math.max(Math.ceil(column - reach), 0); c <= Math.min(column + reach, this.columns - 1); c++) {
+    const activityHere = offsets.reduce((sum, offset, c) => sum + weights[c] * this.activity[offset], 0);
+    if (activityHere > this.staticThreshold) return [column, row];
+    const radius = SEARCH_RADIUS * this.columns;
+    let [maxActivity, point] = [this.staticThreshold, null];
+    for (let r = Math.max(Math.ceil(row - radius), 0); r <= Math.min(row + radius, this.rows - 1); r++) {
+      for (let c = Math.max(Math.ceil(column - radius), 0); c <= Math.min(column + radius, this.columns - 1); c++) {
         const activity = this.activity[r * this.columns + c];
-        if ((r - row) ** 2 + (c - column) ** 2 <= reach ** 2 && activity > best) [best, found] = [activity, [c, r]];
+        const inside = (r - row) ** 2 + (c - column) ** 2 <= radius ** 2;
+        if (inside && activity > maxActivity) [maxActivity, point] = [activity, [c, r]];
       }
     }
-    return found;
-  }
-
-  /** The pull of the point at fractions (x, y), or null if nothing moves there. */
-  pullOf(x, y) {
-    const point = this.findPoint(x, y);
-    if (!point) return null;
-    const key = point.join();
-    if (!this.pulls.has(key)) {
-      this.pulls.set(key, new Pull(this, point));
-      if (this.pulls.size > KEPT_PULLS) this.pulls.delete(this.pulls.keys().next().value);
-    }
-    return this.pulls.get(key);
+    return point;
   }
 }
 
-/** The value below which a share of the numbers lie, interpolated as numpy does. */
-function quantile(numbers, share) {
+/** A quantile of numbers, interpolated linearly as in numpy. */
+function quantile(numbers, fraction) {
   const sorted = Float32Array.from(numbers).sort();
-  const at = share * (sorted.length - 1);
-  const low = Math.floor(at);
-  return sorted[low] + (at - low) * (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]);
-}
-
-/** Where a pull of one point by any D holds the modes (gid_core/dynamics/poke.py). */
-export class Pull {
-  constructor(modes, [column, row]) {
-    this.modes = modes;
-    this.s = modes.sample(column, row);
-    this.energy = this.s.reduce((sum, value) => sum + value * value, 0);
-    this.square = this.#square();
-  }
-
-  /** The field of conj(D . S(p)) is linear in D, so its length squared is made of three maps: [xx, 2 xy, yy]. */
-  #square() {
-    const { s, modes } = this;
-    const { pixels, values, count } = modes;
-    const fields = new Float32Array(4 * pixels); // x by Dx, y by Dx, x by Dy, y by Dy
-    for (let k = 0; k < count; k++) {
-      const [a, b, c, d] = s.subarray(4 * k, 4 * k + 4);
-      for (let p = 0, i = 4 * k * pixels; p < 4 * pixels; p += 4, i += 4) {
-        fields[p] += values[i] * a + values[i + 1] * b;
-        fields[p + 1] += values[i + 2] * a + values[i + 3] * b;
-        fields[p + 2] += values[i] * c + values[i + 1] * d;
-        fields[p + 3] += values[i + 2] * c + values[i + 3] * d;
-      }
-    }
-    const square = new Float32Array(3 * pixels);
-    for (let p = 0; p < pixels; p++) {
-      const i = 4 * p;
-      square[3 * p] = fields[i] ** 2 + fields[i + 1] ** 2;
-      square[3 * p + 1] = 2 * (fields[i] * fields[i + 2] + fields[i + 1] * fields[i + 3]);
-      square[3 * p + 2] = fields[i + 2] ** 2 + fields[i + 3] ** 2;
-    }
-    return square;
-  }
-
-  /** Modal coordinates that hold the point at (dx, dy), fractions; written into `out` [n, 2]. */
-  hold(dx, dy, { strength = 1, maxDisplacement = 0.25 }, out) {
-    const { s, square, modes } = this;
-    const [x, y] = [dx * modes.width, dy * modes.height];
-    const length = x * x + y * y;
-    let moved = 0;
-    for (let i = 0; i < out.length; i += 2) {
-      out[i] = x * s[2 * i] + y * s[2 * i + 2];
-      out[i + 1] = -(x * s[2 * i + 1] + y * s[2 * i + 3]);
-      moved += out[i] ** 2 + out[i + 1] ** 2;
-    }
-    const weight = moved + SOFTNESS * length * this.energy;
-    let gain = weight > 0 ? (strength * length) / weight : 0;
-    let peak = 0;
-    for (let p = 0; p < square.length; p += 3) {
-      const value = x * x * square[p] + x * y * square[p + 1] + y * y * square[p + 2];
-      if (value > peak) peak = value;
-    }
-    gain *= softLimit(Math.abs(gain) * Math.sqrt(peak), maxDisplacement * modes.width);
-    for (let i = 0; i < out.length; i++) out[i] *= gain;
-    return out;
-  }
+  const position = fraction * (sorted.length - 1);
+  const low = Math.floor(position);
+  return sorted[low] + (position - low) * (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]);
 }

@@ -1,27 +1,26 @@
-// The live widget of Modal Force: drag in the picture to poke it; the pokes go, as JSON, into the node's text widget,
-// which is the only state.
+// The live widget of Modal Force: drag in the image to poke it. The only state is the JSON in the node's text widget.
 
 import { ForceEditor } from "./force_editor.js";
-import { Arrow, makeButton } from "./live_panel.js";
-import { pokeMotion } from "./poke.js";
+import { Arrow, createButton } from "./live_panel.js";
+import { findPull, pokeMotion } from "./poke.js";
 import { PokeTimeline } from "./poke_timeline.js";
-import { formatPokes, parsePokes, pokeOf, pullAt } from "./poke_list.js";
+import { activeOffset, formatPokes, parsePokes, pokeFromDrag } from "./poke_list.js";
 
-const HISTORY = 50;
-const TAP_PIXELS = 4; // less than this is no drag
-const CURSOR_STEP = 0.02; // of the picture's width
-const KEY_PULL = 0.06;
-const KEY_HOLD = 0.2;
+const MAX_UNDO_STEPS = 50;
+const DRAG_THRESHOLD = 4; // pixels; a shorter movement is a click
+const CURSOR_STEP = 0.02; // of the image's width
+const KEY_PULL = 0.06; // of the image's width
+const KEY_HOLD = 0.2; // seconds
 const LABEL =
-  "Photo to poke. Drag it to pull, hold and let go. Keyboard: arrow keys move the point, Shift and an arrow key pull " +
-  "there, Space plays, Delete removes the chosen poke, Control Z takes the last change back.";
+  "Photo to poke. Drag to pull, hold and release. Keyboard: arrow keys move the point, Shift and an arrow key pull " +
+  "it, Space plays, Delete removes the selected poke, Control Z undoes the last change.";
 
 export class PokeEditor extends ForceEditor {
   constructor(node, hint) {
     super(node, hint, { testid: "gid-modal-view", label: LABEL, names: ["pokes"] });
     this.pokes = [];
     this.selected = -1;
-    this.past = [];
+    this.undoStack = [];
     this.cursor = { x: 0.5, y: 0.5 };
 
     const { panel } = this;
@@ -32,29 +31,29 @@ export class PokeEditor extends ForceEditor {
       move: (index, time) => this.move(index, time),
     });
     panel.stage.after(this.timeline.root);
-    this.undoButton = makeButton("undo", "Undo", "Undo the last change (Ctrl+Z)", () => this.undo());
-    this.deleteButton = makeButton("delete", "Delete", "Delete the chosen poke (Delete)", () => this.remove());
-    this.clearButton = makeButton("clear", "Clear", "Clear: delete all pokes", () => this.commit([]));
+    this.undoButton = createButton("undo", "Undo", "Undo the last change (Ctrl+Z)", () => this.undo());
+    this.deleteButton = createButton("delete", "Delete", "Delete the selected poke (Delete)", () => this.remove());
+    this.clearButton = createButton("clear", "Clear", "Clear: delete all pokes", () => this.commit([]));
     panel.bar.append(this.undoButton, this.deleteButton, this.clearButton);
-    this.forces = [new Arrow(panel), new Arrow(panel), new Arrow(panel)];
-    this.chosen = new Arrow(panel, "faint");
-    this.pointer = new Arrow(panel);
+    this.forceArrows = [new Arrow(panel), new Arrow(panel), new Arrow(panel)];
+    this.selectedArrow = new Arrow(panel, "faint");
+    this.cursorArrow = new Arrow(panel);
 
-    panel.onframe = (time) => this.drawn(time);
+    panel.onFrame = (time) => this.onFrame(time);
     panel.canvas.addEventListener("focus", () => this.drawArrows());
     panel.canvas.addEventListener("blur", () => this.drawArrows());
-    this.poll();
+    this.pollWidgets();
   }
 
-  get worthPlaying() {
+  get hasMotion() {
     return this.pokes.length > 0;
   }
 
-  resized() {
+  onResize() {
     this.drawArrows();
   }
 
-  /** Everything that follows from the widgets' values. */
+  /** Update the motion and the controls from the widgets' values. */
   refresh() {
     const { pokes, error } = parsePokes(this.values.pokes);
     this.pokes = pokes;
@@ -64,70 +63,72 @@ export class PokeEditor extends ForceEditor {
     if (this.modes) {
       try {
         this.motion = pokeMotion(this.modes, pokes, this.settings);
-        if (this.motion.still.length) this.error ||= `Poke ${this.motion.still[0] + 1}: nothing moves there`;
-      } catch (problem) {
+        if (this.motion.staticPokes.length) this.error ||= `Poke ${this.motion.staticPokes[0] + 1}: nothing moves there`;
+      } catch (error) {
         this.motion = null;
-        this.error ||= problem.message;
+        this.error ||= error.message;
       }
     }
     this.timeline.show(pokes, this.panel.duration, this.settings.fps, this.selected);
-    this.buttons();
+    this.updateButtons();
     this.drawArrows();
-    this.panel.request();
+    this.panel.requestDraw();
   }
 
-  fill(time, q) {
+  evaluate(time, q) {
     if (this.motion) this.motion.at(time, q);
     else q.fill(0);
-    const held = this.drag?.q;
-    if (held) for (let i = 0; i < q.length; i++) q[i] += held[i];
+    const dragCoordinates = this.drag?.q;
+    if (dragCoordinates) for (let i = 0; i < q.length; i++) q[i] += dragCoordinates[i];
   }
 
-  drawn(time) {
+  onFrame(time) {
     this.timeline.setTime(time);
     this.drawArrows();
   }
 
-  /** The forces that act at this moment, the chosen poke, and the keyboard's point. */
+  /** Draw the forces that act at the current time, the selected poke, and the keyboard cursor. */
   drawArrows() {
     const { time } = this.panel;
     let used = 0;
     for (const poke of this.pokes) {
-      const pull = used < this.forces.length ? pullAt(poke, time - poke.time) : null;
-      if (pull) this.forces[used++].show(poke.x, poke.y, poke.x + pull[0], poke.y + pull[1]);
+      const pull = used < this.forceArrows.length ? activeOffset(poke, time - poke.time) : null;
+      if (pull) this.forceArrows[used++].show(poke.x, poke.y, poke.x + pull[0], poke.y + pull[1]);
     }
-    if (this.drag && used < this.forces.length) {
+    if (this.drag && used < this.forceArrows.length) {
       const { x, y, dx, dy } = this.drag;
-      this.forces[used++].show(x, y, x + dx, y + dy);
+      this.forceArrows[used++].show(x, y, x + dx, y + dy);
     }
-    for (; used < this.forces.length; used++) this.forces[used].hide();
+    for (; used < this.forceArrows.length; used++) this.forceArrows[used].hide();
     const poke = this.pokes[this.selected];
-    if (poke && !this.drag) this.chosen.show(poke.x, poke.y, poke.x + poke.dx, poke.y + poke.dy);
-    else this.chosen.hide();
+    if (poke && !this.drag) this.selectedArrow.show(poke.x, poke.y, poke.x + poke.dx, poke.y + poke.dy);
+    else this.selectedArrow.hide();
     const { x, y } = this.cursor;
-    if (this.panel.canvas.matches(":focus-visible") && !this.drag) this.pointer.show(x, y, x, y);
-    else this.pointer.hide();
+    if (this.panel.canvas.matches(":focus-visible") && !this.drag) this.cursorArrow.show(x, y, x, y);
+    else this.cursorArrow.hide();
   }
 
   // -- changes -------------------------------------------------------------------------------------------
 
   commit(pokes, selected = -1) {
-    if (this.node.locked("pokes")) return this.panel.say("The pokes come in through a link; change them where it begins.");
-    this.past.push(String(this.values.pokes ?? ""));
-    if (this.past.length > HISTORY) this.past.shift();
+    if (this.node.locked("pokes")) {
+      return this.panel.setMessage("The pokes come through a link. Change them in the node that the link starts from.");
+    }
+    this.undoStack.push(String(this.values.pokes ?? ""));
+    if (this.undoStack.length > MAX_UNDO_STEPS) this.undoStack.shift();
     this.selected = selected;
     this.node.write("pokes", formatPokes(pokes));
-    this.poll();
-    this.buttons();
+    this.pollWidgets();
+    this.updateButtons();
     this.node.changed();
   }
 
   undo() {
-    if (!this.past.length || this.node.locked("pokes")) return;
+    if (!this.undoStack.length || this.node.locked("pokes")) return;
     this.selected = -1;
-    this.node.write("pokes", this.past.pop());
-    this.poll();
-    this.buttons();
+    this.node.write("pokes", this.undoStack.pop());
+    this.pollWidgets();
+    this.updateButtons();
     this.node.changed();
   }
 
@@ -150,85 +151,86 @@ export class PokeEditor extends ForceEditor {
   select(index) {
     if (index === this.selected) return;
     this.selected = index;
-    this.timeline.mark(index);
-    this.buttons();
+    this.timeline.markSelected(index);
+    this.updateButtons();
     this.drawArrows();
   }
 
-  buttons() {
+  updateButtons() {
     const locked = this.node.locked("pokes");
-    this.undoButton.disabled = locked || !this.past.length;
+    this.undoButton.disabled = locked || !this.undoStack.length;
     this.deleteButton.disabled = locked || this.selected < 0;
     this.clearButton.disabled = locked || !this.pokes.length;
     if (this.panel.packet && !this.drag) {
-      const idle = this.pokes.length || locked ? "" : "Drag the picture to poke it";
-      this.panel.say(this.error || idle, Boolean(this.error));
+      const hint = this.pokes.length || locked ? "" : "Drag the image to poke it";
+      this.panel.setMessage(this.error || hint, Boolean(this.error));
     }
   }
 
   // -- pointer -------------------------------------------------------------------------------------------
 
-  at(event) {
+  /** Position of a pointer event in fractions of the image. */
+  positionOf(event) {
     const box = this.panel.canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
   }
 
-  press(event) {
+  onDragStart(event) {
     const { panel } = this;
-    const [x, y] = this.at(event).map((value) => Math.min(Math.max(value, 0), 1));
-    // A press at the very end begins the clip again.
+    const [x, y] = this.positionOf(event).map((value) => Math.min(Math.max(value, 0), 1));
+    // A drag at the end of the clip starts the clip again.
     if (panel.time > panel.duration - 1.5 / this.settings.fps) panel.seek(0);
     this.drag = {
-      id: event.pointerId, pressed: event.timeStamp, from: [event.clientX, event.clientY], moved: false,
+      id: event.pointerId, startTime: event.timeStamp, startPoint: [event.clientX, event.clientY], moved: false,
       x, y, dx: 0, dy: 0, time: panel.time, samples: [[0, 0, 0]], q: null,
     };
     this.cursor = { x, y };
     this.select(-1);
   }
 
-  dragging(event) {
+  onDrag(event) {
     const { drag, panel } = this;
     if (event.type === "pointermove" || event.type === "pointerup") this.pull(event);
     if (event.type === "pointermove") return;
     this.drag = null;
-    panel.held = undefined;
+    panel.dragOrigin = undefined;
     if (event.type === "pointerup" && drag.moved) this.release(drag);
-    else this.buttons();
-    panel.request();
+    else this.updateButtons();
+    panel.requestDraw();
   }
 
   pull(event) {
     const { drag, panel } = this;
-    drag.moved ||= Math.hypot(event.clientX - drag.from[0], event.clientY - drag.from[1]) >= TAP_PIXELS;
+    drag.moved ||= Math.hypot(event.clientX - drag.startPoint[0], event.clientY - drag.startPoint[1]) >= DRAG_THRESHOLD;
     if (!drag.moved) return;
-    const [x, y] = this.at(event);
+    const [x, y] = this.positionOf(event);
     drag.dx = clamp(x - drag.x);
     drag.dy = clamp(y - drag.y);
-    drag.samples.push([(event.timeStamp - drag.pressed) / 1000, drag.dx, drag.dy]);
-    const pull = this.modes.pullOf(drag.x, drag.y);
+    drag.samples.push([(event.timeStamp - drag.startTime) / 1000, drag.dx, drag.dy]);
+    const pull = findPull(this.modes, drag.x, drag.y);
     drag.q = pull?.hold(drag.dx, drag.dy, this.settings, drag.q ?? new Float64Array(panel.q.length)) ?? null;
-    panel.held = drag.pressed - 1000 * drag.time; // from now on the clock runs with the hand
-    panel.say(drag.q ? "" : "Nothing moves there");
-    panel.request();
+    panel.dragOrigin = drag.startTime - 1000 * drag.time; // from now on the clock follows the drag
+    panel.setMessage(drag.q ? "" : "Nothing moves there");
+    panel.requestDraw();
   }
 
   release(drag) {
     const { panel } = this;
-    panel.repeat = !panel.still;
+    panel.repeat = !panel.prefersReducedMotion;
     if (drag.q) {
-      this.add(pokeOf({ x: drag.x, y: drag.y }, drag.time, drag.samples, panel.duration - drag.time));
+      this.add(pokeFromDrag({ x: drag.x, y: drag.y }, drag.time, drag.samples, panel.duration - drag.time));
       panel.play();
-    } else this.buttons();
+    } else this.updateButtons();
   }
 
   // -- keyboard ------------------------------------------------------------------------------------------
 
-  /** Whether it was one of ours. */
-  key(event) {
-    if (event.target === this.panel.canvas && this.canvasKey(event)) return true;
+  /** Handle a key. Returns whether the widget used it. */
+  onKey(event) {
+    if (event.target === this.panel.canvas && this.onCanvasKey(event)) return true;
     if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "z") {
       this.undo();
-      // ComfyUI looks at the key a frame later, however early this stops: it would undo the graph as well.
+      // Stopping the event is not enough: ComfyUI reads the key a frame later and would undo the graph as well.
       Object.defineProperty(event, "key", { value: "Unidentified" });
     } else if (event.key === "Delete" || event.key === "Backspace") this.remove();
     else if (event.key === "Escape" && this.selected >= 0) this.select(-1);
@@ -237,13 +239,13 @@ export class PokeEditor extends ForceEditor {
     return true;
   }
 
-  canvasKey(event) {
+  onCanvasKey(event) {
     const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey) return false;
     if (direction) {
-      const [width, height] = this.panel.pictureSize;
+      const [width, height] = this.panel.imageSize;
       const [ux, uy] = [direction[0], (direction[1] * width) / height];
-      if (event.shiftKey) this.keyPull(KEY_PULL * ux, KEY_PULL * uy);
+      if (event.shiftKey) this.pullWithKey(KEY_PULL * ux, KEY_PULL * uy);
       else {
         this.cursor.x = Math.min(Math.max(this.cursor.x + CURSOR_STEP * ux, 0), 1);
         this.cursor.y = Math.min(Math.max(this.cursor.y + CURSOR_STEP * uy, 0), 1);
@@ -256,12 +258,12 @@ export class PokeEditor extends ForceEditor {
     return true;
   }
 
-  keyPull(dx, dy) {
+  pullWithKey(dx, dy) {
     const { panel, cursor } = this;
     if (!this.modes) return;
-    if (!this.modes.pullOf(cursor.x, cursor.y)) return panel.say("Nothing moves there");
+    if (!findPull(this.modes, cursor.x, cursor.y)) return panel.setMessage("Nothing moves there");
     if (panel.time > panel.duration - 1.5 / this.settings.fps) panel.seek(0);
-    panel.repeat = !panel.still;
+    panel.repeat = !panel.prefersReducedMotion;
     this.add({ ...cursor, dx: clamp(dx), dy: clamp(dy), time: panel.time, hold: KEY_HOLD, kind: "pull", path: [] });
     panel.play();
   }

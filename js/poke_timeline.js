@@ -1,50 +1,51 @@
-// The strip under the picture: a playhead that can be dragged and a bar for each poke, from press to release.
-// DOM only, no ComfyUI.
+// The timeline under the image: a playhead that can be dragged, and a bar for each poke, from press to release. It uses
+// the DOM, but not ComfyUI.
 
-import { make } from "./live_panel.js";
+import { createElement } from "./live_panel.js";
 
-const LANES = 3;
-const LANE_HEIGHT = 9;
+const LANES = 3; // rows of bars
+const LANE_HEIGHT = 9; // pixels
+const DRAG_THRESHOLD = 3; // pixels
 
 export class PokeTimeline {
   /**
    * @param {object} actions
-   * @param {(time: number) => void} actions.seek     the playhead was moved
-   * @param {(index: number) => void} actions.select  a poke was chosen; -1: none
-   * @param {() => void} actions.remove               the chosen poke is to go
-   * @param {(index: number, time: number) => void} actions.move  a poke was moved in time
+   * @param {(time: number) => void} actions.seek     moves the playhead
+   * @param {(index: number) => void} actions.select  selects a poke, or none with -1
+   * @param {() => void} actions.remove               deletes the selected poke
+   * @param {(index: number, time: number) => void} actions.move  moves a poke in time
    */
   constructor(actions) {
     this.actions = actions;
     this.pokes = [];
     this.duration = 1;
     this.fps = 30;
-    this.head = make("div", { className: "head" });
-    this.root = make("div", {
+    this.playhead = createElement("div", { className: "head" });
+    this.root = createElement("div", {
       className: "gid-track",
       tabIndex: 0,
       title: "Time: drag to move the playhead",
       attributes: { role: "slider", "aria-label": "Time in the clip", "aria-valuemin": "0" },
     });
     this.root.dataset.testid = "gid-timeline";
-    this.root.append(this.head);
-    this.root.addEventListener("pointerdown", (event) => this.#press(event));
-    this.root.addEventListener("keydown", (event) => this.#key(event));
+    this.root.append(this.playhead);
+    this.root.addEventListener("pointerdown", (event) => this.#onPointerDown(event));
+    this.root.addEventListener("keydown", (event) => this.#onKeyDown(event));
   }
 
-  /** Draw the pokes anew; `selected` is the index of the chosen one, or -1. */
+  /** Redraw the pokes; `selected` is the index of the selected one, or -1. */
   show(pokes, duration, fps, selected) {
     this.pokes = pokes;
     this.duration = duration;
     this.fps = fps;
     this.root.setAttribute("aria-valuemax", duration.toFixed(2));
     const focused = this.root.contains(document.activeElement) ? document.activeElement.dataset.index : undefined;
-    this.root.replaceChildren(...this.#ticks(), ...this.#bars(selected), this.head);
+    this.root.replaceChildren(...this.#ticks(), ...this.#bars(selected), this.playhead);
     if (focused !== undefined) this.root.querySelector(`[data-index="${focused}"]`)?.focus({ preventScroll: true });
   }
 
   setTime(time) {
-    this.head.style.left = `${(100 * time) / this.duration}%`;
+    this.playhead.style.left = `${(100 * time) / this.duration}%`;
     const text = `${time.toFixed(1)} s`;
     if (this.root.getAttribute("aria-valuetext") !== text) {
       this.root.setAttribute("aria-valuetext", text);
@@ -53,10 +54,10 @@ export class PokeTimeline {
   }
 
   #ticks() {
-    const step = [1, 2, 5, 10, 30, 60, 300, 600].find((s) => this.duration / s <= 24) ?? 3600;
+    const step = [1, 2, 5, 10, 30, 60, 300, 600].find((seconds) => this.duration / seconds <= 24) ?? 3600;
     const ticks = [];
     for (let time = step; time < this.duration; time += step) {
-      const tick = make("div", { className: "tick" });
+      const tick = createElement("div", { className: "tick" });
       tick.style.left = `${(100 * time) / this.duration}%`;
       ticks.push(tick);
     }
@@ -64,15 +65,15 @@ export class PokeTimeline {
   }
 
   #bars(selected) {
-    const free = new Array(LANES).fill(-Infinity); // when each lane is free again
+    const laneEnds = new Array(LANES).fill(-Infinity); // end of the last bar of each lane, in seconds
     return this.pokes.map((poke, index) => {
       const start = Math.min(poke.time, this.duration);
       const end = Math.min(poke.time + (poke.kind === "kick" ? 0 : poke.hold), this.duration);
-      let lane = free.findIndex((until) => until <= start);
-      if (lane < 0) lane = free.indexOf(Math.min(...free));
-      free[lane] = Math.max(end, start + 0.03 * this.duration);
+      let lane = laneEnds.findIndex((laneEnd) => laneEnd <= start);
+      if (lane < 0) lane = laneEnds.indexOf(Math.min(...laneEnds));
+      laneEnds[lane] = Math.max(end, start + 0.03 * this.duration);
       const text = `Poke ${index + 1} at ${poke.time.toFixed(2)} s`;
-      const bar = make("button", {
+      const bar = createElement("button", {
         type: "button",
         className: poke.kind,
         title: `${text}. Delete removes it, arrow keys move it.`,
@@ -80,7 +81,7 @@ export class PokeTimeline {
       });
       bar.dataset.index = String(index);
       bar.dataset.testid = "gid-poke";
-      // A poke at the very end stays in sight.
+      // A poke at the very end of the clip stays visible.
       bar.style.left = `min(${(100 * start) / this.duration}%, 100% - 9px)`;
       bar.style.width = `${(100 * (end - start)) / this.duration}%`;
       bar.style.top = `${2 + lane * LANE_HEIGHT}px`;
@@ -90,8 +91,8 @@ export class PokeTimeline {
     });
   }
 
-  /** Mark another poke as the chosen one. */
-  mark(selected) {
+  /** Mark a poke as selected. */
+  markSelected(selected) {
     for (const bar of this.root.querySelectorAll("button")) {
       bar.setAttribute("aria-pressed", String(bar.dataset.index === String(selected)));
     }
@@ -102,55 +103,58 @@ export class PokeTimeline {
     return Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * this.duration;
   }
 
-  #press(event) {
+  #onPointerDown(event) {
     if (event.button !== 0) return;
     event.stopPropagation();
     const index = event.target.dataset.index;
     const poke = index === undefined ? null : this.pokes[Number(index)];
-    const grabbed = this.#timeAt(event) - (poke?.time ?? 0);
+    const grabOffset = this.#timeAt(event) - (poke?.time ?? 0);
     if (!poke) {
       this.actions.select(-1);
       this.actions.seek(this.#timeAt(event));
     }
     this.root.setPointerCapture(event.pointerId);
-    const done = new AbortController();
-    const options = { signal: done.signal };
+    const abortController = new AbortController();
+    const options = { signal: abortController.signal };
     let moved = false;
     this.root.addEventListener(
       "pointermove",
       (move) => {
         move.stopPropagation();
         if (!poke) return this.actions.seek(this.#timeAt(move));
-        moved ||= Math.abs(move.clientX - event.clientX) > 3;
+        moved ||= Math.abs(move.clientX - event.clientX) > DRAG_THRESHOLD;
         const bar = this.root.querySelector(`[data-index="${index}"]`);
-        if (moved && bar) bar.style.left = `${(100 * this.#slot(this.#timeAt(move) - grabbed)) / this.duration}%`;
+        const time = this.#snapToFrame(this.#timeAt(move) - grabOffset);
+        if (moved && bar) bar.style.left = `${(100 * time) / this.duration}%`;
       },
       options,
     );
     const end = (up) => {
       up.stopPropagation();
-      done.abort();
+      abortController.abort();
       if (poke && moved && up.type === "pointerup") {
-        this.actions.move(Number(index), this.#slot(this.#timeAt(up) - grabbed));
+        this.actions.move(Number(index), this.#snapToFrame(this.#timeAt(up) - grabOffset));
       } else if (poke) this.root.querySelector(`[data-index="${index}"]`)?.focus({ preventScroll: true });
     };
     this.root.addEventListener("pointerup", end, options);
     this.root.addEventListener("pointercancel", end, options);
   }
 
-  /** A time inside the clip, on a frame. */
-  #slot(time) {
+  /** The nearest frame's time inside the clip. */
+  #snapToFrame(time) {
     return Math.min(Math.max(Math.round(time * this.fps) / this.fps, 0), this.duration - 1 / this.fps);
   }
 
-  #key(event) {
+  #onKeyDown(event) {
     const index = event.target.dataset.index;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const now = Number(this.root.getAttribute("aria-valuenow") ?? 0);
+    const currentTime = Number(this.root.getAttribute("aria-valuenow") ?? 0);
     if (index !== undefined && step) {
-      this.actions.move(Number(index), this.#slot(this.pokes[Number(index)].time + step / this.fps));
-    } else if (index === undefined && step) this.actions.seek(now + (step * (event.shiftKey ? 10 : 1)) / this.fps);
-    else if (index === undefined && event.key === "Home") this.actions.seek(0);
+      this.actions.move(Number(index), this.#snapToFrame(this.pokes[Number(index)].time + step / this.fps));
+    } else if (index === undefined && step) {
+      const frames = step * (event.shiftKey ? 10 : 1);
+      this.actions.seek(currentTime + frames / this.fps);
+    } else if (index === undefined && event.key === "Home") this.actions.seek(0);
     else if (index === undefined && event.key === "End") this.actions.seek(this.duration);
     else if (index !== undefined && (event.key === "Delete" || event.key === "Backspace")) this.actions.remove();
     else return;

@@ -1,57 +1,57 @@
-// A photo moved by its modes in WebGL2: a mesh on the volume's grid whose vertices are displaced by the one sum
-// F(p) = Re sum_k S_k(p) q_k. Pure drawing: no ComfyUI, no clock.
+// Draws a photo moved by its modes in WebGL2: a mesh on the volume's grid, whose vertex shader displaces each vertex by
+// F(p) = Re sum_k S_k(p) q_k. It has no clock and knows nothing of ComfyUI.
 
-const STILL = -1; // depth of the photo behind the mesh, which shows where the mesh leaves the frame
-const STRIP = 8; // vertices
-const SLOW = /swiftshader|llvmpipe|softpipe|basic render/i; // drivers that draw on the processor
-const SLOW_CELLS = 54; // across, at most: there every triangle costs, more than the sum at its corners
+const BACKGROUND_DEPTH = -1; // of the static photo behind the mesh, which shows where the mesh leaves the frame
+const STRIP_WIDTH = 8; // vertices
+const SOFTWARE_DRIVERS = /swiftshader|llvmpipe|softpipe|basic render/i; // drivers that render on the CPU
+const SOFTWARE_MAX_CELLS = 54; // per side with such a driver, where triangles cost more than the sums at their corners
 
 const VERTEX = (bins) => `#version 300 es
 precision highp float;
 precision highp sampler2DArray;
-layout(location = 0) in vec3 vertex;  // place in the picture, 0..1, and how far in front
+layout(location = 0) in vec3 vertex;  // position in the image, 0..1, and depth; larger is nearer
 uniform vec4 modes[${bins}];
 uniform sampler2DArray slices;
-out vec2 place;
+out vec2 uv;
 void main() {
-  place = vertex.xy;
-  vec2 moved = vec2(0.0);
+  uv = vertex.xy;
+  vec2 displacement = vec2(0.0);
   if (vertex.z >= 0.0) {
     ivec2 size = textureSize(slices, 0).xy;
     ivec2 cell = clamp(ivec2(vertex.xy * vec2(size)), ivec2(0), size - 1);
     for (int k = 0; k < ${bins}; k++) {
       vec4 s = texelFetch(slices, ivec3(cell, k), 0);
-      moved += vec2(dot(s.xy, modes[k].xy), dot(s.zw, modes[k].zw));
+      displacement += vec2(dot(s.xy, modes[k].xy), dot(s.zw, modes[k].zw));
     }
   }
-  vec2 at = vertex.xy + moved;
-  gl_Position = vec4(at.x * 2.0 - 1.0, 1.0 - at.y * 2.0, -0.9 * vertex.z, 1.0);
+  vec2 position = vertex.xy + displacement;
+  gl_Position = vec4(position.x * 2.0 - 1.0, 1.0 - position.y * 2.0, -0.9 * vertex.z, 1.0);
 }`;
 
 const FRAGMENT = `#version 300 es
 precision mediump float;
 uniform sampler2D photo;
-in vec2 place;
+in vec2 uv;
 out vec4 color;
-void main() { color = vec4(texture(photo, place).rgb, 1.0); }`;
+void main() { color = vec4(texture(photo, uv).rgb, 1.0); }`;
 
-export class ModalView {
-  /** @param {HTMLCanvasElement} canvas  belongs to the view from now on */
+export class WebGLView {
+  /** @param {HTMLCanvasElement} canvas  used by this view only */
   constructor(canvas) {
     this.canvas = canvas;
-    this.objects = new Set(); // GPU objects alive: [kind, object]
+    this.objects = new Set(); // existing GPU objects: [kind, object]
     this.frames = 0;
     this.packet = null;
-    this.listening = new AbortController();
-    const { signal } = this.listening;
-    canvas.addEventListener("webglcontextlost", (event) => this.#lost(event), { signal });
-    canvas.addEventListener("webglcontextrestored", () => this.#restored(), { signal });
-    this.onrestored = () => {};
+    this.abortController = new AbortController();
+    const { signal } = this.abortController;
+    canvas.addEventListener("webglcontextlost", (event) => this.#onContextLost(event), { signal });
+    canvas.addEventListener("webglcontextrestored", () => this.#onContextRestored(), { signal });
+    this.onRestored = () => {};
     this.gl = canvas.getContext("webgl2", { alpha: false, antialias: false, powerPreference: "low-power" });
-    this.cells = SLOW.test(driverOf(this.gl)) ? SLOW_CELLS : Infinity;
+    this.maxCells = SOFTWARE_DRIVERS.test(driverName(this.gl)) ? SOFTWARE_MAX_CELLS : Infinity;
   }
 
-  /** Whether something can be drawn. */
+  /** Whether the view can draw. */
   get ready() {
     return this.objects.size > 0 && !this.gl.isContextLost();
   }
@@ -59,11 +59,11 @@ export class ModalView {
   /** Show another photo with its motion (see live_packet.js). */
   load(packet) {
     this.packet = packet;
-    this.#free();
+    this.#deleteObjects();
     if (this.gl && !this.gl.isContextLost()) this.#build();
   }
 
-  /** Size of the drawing in device pixels. */
+  /** Set the size of the canvas in device pixels. */
   resize(width, height) {
     if (this.canvas.width !== width) this.canvas.width = width;
     if (this.canvas.height !== height) this.canvas.height = height;
@@ -72,38 +72,38 @@ export class ModalView {
   /** Draw with modal coordinates q: Float32Array or Float64Array [n, 2]. */
   draw(q) {
     if (!this.ready) return;
-    const { gl, uniforms, weights, factors } = this;
+    const { gl, uniforms, scales, modes } = this;
     for (let k = 0; k < q.length; k += 2) {
       const i = 2 * k;
-      factors[i] = weights[i] * q[k];
-      factors[i + 1] = -weights[i + 1] * q[k + 1];
-      factors[i + 2] = weights[i + 2] * q[k];
-      factors[i + 3] = -weights[i + 3] * q[k + 1];
+      modes[i] = scales[i] * q[k];
+      modes[i + 1] = -scales[i + 1] * q[k + 1];
+      modes[i + 2] = scales[i + 2] * q[k];
+      modes[i + 3] = -scales[i + 3] * q[k + 1];
     }
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    gl.uniform4fv(uniforms.modes, factors);
-    gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_SHORT, 0);
+    gl.uniform4fv(uniforms.modes, modes);
+    gl.drawElements(gl.TRIANGLES, this.indexCount, gl.UNSIGNED_SHORT, 0);
     this.frames += 1;
   }
 
-  /** Give everything on the GPU back, the context too. The view cannot be used again. */
+  /** Free all GPU objects and the context. The view cannot be used afterwards. */
   dispose() {
-    this.listening.abort();
-    this.#free();
+    this.abortController.abort();
+    this.#deleteObjects();
     this.gl?.getExtension("WEBGL_lose_context")?.loseContext();
     this.packet = null;
   }
 
   #build() {
     const { gl } = this;
-    const { header, levels, picture } = this.packet;
+    const { header, levels, bitmap } = this.packet;
     const [height, width] = header.grid;
     const bins = Math.max(1, header.bins);
 
-    const program = this.#own("Program", gl.createProgram());
+    const program = this.#track("Program", gl.createProgram());
     for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX(bins)], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
-      const shader = this.#own("Shader", gl.createShader(kind));
+      const shader = this.#track("Shader", gl.createShader(kind));
       gl.shaderSource(shader, source);
       gl.compileShader(shader);
       gl.attachShader(program, shader);
@@ -123,40 +123,40 @@ export class ModalView {
     const texels = header.bins ? levels : new Int8Array(width * height * 4);
     gl.texImage3D(gl.TEXTURE_2D_ARRAY, 0, gl.RGBA8_SNORM, width, height, bins, 0, gl.RGBA, gl.BYTE, texels);
     this.#texture(1, gl.TEXTURE_2D, gl.LINEAR_MIPMAP_LINEAR, gl.LINEAR);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, picture);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
     gl.generateMipmap(gl.TEXTURE_2D);
 
-    // Factors that take a texel (-1 to 1) to a fraction of the picture; draw multiplies them by q.
+    // Scales convert a texel (-1 to 1) to a fraction of the image; draw() multiplies them by q.
     const [fullHeight, fullWidth] = header.volume_size;
-    this.weights = new Float32Array(4 * bins);
-    this.factors = new Float32Array(4 * bins);
+    this.scales = new Float32Array(4 * bins);
+    this.modes = new Float32Array(4 * bins);
     header.scales.forEach((scales, k) =>
-      scales.forEach((scale, i) => (this.weights[4 * k + i] = scale / (i < 2 ? fullWidth : fullHeight))),
+      scales.forEach((scale, i) => (this.scales[4 * k + i] = scale / (i < 2 ? fullWidth : fullHeight))),
     );
-    this.#mesh(width, height);
+    this.#buildMesh(width, height);
     gl.enable(gl.DEPTH_TEST);
     gl.depthFunc(gl.LEQUAL);
     gl.clearColor(0, 0, 0, 1);
   }
 
-  /** Vertices at the pixels' centers with a ring around them on the frame, behind them the still photo. */
-  #mesh(width, height) {
+  /** Build the mesh: vertices at pixel centers, a ring around them on the frame, and behind them the static photo. */
+  #buildMesh(width, height) {
     const { gl } = this;
-    const front = frontness(this.packet);
-    const step = Math.max(1, Math.ceil(Math.max(width, height) / this.cells)); // pixels from vertex to vertex
-    const columns = stations(width, step);
-    const rows = stations(height, step);
-    const vertices = [0, 0, STILL, 1, 0, STILL, 0, 1, STILL, 1, 1, STILL];
+    const depth = depthMap(this.packet);
+    const step = Math.max(1, Math.ceil(Math.max(width, height) / this.maxCells)); // pixels from vertex to vertex
+    const columns = vertexPositions(width, step);
+    const rows = vertexPositions(height, step);
+    const vertices = [0, 0, BACKGROUND_DEPTH, 1, 0, BACKGROUND_DEPTH, 0, 1, BACKGROUND_DEPTH, 1, 1, BACKGROUND_DEPTH];
     const indices = [0, 1, 2, 2, 1, 3];
-    // In strips a few vertices wide, numbered row by row: two rows fit into the small vertex cache of GPUs and of what
-    // stands in for them, so that the sum is computed about once a vertex.
-    for (let left = 0; left < columns.length - 1; left += STRIP - 1) {
-      const strip = columns.slice(left, left + STRIP);
+    // The mesh consists of strips a few vertices wide, numbered row by row. Two rows fit into the small vertex cache of
+    // GPUs and software renderers, so that the sum is computed about once per vertex.
+    for (let left = 0; left < columns.length - 1; left += STRIP_WIDTH - 1) {
+      const strip = columns.slice(left, left + STRIP_WIDTH);
       const first = vertices.length / 3;
       rows.forEach((y, row) => {
         strip.forEach((x, column) => {
-          const pixel = between(y, 0, height - 1) * width + between(x, 0, width - 1);
-          vertices.push(between(x + 0.5, 0, width) / width, between(y + 0.5, 0, height) / height, front[pixel]);
+          const pixel = clamp(y, 0, height - 1) * width + clamp(x, 0, width - 1);
+          vertices.push(clamp(x + 0.5, 0, width) / width, clamp(y + 0.5, 0, height) / height, depth[pixel]);
           if (row === 0 || column === 0) return;
           const corner = first + row * strip.length + column;
           const [a, b] = [corner - strip.length - 1, corner - 1];
@@ -164,77 +164,78 @@ export class ModalView {
         });
       });
     }
-    this.count = indices.length;
-    this.#own("VertexArray", gl.createVertexArray());
-    gl.bindVertexArray(this.#last);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.#own("Buffer", gl.createBuffer()));
+    this.indexCount = indices.length;
+    this.#track("VertexArray", gl.createVertexArray());
+    gl.bindVertexArray(this.#lastObject);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.#track("Buffer", gl.createBuffer()));
     gl.bufferData(gl.ARRAY_BUFFER, new Float32Array(vertices), gl.STATIC_DRAW);
     gl.enableVertexAttribArray(0);
     gl.vertexAttribPointer(0, 3, gl.FLOAT, false, 0, 0);
-    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.#own("Buffer", gl.createBuffer()));
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.#track("Buffer", gl.createBuffer()));
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, new Uint16Array(indices), gl.STATIC_DRAW);
   }
 
   #texture(unit, target, minify, magnify) {
     const { gl } = this;
     gl.activeTexture(gl.TEXTURE0 + unit);
-    gl.bindTexture(target, this.#own("Texture", gl.createTexture()));
+    gl.bindTexture(target, this.#track("Texture", gl.createTexture()));
     gl.texParameteri(target, gl.TEXTURE_MIN_FILTER, minify);
     gl.texParameteri(target, gl.TEXTURE_MAG_FILTER, magnify);
     gl.texParameteri(target, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
     gl.texParameteri(target, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
   }
 
-  #last = null;
+  #lastObject = null;
 
-  #own(kind, object) {
+  #track(kind, object) {
     this.objects.add([kind, object]);
-    this.#last = object;
+    this.#lastObject = object;
     return object;
   }
 
-  #free() {
+  #deleteObjects() {
     for (const [kind, object] of this.objects) this.gl[`delete${kind}`](object);
     this.objects.clear();
   }
 
-  #lost(event) {
-    event.preventDefault(); // asks for the context back
-    this.objects.clear(); // they went with it
+  #onContextLost(event) {
+    event.preventDefault(); // asks the browser to restore the context
+    this.objects.clear(); // the context took them with it
   }
 
-  #restored() {
+  #onContextRestored() {
     if (this.packet) this.#build();
-    this.onrestored();
+    this.onRestored();
   }
 }
 
-/** The pixels that carry vertices along one side: the frame at -1 and `size`, first and last, and every step-th. */
-function stations(size, step) {
-  const found = [-1];
-  for (let pixel = 0; pixel < size - 1; pixel += step) found.push(pixel);
-  return [...found, size - 1, size];
+/** Pixels with vertices along one side: every `step`-th, the first and the last, and the frame at -1 and `size`. */
+function vertexPositions(size, step) {
+  const positions = [-1];
+  for (let pixel = 0; pixel < size - 1; pixel += step) positions.push(pixel);
+  return [...positions, size - 1, size];
 }
 
-const between = (value, low, high) => Math.min(Math.max(value, low), high);
+const clamp = (value, min, max) => Math.min(Math.max(value, min), max);
 
-function driverOf(gl) {
+/** Name of the graphics driver, or "" if the browser hides it. */
+function driverName(gl) {
   const info = gl?.getExtension("WEBGL_debug_renderer_info");
   return info ? String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)) : "";
 }
 
-/** How far in front each pixel is, 0 to 1: what moves more is nearer. Float32Array [h, w]. */
-function frontness({ header, values }) {
+/** Depth of each pixel, 0 to 1: pixels that move more are nearer. Float32Array [h, w]. */
+function depthMap({ header, values }) {
   const [height, width] = header.grid;
   const plane = height * width;
-  const front = new Float32Array(plane);
+  const depth = new Float32Array(plane);
   for (let k = 0; k < header.bins; k++) {
     for (let p = 0; p < plane; p++) {
       const i = 4 * (k * plane + p);
-      front[p] += values[i] ** 2 + values[i + 1] ** 2 + values[i + 2] ** 2 + values[i + 3] ** 2;
+      depth[p] += values[i] ** 2 + values[i + 1] ** 2 + values[i + 2] ** 2 + values[i + 3] ** 2;
     }
   }
-  const most = Math.sqrt(front.reduce((a, b) => Math.max(a, b), 1e-12));
-  for (let p = 0; p < plane; p++) front[p] = Math.sqrt(front[p]) / most;
-  return front;
+  const maximum = Math.sqrt(depth.reduce((a, b) => Math.max(a, b), 1e-12));
+  for (let p = 0; p < plane; p++) depth[p] = Math.sqrt(depth[p]) / maximum;
+  return depth;
 }

@@ -1,34 +1,34 @@
-// The live widget of Wind Force: the photo in the wind that the node's numbers describe, and an arrow that turns it.
+// The live widget of Wind Force: the photo in the wind that the node's widgets describe, and an arrow for that wind.
 
 import { ForceEditor } from "./force_editor.js";
 import { Arrow } from "./live_panel.js";
 import { windMotion } from "./wind.js";
 
-const ARROW_SHARE = 0.2; // of the picture's shorter side, for strength 1
-const TURN = 5; // degrees
-const STRENGTHEN = 0.1;
+const ARROW_LENGTH = 0.2; // of the arrow for strength 1, as a fraction of the image's shorter side
+const DIRECTION_KEY_STEP = 5; // degrees
+const STRENGTH_KEY_STEP = 0.1;
 const LABEL =
-  "Photo in the wind. Drag in it to set the wind's direction and strength. Keyboard: left and right turn the wind, up " +
-  "and down change its strength, Space plays.";
+  "Photo in the wind. Drag in it to set the wind's direction and strength. Keyboard: left and right turn the wind, " +
+  "up and down change its strength, Space plays.";
 
 export class WindEditor extends ForceEditor {
   constructor(node, hint) {
     const names = ["direction", "gustiness", "seed", "loop"];
     super(node, hint, { testid: "gid-wind-view", label: LABEL, names });
     this.arrow = new Arrow(this.panel);
-    this.poll();
+    this.pollWidgets();
   }
 
-  get worthPlaying() {
+  get hasMotion() {
     return true;
   }
 
-  fill(time, q) {
+  evaluate(time, q) {
     if (this.motion) this.motion.at(time, q);
     else q.fill(0);
   }
 
-  resized() {
+  onResize() {
     this.drawArrow();
   }
 
@@ -36,7 +36,7 @@ export class WindEditor extends ForceEditor {
     const v = this.values;
     const settings = this.readSettings();
     if (this.modes) {
-      let problem = "";
+      let message = "";
       try {
         this.motion = windMotion(this.modes, {
           ...settings,
@@ -47,41 +47,41 @@ export class WindEditor extends ForceEditor {
         });
       } catch (error) {
         this.motion = null;
-        problem = error.message;
+        message = error.message;
       }
-      this.panel.say(problem, Boolean(problem));
+      this.panel.setMessage(message, Boolean(message));
     }
     this.drawArrow();
-    this.panel.request();
+    this.panel.requestDraw();
   }
 
   drawArrow() {
-    const [width, height] = this.panel.pictureSize;
+    const [width, height] = this.panel.imageSize;
     const angle = ((this.values.direction ?? 0) * Math.PI) / 180;
-    const length = Math.min(Math.abs(this.values.strength ?? 1) * ARROW_SHARE, 0.48) * Math.min(width, height);
+    const length = Math.min(Math.abs(this.values.strength ?? 1) * ARROW_LENGTH, 0.48) * Math.min(width, height);
     const [dx, dy] = [Math.cos(angle) * length, Math.sin(angle) * length];
     this.arrow.show(0.5, 0.5, 0.5 + dx / width, 0.5 + dy / height);
   }
 
-  /** A number for a widget of the node, within its limits, unless it comes through a link. */
-  set(name, value, step) {
+  /** Set a widget of the node, within its limits, unless its value comes through a link. */
+  setWidget(name, value, step) {
     if (this.node.locked(name)) return;
     const { min = -Infinity, max = Infinity } = this.node.options(name);
     const rounded = Math.round(Math.round(value / step) * step * 1000) / 1000;
     this.node.write(name, Math.min(Math.max(rounded, min), max));
   }
 
-  turn(degrees) {
+  setDirection(degrees) {
     const { max = 360 } = this.node.options("direction");
-    const whole = ((Math.round(degrees) % 360) + 360) % 360;
-    this.set("direction", whole > max ? whole - 360 : whole, 1);
+    const rounded = ((Math.round(degrees) % 360) + 360) % 360;
+    this.setWidget("direction", rounded > max ? rounded - 360 : rounded, 1);
   }
 
-  press(event) {
+  onDragStart(event) {
     this.drag = { id: event.pointerId };
   }
 
-  dragging(event) {
+  onDrag(event) {
     if (event.type !== "pointermove") {
       this.drag = null;
       this.node.changed();
@@ -89,23 +89,23 @@ export class WindEditor extends ForceEditor {
     }
     const box = this.panel.canvas.getBoundingClientRect();
     const [dx, dy] = [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2];
-    const strength = Math.hypot(dx, dy) / (ARROW_SHARE * Math.min(box.width, box.height));
-    if (strength > 0.05) this.turn((Math.atan2(dy, dx) * 180) / Math.PI);
-    this.set("strength", strength, 0.05);
-    this.poll();
+    const strength = Math.hypot(dx, dy) / (ARROW_LENGTH * Math.min(box.width, box.height));
+    if (strength > 0.05) this.setDirection((Math.atan2(dy, dx) * 180) / Math.PI);
+    this.setWidget("strength", strength, 0.05);
+    this.pollWidgets();
   }
 
-  /** Whether it was one of ours. */
-  key(event) {
+  /** Handle a key. Returns whether the widget used it. */
+  onKey(event) {
     if (event.target !== this.panel.canvas || event.ctrlKey || event.metaKey || event.altKey) return false;
-    const turn = { ArrowLeft: -TURN, ArrowRight: TURN }[event.key];
-    const more = { ArrowUp: STRENGTHEN, ArrowDown: -STRENGTHEN }[event.key];
+    const directionStep = { ArrowLeft: -DIRECTION_KEY_STEP, ArrowRight: DIRECTION_KEY_STEP }[event.key];
+    const strengthStep = { ArrowUp: STRENGTH_KEY_STEP, ArrowDown: -STRENGTH_KEY_STEP }[event.key];
     if (event.key === " ") this.panel.toggle();
-    else if (turn) this.turn((this.values.direction ?? 0) + turn);
-    else if (more) this.set("strength", Math.max((this.values.strength ?? 1) + more, 0), 0.05);
+    else if (directionStep) this.setDirection((this.values.direction ?? 0) + directionStep);
+    else if (strengthStep) this.setWidget("strength", Math.max((this.values.strength ?? 1) + strengthStep, 0), 0.05);
     else return false;
-    this.poll();
-    if (turn || more) this.node.changed();
+    this.pollWidgets();
+    if (directionStep || strengthStep) this.node.changed();
     return true;
   }
 }

@@ -1,8 +1,8 @@
-"""The nodes: each adapts types and calls one function of gid_core."""
+"""ComfyUI nodes. Each node converts its inputs and calls one function of gid_core."""
 
 try:
-    from comfy_api.latest import ComfyExtension
-except ImportError:  # not inside ComfyUI: a test runner collecting, or a plain install of gid_core
+    from comfy_api.latest import ComfyExtension, io
+except ImportError:  # outside ComfyUI: pytest collects tests, or gid_core is installed as a library
     comfy_entrypoint = None
 else:
     from .live_preview import register_route
@@ -21,7 +21,7 @@ else:
     register_route()
 
     class GIDExtension(ComfyExtension):
-        async def get_node_list(self):
+        async def get_node_list(self) -> list[type[io.ComfyNode]]:
             return [
                 LoadModel,
                 PredictSpectralVolume,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..gid_core.models import loop_guidance as library
@@ -10,21 +12,22 @@ from .adapters import CATEGORY, GuidanceType, advanced, schema
 
 class LoopGuidance(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return schema(
             node_id="GID_LoopGuidance",
             display_name="Loop Guidance",
             category=CATEGORY,
-            description="How Predict Spectral Volume makes motion that closes its loop without a jerk. The shipped "
-            "model's motion mostly does so by itself and comes out nearly unchanged.",
+            description="Sets how Predict Spectral Volume makes motion that loops without a jump at the seam. The "
+            "bundled model's motion mostly loops by itself and stays nearly unchanged.",
             search_aliases=["seamless loop", "motion self-guidance", "crossfade", "loop closure"],
             inputs=[
                 io.Combo.Input(
                     "mode",
                     options=list(library.MODES),
                     default="projection",
-                    tooltip="projection: the least change that takes the jerk away, at once. crossfade: the end fades "
-                    "into the beginning; the loop gets shorter. gradient: the paper's, in every step, and slow.",
+                    tooltip="projection: removes the jump with the smallest change; takes almost no time. crossfade: "
+                    "blends the end into the beginning; the loop gets shorter. gradient: the paper's guidance in every "
+                    "step; slow.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -32,14 +35,14 @@ class LoopGuidance(io.ComfyNode):
                     min=0.0,
                     max=4.0,
                     step=0.05,
-                    tooltip="0 changes nothing, 1 is right for nearly everything.",
+                    tooltip="0 changes nothing; 1 suits nearly all motion.",
                 ),
                 io.Int.Input(
                     "frames",
                     default=20,
                     min=1,
                     max=75,
-                    tooltip="crossfade only: frames of the period that fade, and that the loop gets shorter by.",
+                    tooltip="crossfade only: number of frames to blend. The loop gets shorter by as many frames.",
                 ),
                 io.Float.Input(
                     "weight",
@@ -47,15 +50,15 @@ class LoopGuidance(io.ComfyNode):
                     min=0.0,
                     max=10_000.0,
                     step=10.0,
-                    tooltip="gradient only: how hard every step is pulled; 200 in the paper.",
+                    tooltip="gradient only: weight of the guidance in every step; 200 in the paper.",
                 ),
                 advanced(
                     io.Boolean.Input(
                         "during_sampling",
                         default=False,
                         optional=True,
-                        tooltip="projection only: also in the last fifth of the steps, so that the model can settle "
-                        "what the projection upsets. These steps take longer.",
+                        tooltip="projection only: also project in the last fifth of the steps, so that the model can "
+                        "correct side effects of the projection. These steps take longer.",
                     )
                 ),
                 advanced(
@@ -64,8 +67,8 @@ class LoopGuidance(io.ComfyNode):
                         options=list(library.CONSTRAINTS),
                         default="natural",
                         optional=True,
-                        tooltip="gradient only: a seam as wide as a natural step, or the paper's, with a frame of "
-                        "standstill.",
+                        tooltip="gradient only: natural makes the seam as large as a usual step between frames; "
+                        "published is the paper's constraint, which leaves one frame without motion.",
                     )
                 ),
                 advanced(
@@ -75,7 +78,8 @@ class LoopGuidance(io.ComfyNode):
                         min=1,
                         max=8,
                         optional=True,
-                        tooltip="gradient only: times that every step is taken; 2 in the paper. Time grows with it.",
+                        tooltip="gradient only: how often each step is repeated; 2 in the paper. The time grows with "
+                        "it.",
                     )
                 ),
                 advanced(
@@ -83,8 +87,8 @@ class LoopGuidance(io.ComfyNode):
                         "through_network",
                         default=False,
                         optional=True,
-                        tooltip="gradient only: take gradients through the denoiser too, as published. Several times "
-                        "as slow, and needs more memory.",
+                        tooltip="gradient only: compute gradients through the denoiser too, as in the paper. Several "
+                        "times slower, and needs more memory.",
                     )
                 ),
             ],
@@ -97,15 +101,22 @@ class LoopGuidance(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, mode, strength, frames, weight, during_sampling=False, constraint="natural", recurrences=2,
-        through_network=False,
-    ) -> io.NodeOutput:  # fmt: skip
-        # The library refuses what is meant for another mode; a node has all its widgets in every mode.
-        own = {
+        cls,
+        mode: str,
+        strength: float,
+        frames: int,
+        weight: float,
+        during_sampling: bool = False,
+        constraint: str = "natural",
+        recurrences: int = 2,
+        through_network: bool = False,
+    ) -> io.NodeOutput:
+        # The node always has all widgets; the library refuses settings of another mode.
+        mode_settings: dict[str, dict[str, Any]] = {
             "projection": dict(during_sampling=during_sampling),
             "crossfade": dict(frames=frames),
             "gradient": dict(
                 weight=weight, constraint=constraint, recurrences=recurrences, through_network=through_network
             ),
         }
-        return io.NodeOutput(library.LoopGuidance(mode, strength, **own.get(mode, {})))
+        return io.NodeOutput(library.LoopGuidance(mode, strength, **mode_settings.get(mode, {})))

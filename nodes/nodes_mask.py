@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..gid_core.sources.mask import volume_from_mask
 from .adapters import CATEGORY, SpectralVolumeType, advanced, optional_mask, schema, warnings_on_node
 
-GRAVITY = {"down": 90.0, "up": -90.0, "left": 180.0, "right": 0.0}  # degrees
+GRAVITY_DEGREES = {"down": 90.0, "up": -90.0, "left": 180.0, "right": 0.0}
 
 
 class VolumeFromMask(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return schema(
             node_id="GID_VolumeFromMask",
             display_name="Sway From Mask",
             category=CATEGORY,
-            description="Makes what a mask shows sway like something elastic that is held at its roots: hair, cloth, a "
-            "sign, a drawn tree. No model and no clip are needed; it works on any picture.",
+            description="Makes the masked regions sway like elastic objects that are fixed at their roots: hair, "
+            "cloth, a sign, a drawn tree. It needs no model and no clip, and works on any image.",
             search_aliases=["elastic", "mask to motion", "hair", "cloth", "flag", "rooted", "jelly", "animate drawing"],
             inputs=[
                 io.Mask.Input(
                     "mask",
-                    tooltip="White sways, black stays still. Each connected white region sways by itself. Load Image's "
-                    "mask, painted in its mask editor, will do.",
+                    tooltip="White sways, black does not move. Each connected white region sways separately. You can "
+                    "paint the mask in Load Image's mask editor.",
                 ),
                 io.Combo.Input(
                     "gravity",
-                    options=list(GRAVITY),
+                    options=list(GRAVITY_DEGREES),
                     default="down",
-                    tooltip="Which end is rooted: down for what stands, up for what hangs, left or right for what is "
-                    "held at its side. Without effect when roots are given.",
+                    tooltip="Which end is fixed: down for standing objects, up for hanging ones, left or right for "
+                    "objects fixed at one side. It has no effect if roots are given.",
                 ),
                 io.Float.Input(
                     "amplitude",
@@ -39,7 +40,7 @@ class VolumeFromMask(io.ComfyNode):
                     min=0.0,
                     max=20.0,
                     step=0.1,
-                    tooltip="How far it sways, in percent of the picture's width.",
+                    tooltip="How far the regions sway, in percent of the image's width.",
                 ),
                 io.Float.Input(
                     "base_frequency",
@@ -47,8 +48,8 @@ class VolumeFromMask(io.ComfyNode):
                     min=0.2,
                     max=3.0,
                     step=0.05,
-                    tooltip="Swings a second of the longest region: 0.3 for a tree, 0.5 for a flower, 1 for grass. "
-                    "Shorter regions are faster.",
+                    tooltip="Swings per second of the longest region: 0.3 for a tree, 0.5 for a flower, 1 for grass. "
+                    "Shorter regions swing faster.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -56,12 +57,12 @@ class VolumeFromMask(io.ComfyNode):
                     min=0,
                     max=2**64 - 1,
                     control_after_generate=True,
-                    tooltip="Another seed, another sway. The same seed gives the same motion again.",
+                    tooltip="Each seed gives a different motion; the same seed gives the same motion.",
                 ),
                 io.Mask.Input(
                     "roots",
                     optional=True,
-                    tooltip="White where the regions are held. A region that it does not touch stays still. Any size.",
+                    tooltip="White where the regions are fixed. A region without roots does not move. Any size.",
                 ),
                 advanced(
                     io.Int.Input(
@@ -70,8 +71,8 @@ class VolumeFromMask(io.ComfyNode):
                         min=8,
                         max=256,
                         optional=True,
-                        tooltip="Cells of the elastic mesh along the picture's longest side. More bends thin parts "
-                        "more finely and takes longer.",
+                        tooltip="Cells of the elastic mesh along the image's longer side. More cells bend thin parts "
+                        "more smoothly and take longer.",
                     )
                 ),
             ],
@@ -86,19 +87,28 @@ class VolumeFromMask(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, mask, gravity, amplitude, base_frequency, seed, roots=None, grid=128) -> io.NodeOutput:
-        if gravity not in GRAVITY:
-            raise ValueError(f"gravity is one of {', '.join(GRAVITY)}; got {gravity!r}.")
+    def execute(
+        cls,
+        mask: Tensor,
+        gravity: str,
+        amplitude: float,
+        base_frequency: float,
+        seed: int,
+        roots: Tensor | None = None,
+        grid: int = 128,
+    ) -> io.NodeOutput:
+        if gravity not in GRAVITY_DEGREES:
+            raise ValueError(f"gravity must be one of {', '.join(GRAVITY_DEGREES)}; got {gravity!r}.")
         with warnings_on_node(cls.hidden.unique_id) as lines:
             volume = volume_from_mask(
                 mask,
-                optional_mask(roots, tuple(mask.shape[-2:])),
-                GRAVITY[gravity],
+                roots=optional_mask(roots, mask.shape[-2:]),
+                gravity_degrees=GRAVITY_DEGREES[gravity],
                 amplitude=amplitude / 100,
                 base_frequency=base_frequency,
                 seed=seed,
                 grid=grid,
             )
             moving = volume.coefficients.abs().amax((1, 2)) > 0
-            lines.append(f"{100 * moving.float().mean():.0f} % of the picture moves")
+            lines.append(f"{100 * moving.float().mean():.0f} % of the image moves")
         return io.NodeOutput(volume)

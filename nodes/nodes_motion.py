@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..gid_core.motion import limit_displacement, loop
+from ..gid_core.spectral_volume import SpectralVolume
 from .adapters import CATEGORY, MotionType, SpectralVolumeType, optional_mask, schema, show_text
 
 
 class LoopMotion(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return schema(
             node_id="GID_LoopMotion",
             display_name="Loop Motion",
             category=CATEGORY,
-            description="Plays a spectral volume as a seamless loop: the frame after the last is the first. "
-            "Slow or speed it up, and choose how many frames the loop has.",
+            description="Plays a spectral volume as a seamless loop: the first frame follows the last. Set the speed "
+            "and the number of frames of the loop.",
             search_aliases=["seamless loop", "cinemagraph", "living photo", "slow motion", "sway", "endless"],
             inputs=[
                 SpectralVolumeType.Input("spectral_volume", tooltip="The motion to loop."),
@@ -25,8 +27,8 @@ class LoopMotion(io.ComfyNode):
                     default=0,
                     min=0,
                     max=100_000,
-                    tooltip="Frames of the loop; 0 takes one natural period at this speed. Another number plays the "
-                    "nearest whole number of periods in exactly that many frames.",
+                    tooltip="Number of frames of the loop. 0 plays one natural period at this speed. Any other number "
+                    "plays the nearest whole number of periods in exactly that many frames.",
                 ),
                 io.Float.Input(
                     "speed",
@@ -34,7 +36,7 @@ class LoopMotion(io.ComfyNode):
                     min=0.05,
                     max=8.0,
                     step=0.05,
-                    tooltip="1 is natural speed, 0.5 is slow motion at half speed, 2 is double speed.",
+                    tooltip="1 is natural speed, 0.5 is half speed (slow motion), 2 is double speed.",
                 ),
                 io.Float.Input(
                     "fps",
@@ -42,43 +44,44 @@ class LoopMotion(io.ComfyNode):
                     min=1.0,
                     max=240.0,
                     step=0.01,
-                    tooltip="Frames a second of the loop. It need not be the clip's: motion is smooth in time.",
+                    tooltip="Frames per second of the loop. It may differ from the clip's, because motion is "
+                    "continuous in time.",
                 ),
             ],
             outputs=[
                 MotionType.Output(
                     "motion", display_name="motion", tooltip="The looping motion, for Softmax Splat Render."
                 ),
-                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames a second, for Create Video."),
-                io.Int.Output("frame_count", display_name="frames", tooltip="Frames of the loop."),
+                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames per second, for Create Video."),
+                io.Int.Output("frame_count", display_name="frames", tooltip="Number of frames of the loop."),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, spectral_volume, num_frames, speed, fps) -> io.NodeOutput:
-        motion = loop(spectral_volume, num_frames or None, speed, fps)
+    def execute(cls, spectral_volume: SpectralVolume, num_frames: int, speed: float, fps: float) -> io.NodeOutput:
+        motion = loop(spectral_volume, num_frames=num_frames or None, speed=speed, fps=fps)
         seconds = len(motion) / motion.fps
-        cycles = max(1, round(seconds * speed / spectral_volume.duration))
-        actual = cycles * spectral_volume.duration / seconds
+        periods = max(1, round(seconds * speed / spectral_volume.duration))
+        actual_speed = periods * spectral_volume.duration / seconds
         text = f"{len(motion)} frames, {seconds:.2f} s at {motion.fps:g} fps"
-        if abs(actual / speed - 1) > 0.02:
-            text += f"\nplays at {actual:.2f}x so that {cycles} period{'s' * (cycles > 1)} fit"
+        if abs(actual_speed / speed - 1) > 0.02:
+            text += f"\nplays at {actual_speed:.2f}x so that {periods} period{'s' * (periods > 1)} fit"
         show_text(text, cls.hidden.unique_id)
         return io.NodeOutput(motion, motion.fps, len(motion))
 
 
 class AmplifyMotion(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
-        def gain(name: str, tooltip: str):
+    def define_schema(cls) -> io.Schema:
+        def gain_input(name: str, tooltip: str) -> io.Input:
             return io.Float.Input(name, default=1.0, min=-20.0, max=20.0, step=0.05, tooltip=tooltip)
 
         return schema(
             node_id="GID_AmplifyMotion",
             display_name="Amplify Motion",
             category=CATEGORY,
-            description="Makes motion larger or smaller, as a whole, by frequency, and only where a mask is white.",
+            description="Makes motion larger or smaller: all of it, by frequency, or only where a mask is white.",
             search_aliases=[
                 "motion magnification",
                 "strength",
@@ -89,24 +92,25 @@ class AmplifyMotion(io.ComfyNode):
             ],
             inputs=[
                 SpectralVolumeType.Input("spectral_volume", tooltip="The motion to change."),
-                gain(
+                gain_input(
                     "gain",
-                    "Factor for all motion: 0 is still, 1 as it is, 2 twice as large, negative mirrored.",
+                    "Factor for all motion: 0 gives no motion, 1 no change, 2 twice the motion; negative values "
+                    "mirror it.",
                 ),
-                gain(
+                gain_input(
                     "slow_gain",
-                    "Multiplies gain for the slowest motion; between the three, gains blend.",
+                    "Additional factor for the slowest motion. Between the three frequency ranges the factors blend.",
                 ),
-                gain("middle_gain", "Multiplies gain for the middle frequencies."),
-                gain("fast_gain", "Multiplies gain for the fastest motion; 0 calms flutter."),
+                gain_input("middle_gain", "Additional factor for the middle frequencies."),
+                gain_input("fast_gain", "Additional factor for the fastest motion; 0 removes flutter."),
                 io.Float.Input(
                     "limit",
                     default=0.0,
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Largest displacement of any pixel over the loop, in percent of the picture's width; "
-                    "motion approaches it smoothly. 0 is no limit.",
+                    tooltip="Soft limit of the displacement of any pixel over the loop, in percent of the image's "
+                    "width. 0 sets no limit.",
                 ),
                 io.Float.Input(
                     "feather",
@@ -114,13 +118,13 @@ class AmplifyMotion(io.ComfyNode):
                     min=0.0,
                     max=1024.0,
                     step=1.0,
-                    tooltip="Width in mask pixels over which motion fades in, inside the white area from its edge.",
+                    tooltip="Width in mask pixels over which motion fades in, from the edge of the white area inward.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="White moves, black stays still. Any size. For edges exact to the pixel, give the mask to "
-                    "Softmax Splat Render.",
+                    tooltip="White moves, black does not. Any size. For edges that are exact to the pixel, connect the "
+                    "mask to Softmax Splat Render.",
                 ),
             ],
             outputs=[
@@ -130,7 +134,15 @@ class AmplifyMotion(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, spectral_volume, gain, slow_gain, middle_gain, fast_gain, limit, feather, mask=None
+        cls,
+        spectral_volume: SpectralVolume,
+        gain: float,
+        slow_gain: float,
+        middle_gain: float,
+        fast_gain: float,
+        limit: float,
+        feather: float,
+        mask: Tensor | None = None,
     ) -> io.NodeOutput:
         volume = spectral_volume.amplify(gain, (slow_gain, middle_gain, fast_gain))
         mask = optional_mask(mask, volume.size)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from comfy_api.latest import io, ui
+from torch import Tensor
 
+from ..gid_core.motion import Motion
 from ..gid_core.rendering.visualization import flow_wheel, motion_map, power_spectrum, xt_slice
+from ..gid_core.spectral_volume import SpectralVolume
 from .adapters import CATEGORY, as_motion, motion_or_volume_input, schema
 
-WIDTH = 512
+PREVIEW_WIDTH = 512  # pixels
 
 
 class PreviewMotion(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return schema(
             node_id="GID_PreviewMotion",
             display_name="Preview Motion",
             category=CATEGORY,
-            description="Pictures of a motion: where it moves, at which frequencies, how one row of the picture runs "
-            "over time (with the seam of the loop marked), and in which direction.",
+            description="Shows a motion as images: where it moves, at which frequencies, how one row of the image "
+            "changes over time (with the loop's seam marked), and in which direction it moves.",
             search_aliases=[
                 "motion map",
                 "power spectrum",
@@ -28,33 +31,37 @@ class PreviewMotion(io.ComfyNode):
                 "optical flow",
             ],
             inputs=[
-                motion_or_volume_input("The motion to look at, or a spectral volume, which is then looped."),
-                io.Image.Input("image", optional=True, tooltip="The picture that moves; drawn under the motion."),
+                motion_or_volume_input("The motion to show. A spectral volume is played as a loop."),
+                io.Image.Input("image", optional=True, tooltip="The image that moves. It is drawn under the motion."),
             ],
             outputs=[
-                io.Image.Output("motion_map", display_name="motion map", tooltip="Mean motion of every pixel."),
+                io.Image.Output("motion_map", display_name="motion map", tooltip="Mean displacement of each pixel."),
                 io.Image.Output(
                     "spectrum",
                     display_name="power spectrum",
-                    tooltip="Power of every frequency of the volume, at natural speed.",
+                    tooltip="Power of each frequency of the volume, at natural speed.",
                 ),
                 io.Image.Output(
-                    "xt_slice", display_name="X-t slice", tooltip="One row over time, the loop drawn twice."
+                    "xt_slice", display_name="X-t slice", tooltip="One row of pixels over time. A loop is drawn twice."
                 ),
-                io.Image.Output("flow_wheel", display_name="flow wheel", tooltip="Directions, at the largest motion."),
+                io.Image.Output(
+                    "flow_wheel",
+                    display_name="flow wheel",
+                    tooltip="Direction of the motion in the frame with the largest motion.",
+                ),
             ],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, motion, image=None) -> io.NodeOutput:
+    def execute(cls, motion: Motion | SpectralVolume, image: Tensor | None = None) -> io.NodeOutput:
         motion = as_motion(motion)
-        pictures = [
-            motion_map(motion, image, WIDTH),
+        images = [
+            motion_map(motion, image, PREVIEW_WIDTH),
             power_spectrum(motion.volume),
-            xt_slice(motion, image, WIDTH),
-            flow_wheel(motion, WIDTH),
+            xt_slice(motion, image, PREVIEW_WIDTH),
+            flow_wheel(motion, PREVIEW_WIDTH),
         ]
-        batches = [picture[None] for picture in pictures]
-        images = [saved for batch in batches for saved in ui.PreviewImage(batch, cls=cls).as_dict()["images"]]
-        return io.NodeOutput(*batches, ui={"images": images, "animated": (False,)})
+        batches = [image[None] for image in images]
+        files = [file for batch in batches for file in ui.PreviewImage(batch, cls=cls).as_dict()["images"]]
+        return io.NodeOutput(*batches, ui={"images": files, "animated": (False,)})

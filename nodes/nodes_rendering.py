@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from copy import deepcopy
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as model_management
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
+from ..gid_core.motion import Motion
 from ..gid_core.rendering.render import default_chunk, render
+from ..gid_core.spectral_volume import SpectralVolume
 from ..gid_core.tensors import image_batch
 from .adapters import (
     CATEGORY,
@@ -26,20 +30,24 @@ from .adapters import (
     show_text,
 )
 
-NETWORK, FAST = "network", "fast splat"
-# Working memory of the rendering network for one frame, beside its weights; measured: 525.
+if TYPE_CHECKING:
+    from ..gid_core.models.rendering_network import RenderingNetwork
+    from .nodes_model import ManagedPipeline
+
+NETWORK, FAST_SPLAT = "network", "fast splat"
+# Working memory of the rendering network per pixel of a frame, without its weights. Measured: 525 bytes.
 NETWORK_BYTES_PER_PIXEL = 700
 
 
 class SoftmaxSplatRender(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return schema(
             node_id="GID_SoftmaxSplatRender",
             display_name="Softmax Splat Render",
             category=CATEGORY,
-            description="Moves a picture's pixels along a motion and renders the frames. What moves more passes in "
-            "front; holes that open show the picture's surroundings and are reported as a mask.",
+            description="Moves an image's pixels along a motion and renders the frames. Pixels that move more pass in "
+            "front. Holes that open are filled from their surroundings and returned as a mask.",
             search_aliases=[
                 "animate image",
                 "warp",
@@ -51,41 +59,43 @@ class SoftmaxSplatRender(io.ComfyNode):
             inputs=[
                 io.Image.Input(
                     "image",
-                    tooltip="The picture to move, of any size, with or without alpha. It may be another version of "
-                    "the picture that the motion belongs to: upscaled, restyled, painted over.",
+                    tooltip="The image to move, of any size, with or without alpha. It may be another version of the "
+                    "image that the motion belongs to: upscaled, restyled, painted over.",
                 ),
-                motion_or_volume_input("How it moves: a motion, or a spectral volume, which is then looped."),
+                motion_or_volume_input("The motion. A spectral volume is played as a loop."),
                 io.Int.Input(
                     "start_frame",
                     default=0,
                     min=0,
                     max=1_000_000,
-                    tooltip="First frame to render. A loop may start anywhere; parts of a clip fit together exactly.",
+                    tooltip="First frame to render. A loop may start at any frame. Clips rendered in parts join "
+                    "exactly.",
                 ),
                 io.Int.Input(
                     "num_frames",
                     default=0,
                     min=0,
                     max=100_000,
-                    tooltip="Frames to render; 0 renders to the end of the motion. A loop may go on past its end.",
+                    tooltip="Number of frames to render; 0 renders to the end of the motion. A loop may run past its "
+                    "end.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="White may move; black stays the picture's own pixels, to the last bit. Any size.",
+                    tooltip="White may move; black keeps the image's pixels exactly. Any size.",
                 ),
                 ModelType.Input(
                     "model",
                     optional=True,
-                    tooltip="A model whose rendering network draws the frames: cleaner edges of what moves, in about "
-                    "four times the time. Any model fits any motion.",
+                    tooltip="A model whose rendering network draws the frames: moving objects get cleaner edges, in "
+                    "about four times the time. Any model fits any motion.",
                 ),
                 io.Combo.Input(
                     "mode",
-                    options=[NETWORK, FAST],
+                    options=[NETWORK, FAST_SPLAT],
                     default=NETWORK,
                     optional=True,
-                    tooltip="network: the model's rendering network, if a model is connected. fast splat: never.",
+                    tooltip="network: uses the rendering network of the connected model. fast splat: does not use it.",
                 ),
                 advanced(
                     io.Int.Input(
@@ -94,15 +104,17 @@ class SoftmaxSplatRender(io.ComfyNode):
                         min=0,
                         max=512,
                         optional=True,
-                        tooltip="Frames computed together; 0 chooses by the picture's size. Halved by itself when "
+                        tooltip="Number of frames to compute together; 0 chooses by the image's size. It is halved if "
                         "memory runs out.",
                     )
                 ),
             ],
             outputs=[
-                io.Image.Output("frames", display_name="frames", tooltip="The animated picture, for Create Video."),
-                io.Mask.Output("holes", display_name="holes", tooltip="White where nothing landed and the fill shows."),
-                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames a second, for Create Video."),
+                io.Image.Output("frames", display_name="frames", tooltip="The animated image, for Create Video."),
+                io.Mask.Output(
+                    "holes", display_name="holes", tooltip="White where no pixel landed and the fill shows."
+                ),
+                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames per second, for Create Video."),
             ],
             hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
@@ -110,7 +122,15 @@ class SoftmaxSplatRender(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, motion, start_frame, num_frames, mask=None, model=None, mode=NETWORK, frames_at_once=0
+        cls,
+        image: Tensor,
+        motion: Motion | SpectralVolume,
+        start_frame: int,
+        num_frames: int,
+        mask: Tensor | None = None,
+        model: ManagedPipeline | None = None,
+        mode: str = NETWORK,
+        frames_at_once: int = 0,
     ) -> io.NodeOutput:
         motion = as_motion(motion)
         channels, height, width = image_batch(image).shape[1:]
@@ -124,33 +144,36 @@ class SoftmaxSplatRender(io.ComfyNode):
             return_holes=True,
             progress=Progress(cls.hidden.unique_id),
         )
-        texts = []
+        notes = []
         with ExitStack() as stack:
             network = None
             if model is not None and mode == NETWORK:
                 pixels = (frames_at_once or default_chunk(channels, height, width)) * height * width
-                network = stack.enter_context(model.ready(NETWORK_BYTES_PER_PIXEL * pixels)).model.renderer
+                network = stack.enter_context(model.loaded(NETWORK_BYTES_PER_PIXEL * pixels)).model.renderer
                 if network is None:
-                    texts.append("This model has no rendering network, so the fast splat was used.")
+                    notes.append("This model has no rendering network, so the fast splat was used.")
             frames, holes = _render(image, motion, network, options)
         if height % 2 or width % 2:
-            texts.append(
+            notes.append(
                 f"{width} x {height} has an odd side, which Save Video's H.264 refuses: crop or resize the image."
             )
-        if texts:
-            show_text("\n".join(texts), cls.hidden.unique_id)
+        if notes:
+            show_text("\n".join(notes), cls.hidden.unique_id)
         preview = save_looping_preview(frames, motion.fps)
         return io.NodeOutput(frames, holes, motion.fps, ui={"gid_loop": [preview]})
 
 
-def _render(image, motion, network, options: dict):
-    """`render` on ComfyUI's device, or on the CPU if that lacks an operation."""
+def _render(
+    image: Tensor, motion: Motion, network: RenderingNetwork | None, options: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """Render on ComfyUI's device, or on the CPU if the device lacks an operation."""
     device = model_management.get_torch_device()
     try:
-        return render(image, motion, renderer=network and network.painter, device=device, **options)
-    except RuntimeError as error:  # Metal raises just this where others raise NotImplementedError, which is one
+        frames, holes = render(image, motion, renderer=network and network.prepare, device=device, **options)
+    except RuntimeError as error:  # Metal raises it; other devices raise its subclass NotImplementedError
         if not isinstance(error, NotImplementedError) and device.type != "mps":
             raise
         logger.warning("Rendering on the CPU: %s cannot (%s).", device, error)
         network = network and deepcopy(network).to("cpu", torch.float32)
-        return render(image, motion, renderer=network and network.painter, device="cpu", **options)
+        frames, holes = render(image, motion, renderer=network and network.prepare, device="cpu", **options)
+    return frames, holes

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import InputImpl, io
+from comfy_api.latest import Input, InputImpl, io
+from torch import Tensor
 
 from ..gid_core.media.video_io import read_video
 from ..gid_core.sources.video import MIN_FRAMES, extract_spectral_volume
@@ -12,13 +13,13 @@ from .adapters import CATEGORY, Progress, SpectralVolumeType, schema, warnings_o
 
 class SpectralVolumeFromVideo(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return schema(
             node_id="GID_SpectralVolumeFromVideo",
             display_name="Spectral Volume From Video",
             category=CATEGORY,
-            description="Measures how every pixel of a clip with a still camera sways, as a spectral volume. "
-            "The clip's first frame (or a restyled picture of it) can then be looped, amplified or slowed.",
+            description="Measures the motion of each pixel of a clip from a static camera, as a spectral volume. With "
+            "it, the clip's first frame, or a restyled version of it, can be looped, amplified or slowed down.",
             search_aliases=[
                 "optical flow",
                 "motion from video",
@@ -30,7 +31,7 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                 io.MultiType.Input(
                     "video",
                     [io.Video, io.Image],
-                    tooltip="A video, or its frames as an image batch: 16 frames or more, filmed from a still camera.",
+                    tooltip="A video, or its frames as an image batch: 16 frames or more from a static camera.",
                 ),
                 io.Float.Input(
                     "fps",
@@ -38,14 +39,14 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                     min=1.0,
                     max=240.0,
                     step=0.01,
-                    tooltip="Frames a second of an image batch. A video brings its own and ignores this.",
+                    tooltip="Frames per second of an image batch. Ignored for a video, which has its own frame rate.",
                 ),
                 io.Int.Input(
                     "start_frame",
                     default=0,
                     min=0,
                     max=1_000_000,
-                    tooltip="The frame that becomes the reference picture; the window of motion begins here.",
+                    tooltip="The reference frame. The measured window of motion starts here.",
                 ),
                 io.Float.Input(
                     "window_seconds",
@@ -53,20 +54,20 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                     min=0.5,
                     max=30.0,
                     step=0.1,
-                    tooltip="Length of motion to measure, and so of the natural loop; a shorter clip is used whole. "
-                    "The 16 frequencies reach 15 / window Hz: 3 Hz for the 5 seconds of the paper.",
+                    tooltip="Seconds of motion to measure, which is also the length of the natural loop. A shorter "
+                    "clip is used completely. The 16 frequencies reach 15 / window Hz: 3 Hz for the paper's 5 seconds.",
                 ),
                 io.Combo.Input(
                     "detrend",
                     options=["ramp", "none"],
                     default="ramp",
-                    tooltip="ramp: take off the drift from the first to the last frame, so that loops have no jerk. "
-                    "none: keep the motion as filmed, as the paper does; a loop then snaps back at its seam.",
+                    tooltip="ramp: subtracts the drift from the first to the last frame, so that loops have no jump. "
+                    "none: keeps the motion as filmed, like the paper; a loop then jumps back at its seam.",
                 ),
                 io.Boolean.Input(
                     "stabilise",
                     default=False,
-                    tooltip="Subtract a small shake of the whole camera (shifts, not turns or zoom) before measuring.",
+                    tooltip="Subtracts a small camera shake (translation, not rotation or zoom) before measuring.",
                 ),
                 io.Int.Input(
                     "max_size",
@@ -74,8 +75,8 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                     min=64,
                     max=4096,
                     step=8,
-                    tooltip="Motion is measured with the longer side at most this many pixels. Larger is finer and "
-                    "slower; the result fits a picture of any size.",
+                    tooltip="Motion is measured at this size at most: pixels of the longer side. Larger is finer and "
+                    "slower. The result fits an image of any size.",
                 ),
             ],
             outputs=[
@@ -85,20 +86,31 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                 io.Image.Output(
                     "reference",
                     display_name="reference frame",
-                    tooltip="The frame that the motion belongs to.",
+                    tooltip="The reference frame, to which the motion belongs.",
                 ),
-                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames a second of the clip."),
+                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames per second of the clip."),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, video, fps, start_frame, window_seconds, detrend, stabilise, max_size) -> io.NodeOutput:
-        if hasattr(video, "get_components"):
-            video, fps, start_frame = _window(video, start_frame, window_seconds)
+    def execute(
+        cls,
+        video: Input.Video | Tensor,
+        fps: float,
+        start_frame: int,
+        window_seconds: float,
+        detrend: str,
+        stabilise: bool,
+        max_size: int,
+    ) -> io.NodeOutput:
+        if isinstance(video, Tensor):
+            frames = video
+        else:
+            frames, fps, start_frame = _read_window(video, start_frame, window_seconds)
         with warnings_on_node(cls.hidden.unique_id):
             volume = extract_spectral_volume(
-                video,
+                frames,
                 fps,
                 detrend=detrend,
                 window_seconds=window_seconds,
@@ -107,20 +119,23 @@ class SpectralVolumeFromVideo(io.ComfyNode):
                 max_size=max_size,
                 progress=Progress(),
             )
-        reference = image_batch(video[start_frame], "video").permute(0, 2, 3, 1)
+        reference = image_batch(frames[start_frame], "video").permute(0, 2, 3, 1)
         return io.NodeOutput(volume, reference, float(fps))
 
 
-def _window(video, start: int, seconds: float):
-    """Frames of a VIDEO, their fps, and where the window begins in them.
+def _read_window(video: Input.Video, start: int, seconds: float) -> tuple[Tensor, float, int]:
+    """Read the measured window of a VIDEO.
 
-    A file is read only as far as the window goes: a long video would not fit in memory. Newer ComfyUIs can hand on a
-    trimmed file, whose stream is the whole of it; there the video's own reading is right.
+    Only the window of a file is read, since a long video would not fit in memory. Newer ComfyUI versions can pass a
+    trimmed file, but its stream source is the untrimmed one; there the video's own method reads all its frames.
+
+    Returns:
+        frames [T, H, W, 3] in 0..1, frames per second, and the index of the window's first frame.
     """
     if isinstance(video, InputImpl.VideoFromFile) and not hasattr(video, "as_trimmed"):
-        rate = float(video.get_frame_rate())
-        needed = round(max(MIN_FRAMES, seconds * rate)) + 1
-        frames, fps = read_video(video.get_stream_source(), start, needed)
+        frame_rate = float(video.get_frame_rate())
+        count = round(max(MIN_FRAMES, seconds * frame_rate)) + 1
+        frames, fps = read_video(video.get_stream_source(), start=start, max_frames=count)
         return frames, fps, 0
     components = video.get_components()
     return components.images, float(components.frame_rate), start

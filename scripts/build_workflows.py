@@ -1,4 +1,4 @@
-"""Writes workflows/*.json from short descriptions, through the real page, so that they are as a user saves them.
+"""Write workflows/*.json from short descriptions with ComfyUI's page, so that the files equal those that a user saves.
 
 .venv/bin/python scripts/build_workflows.py [name ...]
 """
@@ -13,80 +13,78 @@ from playwright.sync_api import sync_playwright
 import gid_core
 from comfy_server import ROOT, ComfyServer
 
-CLIP, PHOTO, PAINTED, SOUND = "clip.mp4", "flowers.jpg", "flowers_painted.png", "tune.mp3"
+CLIP, PHOTO, PAINTED, AUDIO = "clip.mp4", "flowers.jpg", "flowers_painted.png", "tune.mp3"
 PACK_ID = "generative-image-dynamics"
 
-# A node: name: (type, column, row in pixels, widgets, inputs as input: (node, output number)).
-LOOP_NOTE = """## A clip becomes an endless loop
-1. **Load Video**: choose any clip from a still camera, 16 frames or longer: leaves, flowers, water, hair, a candle.
+LOOP_NOTE = """## Make an endless loop from a clip
+1. **Load Video**: choose a clip from a static camera, with 16 frames or more: leaves, flowers, water, hair, a candle.
 2. Queue.
 
-*Amplify Motion* makes the sway larger or calmer; *Loop Motion* sets the speed and the length.
-*Softmax Splat Render* shows the loop when it is done, *Save Video* writes it.
-*Preview Motion* shows where it moves, how fast, and (X-t slice) that the seam cannot be seen."""
+*Amplify Motion* makes the motion larger or smaller; *Loop Motion* sets its speed and length.
+*Softmax Splat Render* shows the finished loop, and *Save Video* saves it.
+*Preview Motion* shows where it moves and how fast. Its X-t slice shows that the seam is invisible."""
 
-PHOTO_NOTE = """## A photo becomes an endless loop
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or something that hangs. (`flowers.jpg` lies in this
-   pack's folder `assets`.)
+PHOTO_NOTE = """## Make an endless loop from a photo
+1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
+   folder `assets`.)
 2. Queue.
 
-No video is needed: *Predict Spectral Volume* predicts from the photo how it would sway, and shows where while it
-works. Another `seed` is another breeze; `amplitude` sets how far it sways. Paint a mask in *Load Image* and connect it
-to `mask` to say what may move.
+You need no video: *Predict Spectral Volume* predicts the motion from the photo, and shows where it moves while it
+runs. A different `seed` gives a different motion; `amplitude` sets how large it is. To limit the motion to a region,
+paint a mask in *Load Image* and connect it to `mask`.
 
-*Loop Motion* sets the speed; *Softmax Splat Render* shows the loop, *Save Video* writes it. The model's network draws
-the frames; set `mode` to *fast splat* while you look for a motion. All frames are in memory at once: resize a photo of
-many megapixels first."""
+*Loop Motion* sets the speed. *Softmax Splat Render* shows the loop, and *Save Video* saves it. The model's rendering
+network draws the frames; set `mode` to *fast splat* while you search for a motion. All frames are in memory at the
+same time, so resize a photo of many megapixels first."""
 
 POKE_NOTE = """## Poke a photo
-1. **Load Image**: choose a photo of a plant, flowers, or something that hangs. (`flowers.jpg` lies in this pack's
-   folder `assets`.)
+1. **Load Image**: choose a photo of a plant, flowers, or a hanging object. (`flowers.jpg` is in this pack's folder
+   `assets`.)
 2. Queue once. *Modal Force* then shows the photo live.
-3. Drag in it: pull a flower, hold it, let go. Queue again to render what you did.
+3. Drag in it: pull a flower, hold it, release it. Queue again to render the motion.
 
-Two pokes are recorded already; *Clear* in the node takes them away. `damping` says how soon it comes to rest, `speed`
-how fast it swings, `num_frames` how long the video is. The model is not asked again as long as its node stays as it
-is."""
+The workflow contains two pokes; *Clear* in the node removes them. `damping` sets how fast the swings die out, `speed`
+how fast things swing, `num_frames` how long the video is. The model does not run again unless you change its node."""
 
 WIND_NOTE = """## Wind on a photo
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or something that hangs. (`flowers.jpg` lies in this
-   pack's folder `assets`.)
+1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
+   folder `assets`.)
 2. Queue.
 
-It begins with the photo at rest; then the wind rises. From then on *Wind Force* shows the photo live: drag in it to
-turn the wind and to make it stronger. `gustiness` sets gusts and lulls, another `seed` is another wind, and `loop`
-makes an endless loop of any length."""
+The video starts with the photo at rest; then the wind rises. After the first run *Wind Force* shows the photo live:
+drag in it to set the direction and the strength of the wind. `gustiness` sets gusts and lulls, a different `seed`
+gives a different wind, and `loop` makes a seamless loop of any length."""
 
-SOUND_NOTE = """## A photo that dances to a sound
-1. **Load Image**: choose a photo of a plant, flowers, or something that hangs.
-2. **Load Audio**: choose a sound. (`flowers.jpg` and `tune.mp3` lie in this pack's folder `assets`.)
+AUDIO_NOTE = """## Make a photo dance to audio
+1. **Load Image**: choose a photo of a plant, flowers, or a hanging object.
+2. **Load Audio**: choose an audio file. (`flowers.jpg` and `tune.mp3` are in this pack's folder `assets`.)
 3. Queue.
 
-Low notes drive slow motion, high notes fast motion; `release` and `damping` say how long a beat rings on. The video is
-as long as the sound (`num_frames` 0) and has it as its sound track."""
+Low notes drive slow motion, high notes drive fast motion; `release` and `damping` set how long the motion continues
+after a beat. The video is as long as the audio (`num_frames` 0) and includes it as its sound track."""
 
 SWAY_NOTE = """## Sway from a painted mask
-1. **Load Image**: choose any picture. (`flowers_painted.png` lies in this pack's folder `assets`; two of its flowers
-   are painted.)
-2. Right-click Load Image, *Open in MaskEditor*: paint what is to sway, with its stem or whatever holds it.
+1. **Load Image**: choose any image. (`flowers_painted.png` is in this pack's folder `assets`; its mask covers two
+   flowers.)
+2. Right-click Load Image and choose *Open in MaskEditor*. Paint the object that should sway, with its stem or support.
 3. Queue.
 
-No model is needed: *Sway From Mask* takes what is painted for something elastic that is held at its lowest end. Set
-`gravity` to *up* for what hangs; connect a second mask to `roots` to say where it is held. Put *Wind Force*, *Modal
-Force* or *Audio Force* in place of *Loop Motion* to blow on it, poke it or let it dance."""
+You need no model: *Sway From Mask* treats the painted region as an elastic object that is fixed at its lowest end.
+Set `gravity` to *up* for hanging objects, or connect a second mask to `roots` to mark where the object is fixed. To
+use wind, pokes or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
 
-RESTYLE_NOTE = """## A clip's motion on another picture
-The motion measured in a clip fits any picture that keeps its outlines. Here the first frame is upscaled and turned
-into a poster of a few colors; put your image-to-image, upscale or paint-over nodes in place of those two.
+RESTYLE_NOTE = """## Move another image like a clip
+The motion of a clip fits any image with the same outlines. Here the first frame is upscaled and turned into a poster
+with a few colors. Replace these two nodes with your own image-to-image, upscale or paint-over nodes.
 
-No frame is generated: one picture moves, so nothing flickers, and the loop has no seam."""
+No new frames are generated: a single image moves, so nothing flickers, and the loop has no seam."""
 
-# Two drags in the live picture of flowers.jpg: the large flower to the left, the one before it to the right.
+# Two drags in the live view of flowers.jpg: the large flower to the left, the flower in front of it to the right.
 POKES = """[{"x": 0.24, "y": 0.21, "dx": -0.035, "dy": 0.0, "time": 0.3, "hold": 0.4},
  {"x": 0.51, "y": 0.76, "dx": 0.03, "dy": 0.0, "time": 2.0, "hold": 0.4}]"""
 
 
-def predicted() -> dict:
+def prediction_nodes() -> dict:
     """Nodes from a photo to its predicted motion."""
     return {
         "photo": ("LoadImage", 0, 0, {"image": PHOTO}, {}),
@@ -101,19 +99,33 @@ def predicted() -> dict:
     }
 
 
-def filmed(motion: str, name: str, column: float, image=("volume", 1), network: bool = True, **inputs) -> dict:
-    """Nodes from a photo and a motion to a video file; `inputs`: more of Create Video's.
+def video_nodes(
+    motion: str,
+    name: str,
+    column: float,
+    image: tuple[str, int] = ("volume", 1),
+    network: bool = True,
+    **video_inputs: tuple[str, int],
+) -> dict:
+    """Nodes from a photo and a motion to a video file.
 
-    network: the model's rendering network draws the frames.
+    Args:
+        motion: the name of the node that makes the motion.
+        name: the beginning of the video's file name.
+        column: where the first of the nodes stands.
+        image: node and output of the photo.
+        network: whether the model's rendering network draws the frames.
+        video_inputs: more inputs of Create Video.
     """
-    drawn = {"image": image, "motion": (motion, 0)} | ({"model": ("model", 0)} if network else {})
+    render_inputs = {"image": image, "motion": (motion, 0)} | ({"model": ("model", 0)} if network else {})
     return {
-        "render": ("GID_SoftmaxSplatRender", column, 0, {}, drawn),
-        "video": ("CreateVideo", column + 1, 0, {}, {"images": ("render", 0), "fps": ("render", 2), **inputs}),
+        "render": ("GID_SoftmaxSplatRender", column, 0, {}, render_inputs),
+        "video": ("CreateVideo", column + 1, 0, {}, {"images": ("render", 0), "fps": ("render", 2), **video_inputs}),
         "save": ("SaveVideo", column + 1, 150, {"filename_prefix": f"video/{name}"}, {"video": ("video", 0)}),
     }
 
 
+# Each node is: name: (type, column, row in pixels, widgets, inputs as {input: (node, output)}).
 WORKFLOWS = {
     "photo_to_loop": {
         "note": ("MarkdownNote", -1, 0, [PHOTO_NOTE], {}),
@@ -140,7 +152,7 @@ WORKFLOWS = {
     },
     "poke_a_photo": {
         "note": ("MarkdownNote", -1, 0, [POKE_NOTE], {}),
-        **predicted(),
+        **prediction_nodes(),
         "force": (
             "GID_ModalForce",
             2,
@@ -148,11 +160,11 @@ WORKFLOWS = {
             {"pokes": POKES, "damping": 0.5},
             {"spectral_volume": ("volume", 0), "image": ("volume", 1)},
         ),
-        **filmed("force", "poked", 3.3),
+        **video_nodes("force", "poked", 3.3),
     },
     "wind_on_a_photo": {
         "note": ("MarkdownNote", -1, 0, [WIND_NOTE], {}),
-        **predicted(),
+        **prediction_nodes(),
         "force": (
             "GID_Wind",
             2,
@@ -160,20 +172,20 @@ WORKFLOWS = {
             {"seed": 1, "control_after_generate": "fixed"},
             {"spectral_volume": ("volume", 0), "image": ("volume", 1)},
         ),
-        **filmed("force", "wind", 3.3),
+        **video_nodes("force", "wind", 3.3),
     },
-    "sound_reactive": {
-        "note": ("MarkdownNote", -1, 0, [SOUND_NOTE], {}),
-        **predicted(),
-        "sound": ("LoadAudio", 1, 480, {"audio": SOUND}, {}),
+    "audio_reactive": {
+        "note": ("MarkdownNote", -1, 0, [AUDIO_NOTE], {}),
+        **prediction_nodes(),
+        "audio": ("LoadAudio", 1, 480, {"audio": AUDIO}, {}),
         "force": (
             "GID_AudioForce",
             2,
             0,
             {"strength": 2.0},
-            {"spectral_volume": ("volume", 0), "audio": ("sound", 0)},
+            {"spectral_volume": ("volume", 0), "audio": ("audio", 0)},
         ),
-        **filmed("force", "sound", 3, audio=("sound", 0)),
+        **video_nodes("force", "sound", 3, audio=("audio", 0)),
     },
     "sway_from_mask": {
         "note": ("MarkdownNote", -1, 0, [SWAY_NOTE], {}),
@@ -186,7 +198,7 @@ WORKFLOWS = {
             {"mask": ("photo", 1)},
         ),
         "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
-        **filmed("loop", "sway", 3, image=("photo", 0), network=False),
+        **video_nodes("loop", "sway", 3, image=("photo", 0), network=False),
     },
     "clip_to_loop": {
         "note": ("MarkdownNote", -1, 0, [LOOP_NOTE], {}),
@@ -215,7 +227,7 @@ WORKFLOWS = {
 BUILD = """(spec) => {
   const graph = app.rootGraph ?? app.graph;
   graph.clear();
-  const made = {};
+  const nodes = {};
   for (const [name, [type, column, row, widgets]] of Object.entries(spec)) {
     const node = LiteGraph.createNode(type);
     if (!node) throw new Error("no node " + type);
@@ -228,17 +240,17 @@ BUILD = """(spec) => {
       if (widget.options?.values && !widget.options.values.includes?.(value)) widget.options.values = [value];
       widget.value = value;
     }
-    const width = node.widgets?.some((w) => w.name === "live") ? 400 : 300; // a live picture grows with the width
+    const width = node.widgets?.some((w) => w.name === "live") ? 400 : 300; // a live view grows with the width
     node.setSize([width, 100]);
     const size = node.computeSize();
     node.setSize(type === "MarkdownNote" ? [330, 330] : [Math.max(width, size[0]), size[1]]);
-    made[name] = node;
+    nodes[name] = node;
   }
   for (const [name, [type, , , , inputs]] of Object.entries(spec)) {
     for (const [input, [source, slot]] of Object.entries(inputs)) {
-      const index = made[name].inputs.findIndex((i) => i.name === input);
+      const index = nodes[name].inputs.findIndex((i) => i.name === input);
       if (index < 0) throw new Error(`${type} has no input ${input}`);
-      made[source].connect(slot, made[name], index);
+      nodes[source].connect(slot, nodes[name], index);
     }
   }
   return JSON.parse(JSON.stringify(graph.serialize()));

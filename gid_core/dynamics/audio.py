@@ -1,10 +1,10 @@
-"""Sound on the modes of a volume: low notes move the slow ones, high notes the fast ones. Not in the paper.
+"""Audio on the modes of a volume: low notes move slow modes, high notes fast ones. Not in the paper.
 
-Each mode has a band of the sound, spaced evenly in octaves. What its loudness is above its mean of the seconds around,
-followed with a quick rise and a slow fall, is where a force along the direction would hold the mode: a beat pushes, a
-steady tone does not. The modes are oscillators, so a beat rings on. Sway is slower than music, and a mode slower than
-the beat follows its first stroke only; modes below SLOWEST answer as if they were that fast, with their own shape and
-size.
+Each mode has a frequency band of the audio; the bands are spaced evenly in octaves. The loudness of the band above its
+moving average drives the mode: an envelope follower with a fast attack and a slow release gives its equilibrium along
+the direction. So a beat pushes and a steady tone does not. The modes are oscillators, so they ring after a beat. Sway
+is slower than music, and a mode slower than the beat would follow only its first stroke. Modes below
+MIN_MODE_FREQUENCY respond as if they had that frequency, with their own shape and amplitude.
 """
 
 from __future__ import annotations
@@ -18,24 +18,28 @@ from torch import Tensor
 
 from ..motion import Motion
 from ..spectral_volume import SpectralVolume
-from .modes import angular_frequencies, check_settings, make_motion
+from .modes import Modes
 from .oscillators import DEFAULT_DAMPING, Damping, simulate
-from .wind import lean, reach
+from .settings import check_settings
 
-LOWEST, HIGHEST = 60.0, 8000.0  # Hz of sound
-WINDOW = 0.05  # seconds of sound that count as one moment
-SILENT = 1e-4  # of full scale, about -80 dB
-SWING = 0.75  # a mode's largest swing at strength 1, in those of the loop: all are pushed at once
-ALONE = 0.5  # share of its own band in what drives a mode; the rest is the whole sound
-SLOWEST = 2.0  # Hz, 120 beats a minute
-USUAL = 2.0  # seconds whose mean loudness moves nothing
-FAINT = 0.05  # a band this much softer than the loudest is not made louder
+# Analysis of the audio. All are chosen by ear and eye.
+MIN_FREQUENCY, MAX_FREQUENCY = 60.0, 8000.0  # Hz: the range of the bands
+WINDOW_SECONDS = 0.05  # length of the analysis window
+SILENCE_THRESHOLD = 1e-4  # largest sample of silent audio, as a fraction of full scale (-80 dB)
+REFERENCE_QUANTILE = 0.95  # of the loudness of a band over time; it becomes 1
+MIN_BAND_LEVEL = 0.05  # a band quieter than this share of the loudest band is not amplified further
+AVERAGE_SECONDS = 2.0  # of the moving average that the loudness is compared with
+# Response of the modes.
+MODE_AMPLITUDE = 0.75  # largest amplitude of a mode at strength 1 over that in the loop: all modes move at once
+BAND_SHARE = 0.5  # share of its own band in what drives a mode; the rest is the loudest band
+MIN_MODE_FREQUENCY = 2.0  # Hz: 120 beats per minute
 
 
 def from_audio(
     volume: SpectralVolume,
     waveform: Tensor,
     sample_rate: float,
+    *,
     num_frames: int | None = None,
     fps: float | None = None,
     direction_degrees: float = 0.0,
@@ -47,115 +51,124 @@ def from_audio(
     max_displacement: float = 0.25,
     integrator: str = "exact",
 ) -> Motion:
-    """The answer of a volume's modes to a sound.
+    """The response of a volume's modes to audio.
 
     Args:
         volume: of one or several photos.
-        waveform: float [samples], [channels, samples] or [1, channels, samples], usually in -1..1; how loud it is
-            does not matter, only how loudness changes.
-        sample_rate: samples a second, > 0.
-        num_frames: frames to make, >= 1; default: as long as the sound. After its end the motion rings down.
-        fps: frames a second; default: the volume's.
-        direction_degrees: where a loud moment pushes: 0 is right, 90 down.
-        strength: 1: the loudest moment moves about as far as the volume's loop at most, >= 0. It is softly limited
-            by `max_displacement`.
-        attack, release: seconds in which loudness is followed up and down, >= 0.
-        damping: of the modes; less rings longer.
-        speed: of the modes, not of the sound, > 0.
-        max_displacement: how far pixels are pushed at most, softly, as a fraction of the width.
-        integrator: "exact", or one of `modal.INTEGRATORS`.
+        waveform: float [samples], [channels, samples] or [1, channels, samples], usually in -1..1. The overall
+            loudness does not matter, only how it changes.
+        sample_rate: samples per second, > 0.
+        num_frames: frames to make, >= 1; None makes a motion as long as the audio. After the audio ends, the motion
+            decays.
+        fps: frames per second; None takes the volume's.
+        direction_degrees: where a loud moment pushes: 0 is right, 90 is down.
+        strength: >= 0; at 1 the loudest moment moves about as far as the volume's loop. It is softly limited by
+            `max_displacement`.
+        attack, release: time constants in seconds of the envelope follower, >= 0.
+        damping: of the modes; less damping rings longer.
+        speed: of the modes, not of the audio, > 0.
+        max_displacement: soft limit of the displacement, as a fraction of the width, > 0.
+        integrator: one of `oscillators.INTEGRATORS`.
 
     Returns:
-        A `Motion` that does not loop and begins with the photo. Silence moves nothing, with a warning.
+        A `Motion` that does not loop and begins with the photo. Silent audio gives no motion and a warning.
 
     Raises:
-        ValueError: if the sound is empty or not finite, or an argument is out of range.
+        ValueError: if the audio is empty or not finite, or an argument is out of range.
     """
-    mono = _mono(waveform)
+    mono = _mix_to_mono(waveform)
     if not (sample_rate > 0 and math.isfinite(sample_rate)):
-        raise ValueError(f"sample_rate must be a number of samples a second > 0; got {sample_rate}.")
+        raise ValueError(f"sample_rate must be a number of samples per second > 0; got {sample_rate}.")
     for name, value in (("attack", attack), ("release", release)):
         if not (value >= 0 and math.isfinite(value)):
             raise ValueError(f"{name} must be a number of seconds >= 0; got {value}.")
-    if not math.isfinite(direction_degrees):
-        raise ValueError(f"direction_degrees must be a finite number; got {direction_degrees}.")
-    wanted = 1 if num_frames is None else num_frames
-    fps = check_settings(volume, wanted, fps, speed, strength, max_displacement)
+    fps = check_settings(
+        volume,
+        num_frames=1 if num_frames is None else num_frames,
+        fps=fps,
+        speed=speed,
+        strength=strength,
+        max_displacement=max_displacement,
+        direction_degrees=direction_degrees,
+    )
+    modes = Modes(volume)
     count = max(1, math.ceil(len(mono) / sample_rate * fps)) if num_frames is None else num_frames
-    omega = np.maximum(angular_frequencies(volume), 2 * math.pi * SLOWEST)
+    omega = np.maximum(modes.omega, 2 * math.pi * MIN_MODE_FREQUENCY)
     gamma = damping.rates(omega)
-    coordinates = np.zeros((count, len(omega)), dtype=np.complex128)
-    if float(mono.abs().max()) < SILENT:
-        warnings.warn("The sound is silent, so nothing moves.", stacklevel=2)
-        return make_motion(volume, coordinates, fps)
-    loudness = band_loudness(mono, sample_rate, count, fps, len(omega) - 1)
-    loudness = ALONE * loudness + (1 - ALONE) * loudness.max(1, keepdims=True)
-    pushed = lean(volume, direction_degrees)
-    turn = np.where(np.abs(pushed) > 0, np.exp(1j * np.angle(pushed)), 0)
-    beat = follow(loudness, fps, attack, release)
-    swing = simulate(omega[1:], gamma[1:], beat - _usual(beat, fps), speed / fps, integrator)
-    largest = np.abs(swing).max(0)  # each mode swings as far as in the loop
-    swing = np.divide(swing, largest, out=np.zeros_like(swing), where=largest > 0) * np.minimum(loudness.max(0), 1)
-    scale = SWING * strength * reach(volume, SWING * strength, max_displacement) * (2 / volume.period)
-    coordinates[:, 1:] = scale * swing.real * turn[1:]
-    return make_motion(volume, coordinates, fps)
+    coordinates = np.zeros((count, modes.num_bins), dtype=np.complex128)
+    if float(mono.abs().max()) < SILENCE_THRESHOLD:
+        warnings.warn("The audio is silent, so nothing moves.", stacklevel=2)
+        return modes.make_motion(coordinates, fps)
+    loudness = band_loudness(mono, sample_rate, count, fps, modes.num_bins - 1)
+    loudness = BAND_SHARE * loudness + (1 - BAND_SHARE) * loudness.max(1, keepdims=True)
+    alignment = modes.alignment(direction_degrees)
+    phase = np.where(np.abs(alignment) > 0, np.exp(1j * np.angle(alignment)), 0)
+    envelope = follow_envelope(loudness, fps, attack, release)
+    drive = envelope - moving_average(envelope, fps)
+    response = simulate(omega[1:], gamma[1:], drive, speed / fps, integrator)
+    peak = np.abs(response).max(0)  # every mode is scaled to the same peak, as in the loop
+    response = np.divide(response, peak, out=np.zeros_like(response), where=peak > 0) * np.minimum(loudness.max(0), 1)
+    limit_factor = modes.limit_factor(MODE_AMPLITUDE * strength, max_displacement)
+    scale = MODE_AMPLITUDE * strength * limit_factor * modes.loop_magnitude
+    coordinates[:, 1:] = scale * response.real * phase[1:]
+    return modes.make_motion(coordinates, fps)
 
 
-def band_loudness(mono: Tensor, sample_rate: float, count: int, fps: float, bands: int) -> np.ndarray:
-    """How loud each band of a sound is around each frame: float [count, bands], about 0..1.
+def band_loudness(mono: Tensor, sample_rate: float, num_frames: int, fps: float, num_bands: int) -> np.ndarray:
+    """Loudness of each frequency band of the audio around each frame: float [num_frames, num_bands], about 0..1.
 
-    The root of the power of the band's frequencies; 1 is what a band exceeds in a twentieth of the time. Bands much
-    softer than the loudest are not raised to it.
+    It is the root mean power of the band's frequencies. 1 is the level that a band exceeds in 5 % of the frames. Bands
+    much quieter than the loudest one are not amplified to that level.
     """
-    length = max(16, 2 ** round(math.log2(WINDOW * sample_rate)))
+    length = max(16, 2 ** round(math.log2(WINDOW_SECONDS * sample_rate)))
     window = torch.hann_window(length)
     hop = length // 4
     padded = torch.nn.functional.pad(mono, (length // 2, length))
     power = torch.stft(padded, length, hop, window=window, center=False, return_complex=True).abs().square()
     frequency = torch.arange(len(power), dtype=torch.float64) * (sample_rate / length)
-    edges = np.geomspace(LOWEST, min(HIGHEST, sample_rate / 2), bands + 1)
-    at = np.arange(count) / fps * sample_rate / hop  # frames, in windows
-    found = np.zeros((count, bands))
+    edges = np.geomspace(MIN_FREQUENCY, min(MAX_FREQUENCY, sample_rate / 2), num_bands + 1)
+    position = np.arange(num_frames) / fps * sample_rate / hop  # of each frame, in windows
+    loudness = np.zeros((num_frames, num_bands))
     for band, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
-        middle = math.sqrt(low * high)
+        center = math.sqrt(low * high)
         inside = (frequency >= low) & (frequency < high)
-        inside[int((frequency - middle).abs().argmin())] = True  # the lowest bands are narrower than a line
-        track = power[inside].mean(0).sqrt().numpy()
-        found[:, band] = np.interp(at, np.arange(len(track)), track, right=0.0)
-    usual = np.quantile(found, 0.95, axis=0)
-    usual = np.where(usual > 0, usual, found.max(0))  # a single click
-    return found / np.maximum(usual, FAINT * usual.max())
+        inside[int((frequency - center).abs().argmin())] = True  # the lowest bands are narrower than one STFT bin
+        level = power[inside].mean(0).sqrt().numpy()
+        loudness[:, band] = np.interp(position, np.arange(len(level)), level, right=0.0)
+    reference = np.quantile(loudness, REFERENCE_QUANTILE, axis=0)
+    reference = np.where(reference > 0, reference, loudness.max(0))  # the quantile of a single click is 0
+    return loudness / np.maximum(reference, MIN_BAND_LEVEL * reference.max())
 
 
-def follow(loudness: np.ndarray, fps: float, attack: float, release: float) -> np.ndarray:
-    """Loudness [frames, bands] followed with a rise in `attack` and a fall in `release` seconds (to 1 / e)."""
-    up, down = (math.exp(-1 / (fps * seconds)) if seconds > 0 else 0.0 for seconds in (attack, release))
+def follow_envelope(loudness: np.ndarray, fps: float, attack: float, release: float) -> np.ndarray:
+    """Envelope follower over [frames, bands]: rises with the time constant `attack`, falls with `release`, seconds."""
+    rise, fall = (math.exp(-1 / (fps * seconds)) if seconds > 0 else 0.0 for seconds in (attack, release))
     level = np.zeros(loudness.shape[1])
-    followed = np.empty_like(loudness)
-    for frame, now in enumerate(loudness):
-        keep = np.where(now > level, up, down)
-        level = now + keep * (level - now)
-        followed[frame] = level
-    return followed
+    envelope = np.empty_like(loudness)
+    for frame, target in enumerate(loudness):
+        retained = np.where(target > level, rise, fall)
+        level = target + retained * (level - target)
+        envelope[frame] = level
+    return envelope
 
 
-def _usual(loudness: np.ndarray, fps: float) -> np.ndarray:
-    """The mean loudness of the USUAL seconds around each frame, at the ends of those that there are."""
-    half = max(1, round(USUAL * fps / 2))
-    total = np.concatenate([np.zeros((1, loudness.shape[1])), loudness.cumsum(0)])
-    at = np.arange(len(loudness))
-    first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, len(loudness))
-    return (total[last] - total[first]) / (last - first)[:, None]
+def moving_average(values: np.ndarray, fps: float) -> np.ndarray:
+    """Mean of [frames, bands] over the AVERAGE_SECONDS around each frame; shorter at both ends."""
+    half = max(1, round(AVERAGE_SECONDS * fps / 2))
+    total = np.concatenate([np.zeros((1, values.shape[1])), values.cumsum(0)])
+    frame = np.arange(len(values))
+    start, stop = np.maximum(frame - half, 0), np.minimum(frame + half + 1, len(values))
+    return (total[stop] - total[start]) / (stop - start)[:, None]
 
 
-def _mono(waveform: Tensor) -> Tensor:
-    """The mean of a sound's channels, float32 [samples]."""
+def _mix_to_mono(waveform: Tensor) -> Tensor:
+    """The mean of the channels, float32 [samples]."""
     shape = tuple(getattr(waveform, "shape", ()))
     if not isinstance(waveform, Tensor) or len(shape) not in (1, 2, 3) or (len(shape) == 3 and shape[0] != 1):
         raise ValueError(f"waveform is [samples], [channels, samples] or [1, channels, samples]; got {shape}.")
     if waveform.numel() == 0:
-        raise ValueError("The sound is empty; give one with at least one sample.")
+        raise ValueError("The audio is empty; pass audio with at least one sample.")
     mono = waveform.detach().float().cpu().reshape(-1, shape[-1]).mean(0)
     if not bool(torch.isfinite(mono).all()):
-        raise ValueError("The sound holds NaN or infinite samples; load or make it again.")
+        raise ValueError("The audio contains NaN or infinite samples; load or make it again.")
     return mono

@@ -1,1 +1,18 @@
-"""How good a motion is: distances between sets of pictures or clips, and the networks they look through."""
+"""How good a motion or a rendering is: metrics, baselines and the report (paper section 6).
+
+evaluate_command       the command `gid evaluate`
+runner                 every method on every clip; an interrupted run resumes
+result_store           the results of a run on disk
+summary                set distances with intervals, mean metrics, spectra
+tables                 results as Markdown tables
+report                 results as one HTML page
+clip_folder            the clips of a folder, cut to one length and size
+baselines              methods that animate a photo: the model, simple ones, and the true motion
+clip_measures          all measures of one generated clip
+motion_metrics         measures of motion that need no trained network
+coherence              agreement of neighboring pixels and of neighboring frequencies
+image_metrics          PSNR, SSIM and other measures of frames
+frechet                distances between two sets of features
+rendering_evaluation   renderers compared on the true flow of a clip
+networks               pretrained networks that the metrics use
+"""

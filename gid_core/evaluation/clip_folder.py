@@ -1,4 +1,4 @@
-"""The protocol's clips: a folder of videos, cut to one window and size (paper section 6, "Evaluation")."""
+"""The clips of the evaluation: a folder of videos, cut to one window and size (paper section 6, "Evaluation")."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..media.video_io import read_video
+from ..media.video_io import clip_windows, read_video
 from ..tensors import resize_maps
 
-SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
-WINDOW_SECONDS = 5.0
-WIDTH, HEIGHT = 256, 128
-MIN_FRAMES = 64
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
+WIDTH, HEIGHT = 256, 128  # pixels, of the compared crop
+MIN_FRAMES = 64  # at least this many in a window
+MAX_FRAMES_READ = 1200  # of a video file; five seconds at 240 frames per second
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A video file and, if an index.csv lies beside it, what that says.
+    """A video file and its entry in the folder's index.csv, if there is one.
 
-    group: clips of one group share a source and are drawn together when intervals are estimated.
-    use: a label such as "train" or "develop"; empty without an index.
+    Attributes:
+        path: the video file.
+        group: clips of one group share a source and are resampled together when intervals are estimated.
+        use: a label such as "train" or "develop"; empty without an index.
     """
 
     path: Path
@@ -32,24 +34,25 @@ class Clip:
 
     @property
     def name(self) -> str:
+        """File name without its suffix; the clip's name in results."""
         return self.path.stem
 
 
 def find_clips(folder: str | Path, use: str | None = None) -> list[Clip]:
-    """The videos of a folder, in order of name.
+    """The videos of a folder, sorted by name.
 
     Args:
         folder: with video files, and optionally an index.csv with the columns id, use and source_id.
-        use: keep only clips that the index marks so.
+        use: keep only clips whose column "use" has this value.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no (such) clip.
+        FileNotFoundError: if the folder does not exist.
+        ValueError: if it holds no such clip.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"No folder of clips at {folder}.")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
     index = {}
     if (folder / "index.csv").is_file():
         with open(folder / "index.csv", newline="") as file:
@@ -62,12 +65,12 @@ def find_clips(folder: str | Path, use: str | None = None) -> list[Clip]:
         clips = [clip for clip in clips if clip.use == use]
     if not clips:
         wanted = f" marked {use!r} in index.csv" if use else ""
-        raise ValueError(f"{folder} holds no video clips{wanted}; videos end in {', '.join(SUFFIXES)}.")
+        raise ValueError(f"{folder} holds no video clips{wanted}; videos end in {', '.join(VIDEO_SUFFIXES)}.")
     return clips
 
 
 def load_window(clip: Clip) -> tuple[Tensor, float]:
-    """The first five seconds of a clip, scaled to cover 256 x 128; not yet cropped, so that models see it whole.
+    """The first five seconds of a clip, scaled to cover 256 x 128; not yet cropped, so that models get whole frames.
 
     Returns:
         frames float32 [T, H, W, 3] in 0..1 with W >= 256 and H >= 128, one of them equal; and fps.
@@ -75,18 +78,24 @@ def load_window(clip: Clip) -> tuple[Tensor, float]:
     Raises:
         ValueError: if the clip is shorter than 64 frames.
     """
-    frames, fps = read_video(clip.path, max_frames=1200)
-    frames = frames[: round(WINDOW_SECONDS * fps)]
+    frames, fps = read_video(clip.path, max_frames=MAX_FRAMES_READ)
+    start, length = clip_windows(len(frames), fps)[0]
+    frames = frames[start : start + length]
     if len(frames) < MIN_FRAMES:
         raise ValueError(f"{clip.path.name} has {len(frames)} frames; the evaluation needs {MIN_FRAMES} or more.")
     height, width = frames.shape[1:3]
-    scale = max(WIDTH / width, HEIGHT / height)
-    size = max(HEIGHT, round(height * scale)), max(WIDTH, round(width * scale))
-    small = torch.cat([resize_maps(part.permute(0, 3, 1, 2), size) for part in frames.split(16)])
-    return small.permute(0, 2, 3, 1).clamp(0, 1).contiguous(), fps
+    size = cover_size((height, width), (HEIGHT, WIDTH))
+    resized = torch.cat([resize_maps(part.permute(0, 3, 1, 2), size) for part in frames.split(16)])
+    return resized.permute(0, 2, 3, 1).clamp(0, 1).contiguous(), fps
+
+
+def cover_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """The smallest (H, W) with the aspect ratio of `size` that covers `target`."""
+    scale = max(target[0] / size[0], target[1] / size[1])
+    return max(target[0], round(size[0] * scale)), max(target[1], round(size[1] * scale))
 
 
 def center_crop(frames: Tensor, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Tensor:
-    """The middle (H, W) of [T, H', W', C] frames or [H', W', C] pictures."""
+    """The central (H, W) of frames [T, H', W', C] or of an image [H', W', C]."""
     top, left = (frames.shape[-3] - size[0]) // 2, (frames.shape[-2] - size[1]) // 2
     return frames[..., top : top + size[0], left : left + size[1], :]

@@ -1,34 +1,39 @@
-"""One self-contained HTML page out of an evaluation: table, curves, X-t slices, looping previews."""
+"""The HTML report of an evaluation, in one file: table, curves, X-t slices and looping previews."""
 
 from __future__ import annotations
 
 import base64
 import html
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..media.atomic import atomic_write
 from .clip_folder import Clip
-from .run import DISTANCES, REAL, SLIDING, Store, picture_paths
+from .result_store import REAL, ResultStore
+from .summary import DISTANCES, SLIDING_DISTANCES
 
-# Which way is better; what is not listed has no better way, or 1 is best.
-LOWER = {*DISTANCES, "lpips", "log_spectrum", "wasserstein", "reference_error", "leak", "flow_error", "seam_ratio"}
-HIGHER = {"psnr", "ssim", "auc", "rank_correlation", "coverage"}
-MEANINGS = {
-    "FVD": "Frechet distance of I3D features of 16-frame windows, real against generated",
+# Metrics for which lower or higher is better; for the others neither is, or 1 is best.
+LOWER_IS_BETTER = {
+    *DISTANCES, "lpips", "log_spectrum", "wasserstein", "reference_error", "leak", "flow_error", "seam_ratio",
+}  # fmt: skip
+HIGHER_IS_BETTER = {"psnr", "ssim", "auc", "rank_correlation", "coverage"}
+DESCRIPTIONS = {
+    "FVD": "Fréchet distance of I3D features of 16-frame windows, real against generated",
     "FVD32": "the same, 32-frame windows",
-    "FD-EffNet": "Frechet distance of EfficientNet-Lite0 features of frames; not FID, whose network no package carries",
+    "FD-EffNet": "Fréchet distance of EfficientNet-Lite0 features of frames; not FID, which uses another network",
     "lpips": "perceptual distance to the real frame (AlexNet)",
-    "log_spectrum": "rms difference of log amplitude over bins, moving pixels",
+    "log_spectrum": "RMS difference of log amplitude over bins, moving pixels",
     "wasserstein": "1-Wasserstein distance of amplitudes of bins, px",
     "coherence": "phase coherence of neighboring pixels",
-    "auc": "area under the curve: predicted motion against what really moves",
+    "auc": "area under the curve: predicted motion as a detector of moving pixels",
     "rank_correlation": "Spearman, predicted against true mean motion",
     "seam_ratio": "largest step near the loop's seam over the largest elsewhere",
-    "reference_error": "displacement of frame 0, px rms",
-    "coverage": "share of pixels on which something landed",
-    "leak": "mean displacement of what does not move, px",
-    "flow_error": "flow of the rendered frames against the commanded one, px",
+    "reference_error": "RMS displacement of frame 0, px",
+    "coverage": "share of rendered pixels that received a source pixel",
+    "leak": "mean displacement of static pixels, px",
+    "flow_error": "difference of the rendered frames' flow from the commanded motion, px",
 }
 COLORS = ("#1a73d9", "#d9480f", "#2b8a3e", "#862e9c", "#c92a2a", "#5c5f66")
 STYLE = """
@@ -42,14 +47,17 @@ figure img { display: block; image-rendering: auto } .scroll { overflow-x: auto 
 """
 
 
-def write_report(summary: dict, clips: list[Clip], store: Store, path: str | Path, max_clips: int = 16) -> Path:
-    """Write the page.
+def write_report(
+    summary: Mapping[str, Any], clips: Sequence[Clip], store: ResultStore, path: str | Path, max_clips: int = 16
+) -> Path:
+    """Write the HTML report.
 
     Args:
-        summary: from `run.evaluate`.
-        clips: of which pictures are shown, spread over the list if there are more than `max_clips`.
-        store: where the pictures lie.
+        summary: from `runner.evaluate`.
+        clips: those in the summary are shown.
+        store: holds their images.
         path: the .html file.
+        max_clips: of more clips, an evenly spaced selection is shown.
     """
     shown = [clip for clip in clips if clip.name in summary["clips"]]
     shown = shown[:: max(1, math.ceil(len(shown) / max_clips))]
@@ -57,15 +65,15 @@ def write_report(summary: dict, clips: list[Clip], store: Store, path: str | Pat
     parts = [
         f"<!doctype html><meta charset=utf-8><title>Evaluation</title><style>{STYLE}</style><h1>Evaluation</h1>",
         f"<p>{len(summary['clips'])} clips from {summary['groups']} sources; 95 % intervals draw sources with "
-        "replacement. Only figures within this page compare: clips, windows and networks differ elsewhere.</p>",
+        "replacement. Compare only figures within this page: clips, windows and networks differ elsewhere.</p>",
         f'<div class="scroll">{_table(summary)}</div>',
         f"<ul>{''.join(f'<li>{html.escape(text)}' for text in _notes(summary))}</ul>",
-        "<h2>Over time</h2><p>Distance of the windows at each place in the clips.</p>",
+        "<h2>Over time</h2><p>Distance of the windows at each position in the clips.</p>",
         *(
             _curve(
                 name, {method: curves.get(name) for method, curves in summary["curves"].items()}, f"{name} by window"
             )
-            for name in SLIDING
+            for name in SLIDING_DISTANCES
         ),
         "<h2>Spectra</h2><p>Amplitude of each frequency bin where the real clip moves, median over clips.</p>",
         _curve("px", summary["spectra"], "bin"),
@@ -80,17 +88,18 @@ def write_report(summary: dict, clips: list[Clip], store: Store, path: str | Pat
     return path
 
 
-def _table(summary: dict) -> str:
+def _table(summary: Mapping[str, Any]) -> str:
+    """The metrics of every method; the best value of each metric is highlighted."""
     rows = summary["methods"]
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     best = {}
     for name in names:
         values = {method: row[name][0] for method, row in rows.items() if name in row and not math.isnan(row[name][0])}
-        if values and name in LOWER | HIGHER:
-            best[name] = (min if name in LOWER else max)(values, key=values.get)
+        if values and name in LOWER_IS_BETTER | HIGHER_IS_BETTER:
+            best[name] = (min if name in LOWER_IS_BETTER else max)(values, key=lambda method: values[method])
     head = "".join(
-        f'<th title="{html.escape(MEANINGS.get(name, name))}">{html.escape(name)}'
-        f"<small>{'lower is better' if name in LOWER else 'higher is better' if name in HIGHER else ''}</small></th>"
+        f'<th title="{html.escape(DESCRIPTIONS.get(name, name))}">{html.escape(name)}'
+        f"<small>{_better_direction(name)}</small></th>"
         for name in names
     )
     body = []
@@ -107,14 +116,24 @@ def _table(summary: dict) -> str:
     return f"<table><tr><th>method</th>{head}</tr>{''.join(body)}</table>"
 
 
-def _notes(summary: dict) -> list[str]:
+def _better_direction(name: str) -> str:
+    if name in LOWER_IS_BETTER:
+        return "lower is better"
+    return "higher is better" if name in HIGHER_IS_BETTER else ""
+
+
+def _notes(summary: Mapping[str, Any]) -> list[str]:
+    """Warnings, missing networks, and the descriptions of the metrics shown."""
     shown = {name for row in summary["methods"].values() for name in row}
-    meanings = [f"{name}: {text}." for name, text in MEANINGS.items() if name in shown]
-    return summary["caveats"] + [f"Without {name}: {why}" for name, why in summary["missing"].items()] + meanings
+    descriptions = [f"{name}: {text}." for name, text in DESCRIPTIONS.items() if name in shown]
+    missing = [f"Without {name}: {reason}" for name, reason in summary["missing"].items()]
+    return summary["caveats"] + missing + descriptions
 
 
-def _curve(name: str, curves: dict, below: str, width: int = 560, height: int = 240) -> str:
-    """A small line chart of each method's values, as SVG."""
+def _curve(
+    name: str, curves: Mapping[str, Sequence[float] | None], axis_label: str, width: int = 560, height: int = 240
+) -> str:
+    """A line chart of each method's values, as SVG; empty if there are none."""
     series = {method: values for method, values in curves.items() if values}
     if not series:
         return ""
@@ -126,19 +145,20 @@ def _curve(name: str, curves: dict, below: str, width: int = 560, height: int = 
         lines.append(f'<text x="44" y="{y + 4}" text-anchor="end">{top * step / 4:.3g}</text>')
     for number, (method, values) in enumerate(series.items()):
         color = COLORS[number % len(COLORS)]
-        gap = (width - 60) / max(1, len(values) - 1)
-        points = " ".join(f"{55 + i * gap:.1f},{height - v / top * (height - 20):.1f}" for i, v in enumerate(values))
+        step_x = (width - 60) / max(1, len(values) - 1)
+        points = " ".join(f"{55 + i * step_x:.1f},{height - v / top * (height - 20):.1f}" for i, v in enumerate(values))
         lines.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>')
         lines.append(f'<text x="{width + 12}" y="{24 + 18 * number}" fill="{color}">{html.escape(method)}</text>')
-    lines.append(f'<text x="{width // 2}" y="{height + 24}" text-anchor="middle">{below}</text>')
+    lines.append(f'<text x="{width // 2}" y="{height + 24}" text-anchor="middle">{axis_label}</text>')
     lines.append(f'<text x="50" y="14">{name}</text></svg>')
     return "".join(lines)
 
 
-def _figures(store: Store, method: str, clip: Clip) -> str:
-    pictures = []
-    for path, kind, size in zip(picture_paths(store, method, clip), ("png", "webp"), (200, 160), strict=True):
+def _figures(store: ResultStore, method: str, clip: Clip) -> str:
+    """The X-t slice and the preview of a method on a clip."""
+    images = []
+    for path, kind, width in zip(store.image_paths(method, clip), ("png", "webp"), (200, 160), strict=True):
         if path.is_file():
             data = base64.b64encode(path.read_bytes()).decode()
-            pictures.append(f'<img src="data:image/{kind};base64,{data}" width="{size}" alt="{html.escape(method)}">')
-    return f"<figure>{''.join(pictures)}<figcaption>{html.escape(method)}</figcaption></figure>"
+            images.append(f'<img src="data:image/{kind};base64,{data}" width="{width}" alt="{html.escape(method)}">')
+    return f"<figure>{''.join(images)}<figcaption>{html.escape(method)}</figcaption></figure>"

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files: a failed or interrupted write leaves the old file as it was."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary name beside `path`, with its suffix, that is renamed to it when the block ends well."""
+    """Yield a temporary path to write to, which replaces `path` when the block ends without an exception.
+
+    The temporary file lies beside `path` and has its suffix. After an exception it is removed.
+
+    Raises:
+        FileNotFoundError: if the folder of `path` does not exist.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} into.")

@@ -13,32 +13,40 @@ from .atomic import atomic_write
 
 
 def read_image(path: str | os.PathLike) -> Tensor:
-    """Read a picture file: float32 [H, W, 3], or [H, W, 4] if it has alpha, in 0..1.
+    """Read an image file: float32 [H, W, 3], or [H, W, 4] if it has alpha, in 0..1.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not a picture.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is not an image.
     """
     import cv2
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"No picture at {path}.")
-    # Read by Python, since OpenCV cannot open every path on Windows.
+        raise FileNotFoundError(f"No image at {path}.")
+    # Python reads the file, since OpenCV cannot open every path on Windows.
     encoded = np.frombuffer(path.read_bytes(), np.uint8)
     data = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
     if data is not None and not (data.ndim == 3 and data.shape[-1] == 4):
-        # Read again as color: unlike the first reading, this one turns a photo the way it was taken (EXIF).
+        # Decode again as color: unlike IMREAD_UNCHANGED, this applies the orientation of the EXIF data.
         data = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if data is None:
-        raise ValueError(f"{path.name} cannot be read as a picture.")
-    scale = float(np.iinfo(data.dtype).max) if np.issubdtype(data.dtype, np.integer) else 1.0
+        raise ValueError(f"{path.name} cannot be read as an image.")
+    scale = float(np.iinfo(data.dtype.str).max) if np.issubdtype(data.dtype, np.integer) else 1.0
     data = data[..., [2, 1, 0, 3][: data.shape[-1]]]
     return torch.from_numpy(data.astype(np.float32) / scale)
 
 
 def write_image(path: str | os.PathLike, image: Tensor) -> Path:
-    """Write [H, W, 3 or 4] in 0..1 as a picture; the suffix decides the format."""
+    """Write an image [H, W, 3 or 4] in 0..1; the suffix decides the format. Values outside 0..1 are clipped.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: if the folder does not exist.
+        ValueError: if no image format has this suffix.
+    """
     import cv2
 
     path = Path(path)
@@ -46,7 +54,7 @@ def write_image(path: str | os.PathLike, image: Tensor) -> Path:
     try:
         _, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(data))
     except cv2.error:
-        raise ValueError(f"Cannot write {path.name} as a picture; use .png, .jpg or .webp.") from None
+        raise ValueError(f"Cannot write {path.name} as an image; use .png, .jpg or .webp.") from None
     with atomic_write(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
     return path

@@ -1,12 +1,19 @@
-"""The motion model: from one photo to a spectral volume, by latent diffusion (paper section 4).
+"""From one photo to a spectral volume by latent diffusion (paper section 4), and the rendering network.
 
-config          sizes and settings of a model, as dataclasses that become JSON
-normalization   spectral volumes to numbers of one size in every frequency, and back (eq. 4)
-autoencoder     one frequency slice to a small latent picture, and back
-efficientnet, encoder   the photo to features on the latents' grid
-denoiser        the U-Net with frequency attention
-checkpoint      all of it in one safetensors file
-guidance        seamless loops (eq. 5)
-upsampling      a coarse volume to the photo's own edges
-pipeline        `GIDPipeline`: photo in, volume out
+config              sizes and settings of a model, as dataclasses that become JSON
+motion_model        all networks of a model as one module
+normalization       volumes scaled to one size in every frequency, and back (eq. 4)
+autoencoder         one frequency slice to latents, and back
+efficientnet        EfficientNet-Lite0, the backbone of the image encoder
+image_encoder       the photo to features on the grid of the latents
+denoiser            the U-Net with frequency attention
+noise               noise that neighboring frequencies share
+sampling            latents from noise, step by step
+loop_guidance       motion that loops without a jump (eq. 5)
+seam                the seam of a loop as linear algebra
+upsampling          a coarse volume upsampled along the edges of the photo
+pipeline            `GIDPipeline`: photo in, volume out
+rendering_network   frames with clean edges from a photo and a motion (section 5)
+checkpoint          a model in one safetensors file
+convert             checkpoints with the names of version 1
 """

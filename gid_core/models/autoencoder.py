@@ -2,112 +2,134 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import AutoencoderConfig
 
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+SLICE_CHANNELS = 4  # real and imaginary part of x, then of y
+# The loss (supplement): weights of its terms, and scales 1, 1/2, 1/4 of the gradient term.
 GRADIENT_WEIGHT, KL_WEIGHT = 0.2, 1e-6
 GRADIENT_SCALES = 3
-FIRST_LOG_VARIANCE = -8.0
+INITIAL_LOG_VARIANCE = -8.0  # of the posterior, with a skip connection: almost no noise
+MIN_VARIANCE = 1e-8  # of latents over the training set
 
 
 class SliceAutoencoder(nn.Module):
-    """Slices [B, K, 4, H, W] of normalized volumes to latents [B, K, C, H / f, W / f] and back.
+    """Encodes slices [B, K, 4, H, W] of normalized volumes to latents [B, K, C, H / f, W / f], and decodes them.
 
-    Every slice goes through one and the same network. Latents are whitened: every frequency's every channel has mean
-    0 and variance 1 over the training set.
+    The same network processes every slice. Latents are whitened: each channel of each frequency has mean 0 and
+    variance 1 over the training set.
 
     Attributes:
-        mean, std: float [K, C], buffers.
+        latent_mean, latent_std: float [K, C], buffers.
     """
 
-    def __init__(self, config: AutoencoderConfig, num_bins: int):
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(self, config: AutoencoderConfig, num_bins: int) -> None:
         from diffusers import AutoencoderKL
 
         super().__init__()
-        levels = len(config.channels)
+        levels = len(config.block_out_channels)
         self.config = config
         self.vae = AutoencoderKL(
-            in_channels=4,
-            out_channels=4,
+            in_channels=SLICE_CHANNELS,
+            out_channels=SLICE_CHANNELS,
             down_block_types=("DownEncoderBlock2D",) * levels,
             up_block_types=("UpDecoderBlock2D",) * levels,
-            block_out_channels=config.channels,
-            layers_per_block=config.blocks,
+            block_out_channels=config.block_out_channels,
+            layers_per_block=config.layers_per_block,
             latent_channels=config.latent_channels,
-            norm_num_groups=min(32, min(config.channels) // 4),
-            mid_block_add_attention=config.attention,
+            norm_num_groups=min(32, min(config.block_out_channels) // 4),
+            mid_block_add_attention=config.mid_block_add_attention,
         )
-        if config.skip:  # begin as shrinking and enlarging, nearly without noise
-            for last in (self.vae.quant_conv, self.vae.decoder.conv_out):
-                nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
-            nn.init.constant_(self.vae.quant_conv.bias[config.latent_channels :], FIRST_LOG_VARIANCE)
-        self.register_buffer("mean", torch.zeros(num_bins, config.latent_channels))
-        self.register_buffer("std", torch.ones(num_bins, config.latent_channels))
+        if config.skip_connection:  # start as average pooling and interpolation, nearly without noise
+            for layer in (self.vae.quant_conv, self.vae.decoder.conv_out):
+                nn.init.zeros_(layer.weight), nn.init.zeros_(layer.bias)
+            nn.init.constant_(self.vae.quant_conv.bias[config.latent_channels :], INITIAL_LOG_VARIANCE)
+        self.register_buffer("latent_mean", torch.zeros(num_bins, config.latent_channels))
+        self.register_buffer("latent_std", torch.ones(num_bins, config.latent_channels))
 
-    def encode(self, slices: Tensor, spread: Tensor | float = 1.0) -> Tensor:
-        """[B, K, 4, H, W], sides multiples of the factor, -> whitened latents (the posterior's mean).
+    def encode(self, slices: Tensor, latent_scale: Tensor | float = 1.0) -> Tensor:
+        """Encode slices to whitened latents [B, K, C, h, w], the mean of the posterior.
 
-        spread: [B, K, C, h, w] by which latents are divided before they are whitened.
+        Args:
+            slices: [B, K, 4, H, W], sides multiples of the downsampling factor.
+            latent_scale: [B, K, C, h, w], divides latents before whitening.
         """
-        raw = self._posterior(slices.flatten(0, 1)).mode().unflatten(0, slices.shape[:2])
-        return (raw / spread - _channels(self.mean)) / _channels(self.std)
+        latents = self._posterior(slices.flatten(0, 1)).mode().unflatten(0, slices.shape[:2])
+        return (latents / latent_scale - _per_channel(self.latent_mean)) / _per_channel(self.latent_std)
 
-    def decode(self, latents: Tensor, spread: Tensor | float = 1.0) -> Tensor:
-        """Whitened latents [B, K, C, h, w] -> slices [B, K, 4, f h, f w]."""
-        raw = (latents * _channels(self.std) + _channels(self.mean)) * spread
-        return self._restored(raw.flatten(0, 1).to(self.vae.dtype)).unflatten(0, latents.shape[:2])
+    def decode(self, latents: Tensor, latent_scale: Tensor | float = 1.0) -> Tensor:
+        """Decode whitened latents [B, K, C, h, w] to slices [B, K, 4, f h, f w]."""
+        raw = (latents * _per_channel(self.latent_std) + _per_channel(self.latent_mean)) * latent_scale
+        return self._decode_raw(raw.flatten(0, 1).to(self.vae.dtype)).unflatten(0, latents.shape[:2])
 
     def loss(self, slices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, float]]:
         """Training loss of slices [N, 4, H, W]: L1 + 0.2 multi-scale gradient + 1e-6 KL (supplement).
 
         Args:
-            generator: on the CPU, for the latents' noise.
+            generator: on the CPU, for the noise of the latents.
+
+        Returns:
+            The loss, and its terms by name.
         """
         posterior = self._posterior(slices)
-        restored = self._restored(posterior.sample(generator))
-        l1 = F.l1_loss(restored, slices)
-        gradient = gradient_loss(restored, slices)
+        reconstruction = self._decode_raw(posterior.sample(generator))
+        l1 = F.l1_loss(reconstruction, slices)
+        gradient = gradient_loss(reconstruction, slices)
         kl = posterior.kl().mean()
-        parts = {"l1": float(l1.detach()), "gradient": float(gradient.detach()), "kl": float(kl.detach())}
-        return l1 + GRADIENT_WEIGHT * gradient + KL_WEIGHT * kl, parts
+        terms = {"l1": float(l1.detach()), "gradient": float(gradient.detach()), "kl": float(kl.detach())}
+        return l1 + GRADIENT_WEIGHT * gradient + KL_WEIGHT * kl, terms
 
-    def _posterior(self, slices: Tensor):
-        """The latents' distribution, [N, 4, H, W] -> [N, C, h, w]."""
+    def _posterior(self, slices: Tensor) -> DiagonalGaussianDistribution:
+        """The distribution of the latents [N, C, h, w] of slices [N, 4, H, W]."""
         from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
         moments = self.vae.quant_conv(self.vae.encoder(slices))
-        if self.config.skip:
-            shrunk = F.avg_pool2d(slices, self.config.factor)
-            moments = torch.cat([moments[:, :4] + shrunk, moments[:, 4:]], 1)
+        if self.config.skip_connection:
+            pooled = F.avg_pool2d(slices, self.config.downsampling_factor)
+            moments = torch.cat([moments[:, :SLICE_CHANNELS] + pooled, moments[:, SLICE_CHANNELS:]], 1)
         return DiagonalGaussianDistribution(moments)
 
-    def _restored(self, raw: Tensor) -> Tensor:
-        """Latents that are not whitened, [N, C, h, w] -> [N, 4, H, W]."""
-        restored = self.vae.decoder(self.vae.post_quant_conv(raw))
-        if self.config.skip:
-            size = restored.shape[-2:]
-            restored = restored + F.interpolate(raw[:, :4].float(), size=size, mode="bilinear")
-        return restored
+    def _decode_raw(self, latents: Tensor) -> Tensor:
+        """Decode latents [N, C, h, w] that are not whitened to slices [N, 4, H, W]."""
+        slices = self.vae.decoder(self.vae.post_quant_conv(latents))
+        if self.config.skip_connection:
+            size = slices.shape[-2:]
+            slices = slices + F.interpolate(latents[:, :SLICE_CHANNELS].float(), size=size, mode="bilinear")
+        return slices
 
     @torch.no_grad()
-    def measure(self, batches) -> None:
-        """Set mean and std from batches of (slices [B, K, 4, H, W], spread) of the training set."""
-        self.mean.zero_(), self.std.fill_(1)
-        count, total, squares = 0, 0.0, 0.0
-        for slices, spread in batches:
-            raw = self.encode(slices, spread).double().transpose(1, 2)  # [B, C, K, h, w]
-            total = total + raw.sum((0, 3, 4))
-            squares = squares + raw.square().sum((0, 3, 4))
-            count += raw[:, 0, 0].numel()
+    def fit_latent_statistics(self, batches: Iterable[tuple[Tensor, Tensor | float]]) -> None:
+        """Set `latent_mean` and `latent_std` from the training set.
+
+        Args:
+            batches: pairs of slices [B, K, 4, H, W] and their `latent_scale`.
+        """
+        self.latent_mean.zero_(), self.latent_std.fill_(1)
+        count, total, total_square = 0, torch.zeros(()), torch.zeros(())
+        for slices, latent_scale in batches:
+            latents = self.encode(slices, latent_scale).double().transpose(1, 2)  # [B, C, K, h, w]
+            total = total + latents.sum((0, 3, 4))
+            total_square = total_square + latents.square().sum((0, 3, 4))
+            count += latents[:, 0, 0].numel()
         mean = total / count
-        self.mean.copy_(mean.T), self.std.copy_((squares / count - mean**2).clamp_min(1e-8).sqrt().T)
+        variance = (total_square / count - mean**2).clamp_min(MIN_VARIANCE)
+        self.latent_mean.copy_(mean.T), self.latent_std.copy_(variance.sqrt().T)
 
 
 def gradient_loss(a: Tensor, b: Tensor) -> Tensor:
-    """Mean |difference of spatial gradients| of [N, C, H, W], summed over scales 1, 1/2, 1/4."""
+    """Mean absolute difference of the spatial gradients of [N, C, H, W], summed over scales 1, 1/2, 1/4."""
     loss, difference = a.new_zeros(()), a - b
     for scale in range(GRADIENT_SCALES):
         if scale:
@@ -116,5 +138,6 @@ def gradient_loss(a: Tensor, b: Tensor) -> Tensor:
     return loss
 
 
-def _channels(table: Tensor) -> Tensor:
-    return table[None, :, :, None, None]
+def _per_channel(statistics: Tensor) -> Tensor:
+    """[K, C] with the dimensions of [B, K, C, h, w]."""
+    return statistics[None, :, :, None, None]

@@ -1,9 +1,11 @@
-"""A motion model in one file: safetensors, with the config as JSON in its header."""
+"""A motion model in one safetensors file, with the config as JSON in its header."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,19 +13,25 @@ from torch import Tensor
 
 from ..media.atomic import atomic_write
 from .config import ModelConfig
+from .convert import convert_config, convert_tensors
 from .motion_model import MotionModel
 
 FORMAT = "gid.motion_model"
-FORMAT_VERSION = "1"
-SHIPPED = Path(__file__).parent / "weights" / "gid-small.safetensors"
+FORMAT_VERSION = "2"
+READABLE_VERSIONS = ("1", FORMAT_VERSION)
+PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+BUNDLED_CHECKPOINT = Path(__file__).parent / "weights" / "gid-small.safetensors"
+
+logger = logging.getLogger(__name__)
 
 
 def save_model(path: str | os.PathLike, model: MotionModel, dtype: torch.dtype = torch.float16, **notes: str) -> Path:
-    """Write a model; the file appears whole or not at all.
+    """Write a model to a file. The file is complete or does not exist (`atomic_write`).
 
     Args:
-        dtype: of the networks' weights in the file. Statistics (scales, latents' mean and deviation) stay float32.
-        notes: further strings for the header, such as how it was trained.
+        dtype: of the networks' weights in the file. Statistics (frequency scales, mean and standard deviation of the
+            latents) stay float32.
+        notes: more strings for the header, such as how the model was trained.
     """
     from safetensors.torch import save
 
@@ -31,8 +39,8 @@ def save_model(path: str | os.PathLike, model: MotionModel, dtype: torch.dtype =
     statistics = {name for name, _ in model.named_buffers() if name.startswith(("normalizer.", "autoencoder."))}
     tensors = {}
     for name, value in model.state_dict().items():
-        keep = name in statistics or not value.is_floating_point()
-        tensors[name] = value.detach().cpu().to(value.dtype if keep else dtype).contiguous()
+        keep_dtype = name in statistics or not value.is_floating_point()
+        tensors[name] = value.detach().cpu().to(value.dtype if keep_dtype else dtype).contiguous()
     header = {**notes, "format": FORMAT, "version": FORMAT_VERSION, "config": json.dumps(model.config.to_dict())}
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata=header))
@@ -40,68 +48,78 @@ def save_model(path: str | os.PathLike, model: MotionModel, dtype: torch.dtype =
 
 
 def read_header(path: str | os.PathLike) -> dict[str, str]:
-    """The header of a model's file, checked.
+    """Read and check the header of a model's file.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not safetensors, is cut short, holds something else, or is of a later version.
+        ValueError: if the file is not safetensors, is truncated, is no motion model, or has another version.
     """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No motion model at {path}.")
-    if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin", ".pkl"):
-        raise ValueError(f"{path.name} is a pickle, which can run code when it is read; give a .safetensors file.")
+    if path.suffix.lower() in PICKLE_SUFFIXES:
+        raise ValueError(f"{path.name} is a pickle, which can run code when it is loaded. Use a .safetensors file.")
     try:
         with safe_open(path, framework="pt") as file:
             header, keys = dict(file.metadata() or {}), sorted(file.keys())
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"{path.name} cannot be read as safetensors; it is cut short or no such file ({error})."
+            f"{path.name} cannot be read as safetensors; it is truncated or of another format ({error})."
         ) from None
     if header.get("format") != FORMAT:
         raise ValueError(
-            f"{path.name} is not a motion model of this software but {_guess(keys, header)}. Choose a file that "
-            "`gid train` (or save_model) wrote; the one that ships is gid-small."
+            f"{path.name} is not a motion model of this software but {_describe_file(keys, header)}. Choose a file "
+            "that `gid train` (or save_model) wrote; the bundled model is gid-small."
         )
-    if header.get("version") != FORMAT_VERSION:
+    if header.get("version") not in READABLE_VERSIONS:
         raise ValueError(
-            f"{path.name} is a motion model of version {header.get('version')}; this software reads version "
-            f"{FORMAT_VERSION}. Update it."
+            f"{path.name} is a motion model of version {header.get('version')}; this software reads versions "
+            f"{' and '.join(READABLE_VERSIONS)}. Update it."
         )
     return header
 
 
 def load_model(path: str | os.PathLike | None = None) -> MotionModel:
-    """Read a model on the CPU in float32, frozen and in evaluation mode.
+    """Load a model on the CPU in float32, frozen and in evaluation mode.
+
+    A file of version 1 is converted (see `convert`) and logged at level INFO.
 
     Args:
-        path: of the file. None: the checkpoint that ships.
+        path: of the file. None loads the bundled checkpoint.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_header`; also if tensors are missing or of another shape.
+        FileNotFoundError, ValueError: as `read_header`; also if tensors are missing or have another shape.
     """
     from safetensors.torch import load_file
 
-    path = SHIPPED if path is None else Path(path)
+    path = BUNDLED_CHECKPOINT if path is None else Path(path)
     header = read_header(path)
+    outdated = header["version"] != FORMAT_VERSION
+    if outdated:
+        logger.info("%s is a motion model of version %s; its names are converted.", path.name, header["version"])
     try:
-        config = ModelConfig.from_dict(json.loads(header["config"]))
+        values = json.loads(header["config"])
+        config = ModelConfig.from_dict(convert_config(values) if outdated else values)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name} has no usable config: {error}") from None
-    # Tensors made in inference mode, in which ComfyUI runs nodes, can never take part in gradients.
+    # ComfyUI runs nodes in inference mode. Tensors that are created in it can never take part in gradients.
     with torch.inference_mode(False):
         model = MotionModel(config)
-        fill_model(model, load_file(path), path.name)
+        tensors = load_file(path)
+        load_tensors(model, convert_tensors(tensors) if outdated else tensors, path.name)
     return model.requires_grad_(False).eval()
 
 
-def fill_model(model: MotionModel, tensors: dict[str, Tensor], source: str) -> None:
-    """Put all tensors into a model.
+def load_tensors(model: MotionModel, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy all tensors into a model; an error leaves the model unchanged.
+
+    Args:
+        source: what to call the tensors' origin in an error.
 
     Raises:
-        ValueError: naming what is missing, left over, or of another shape.
+        ValueError: naming tensors that are missing, unknown, or of another shape.
     """
     state = model.state_dict()
     problems = [f"{name} is missing" for name in state if name not in tensors]
@@ -116,8 +134,8 @@ def fill_model(model: MotionModel, tensors: dict[str, Tensor], source: str) -> N
     model.load_state_dict({name: tensors[name].to(value.dtype) for name, value in state.items()})
 
 
-def _guess(keys: list[str], header: dict[str, str]) -> str:
-    """What a foreign file seems to be, for the error."""
+def _describe_file(keys: list[str], header: dict[str, str]) -> str:
+    """What another software's file seems to be, for the error."""
     if header.get("format", "").startswith("gid."):
         return f"a file of kind {header['format']!r}"
     if any("lora" in key.lower() for key in keys):

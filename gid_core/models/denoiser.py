@@ -8,177 +8,189 @@ from torch import Tensor, nn
 
 from .config import MAX_BINS, ModelConfig
 
+MIN_CHANNELS_PER_GROUP, MAX_GROUPS = 16, 32  # of group normalization
+# Range of the arguments of the sinusoidal embedding (`Timesteps`), over which bin numbers are scaled.
+MAX_TIMESTEP = 1000
+BIN_EMBEDDING_STD = 0.02  # of the initial values
+
 
 class Denoiser(nn.Module):
-    """Noisy latents of all K slices, a noise level and the photo's features to what the schedule predicts.
+    """Predicts noise or velocity from noisy latents of all K slices, a timestep and the photo's features.
 
-    Slices go through the U-Net as a batch, told apart by an embedding of their bin that is added to the noise
-    level's. In the "coordinated" layout attention over the K slices of every place follows each block; its output
-    starts at zero, so that stage 2 of the training begins where stage 1 ended.
+    The U-Net processes slices as a batch and tells them apart by an embedding of their bin, which is added to the
+    timestep's. In the "coordinated" layout every layer ends with attention over the K slices of each position. Its
+    output starts at zero, so stage 2 of the training begins where stage 1 ended. Modules are named as in diffusers'
+    UNet2DModel.
     """
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig) -> None:
         from diffusers.models.downsampling import Downsample2D
         from diffusers.models.embeddings import TimestepEmbedding, Timesteps
         from diffusers.models.upsampling import Upsample2D
 
         super().__init__()
-        unet, bins = config.denoiser, config.volume.num_bins
+        unet, num_bins = config.denoiser, config.volume.num_bins
         self.stacked = unet.layout == "stacked"
-        slices = bins if self.stacked else 1
-        latent = config.autoencoder.latent_channels
-        channels, width = unet.channels, 4 * unet.channels[0]
-        coordinated = unet.layout == "coordinated"
+        num_slices = num_bins if self.stacked else 1
+        latent_channels = config.autoencoder.latent_channels
+        channels, embedding_channels = unet.block_out_channels, 4 * unet.block_out_channels[0]
+        heads = unet.num_attention_heads
+        frequency_heads = heads if unet.layout == "coordinated" else 0
 
-        def stage(inputs: int, level: int, attention: bool | None = None) -> _Stage:
+        def make_layer(in_channels: int, level: int, attention: bool | None = None) -> UNetLayer:
             attends = level in unet.attention_levels if attention is None else attention
-            return _Stage(inputs, channels[level], width, unet.heads if attends else 0, unet.heads * coordinated)
+            return UNetLayer(in_channels, channels[level], embedding_channels, heads if attends else 0, frequency_heads)
 
-        self.wave = Timesteps(unet.channels[0], flip_sin_to_cos=True, downscale_freq_shift=0)
-        self.time = TimestepEmbedding(unet.channels[0], width)
-        self.frequency = None if self.stacked else TimestepEmbedding(unet.channels[0], width)
-        self.enter = nn.Conv2d(
-            slices * (latent + 2 * config.encoder.prior) + config.encoder.channels, channels[0], 3, padding=1
-        )
-        self.down, self.shrink, skips, last = nn.ModuleList(), nn.ModuleList(), [channels[0]], channels[0]
-        for level, here in enumerate(channels):
-            blocks = nn.ModuleList()
-            for _ in range(unet.blocks):
-                blocks.append(stage(last, level))
-                last = here
-                skips.append(here)
-            self.down.append(blocks)
+        self.time_proj = Timesteps(channels[0], flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.time_embedding = TimestepEmbedding(channels[0], embedding_channels)
+        self.frequency_embedding = None if self.stacked else TimestepEmbedding(channels[0], embedding_channels)
+        in_channels = num_slices * (latent_channels + 2 * config.encoder.prior) + config.encoder.feature_channels
+        self.conv_in = nn.Conv2d(in_channels, channels[0], 3, padding=1)
+        self.down_blocks, self.downsamplers = nn.ModuleList(), nn.ModuleList()
+        skip_channels, current = [channels[0]], channels[0]
+        for level, out_channels in enumerate(channels):
+            layers = nn.ModuleList()
+            for _ in range(unet.layers_per_block):
+                layers.append(make_layer(current, level))
+                current = out_channels
+                skip_channels.append(out_channels)
+            self.down_blocks.append(layers)
             if level + 1 < len(channels):
-                self.shrink.append(Downsample2D(here, use_conv=True, name="op"))
-                skips.append(here)
+                self.downsamplers.append(Downsample2D(out_channels, use_conv=True, name="op"))
+                skip_channels.append(out_channels)
         lowest = len(channels) - 1
-        self.middle = nn.ModuleList([stage(last, lowest, True), stage(last, lowest, False)])
-        self.up, self.grow = nn.ModuleList(), nn.ModuleList()
+        self.mid_block = nn.ModuleList([make_layer(current, lowest, True), make_layer(current, lowest, False)])
+        self.up_blocks, self.upsamplers = nn.ModuleList(), nn.ModuleList()
         for level in reversed(range(len(channels))):
-            blocks = nn.ModuleList()
-            for _ in range(unet.blocks + 1):
-                blocks.append(stage(last + skips.pop(), level))
-                last = channels[level]
-            self.up.append(blocks)
+            layers = nn.ModuleList()
+            for _ in range(unet.layers_per_block + 1):
+                layers.append(make_layer(current + skip_channels.pop(), level))
+                current = channels[level]
+            self.up_blocks.append(layers)
             if level:
-                self.grow.append(Upsample2D(last, use_conv=True))
-        self.leave = nn.Sequential(
-            nn.GroupNorm(_groups(last), last), nn.SiLU(), nn.Conv2d(last, slices * latent, 3, padding=1)
-        )
-        nn.init.zeros_(self.leave[-1].weight), nn.init.zeros_(self.leave[-1].bias)
+                self.upsamplers.append(Upsample2D(current, use_conv=True))
+        self.conv_norm_out = nn.GroupNorm(_num_groups(current), current)
+        self.conv_act = nn.SiLU()
+        self.conv_out = nn.Conv2d(current, num_slices * latent_channels, 3, padding=1)
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self, latents: Tensor, timesteps: Tensor, features: Tensor, prior: Tensor | None, bins: Tensor | None = None
     ) -> Tensor:
-        """One evaluation of the network.
+        """Evaluate the network once.
 
         Args:
             latents: [B, K, C, h, w], noisy.
-            timesteps: [B], the noise level, one for all slices of a photo; or [B, K], where slices do not meet.
-            features: [B, E, h, w] of the photo, zero for "any photo" (classifier-free guidance).
-            prior: [B, K, 2, h, w], see `encoder`; zero likewise. None for models without.
-            bins: [K] which frequencies these are, if not 0..K-1 ("independent" training on a few of them).
+            timesteps: [B], one noise level for all slices of a photo; or [B, K] in the "independent" layout.
+            features: [B, E, h, w] of the photo; zeros for the unconditional estimate (classifier-free guidance).
+            prior: [B, K, 2, h, w], see `ImageEncoder`; zeros as for `features`. None for models without a prior.
+            bins: [K], which frequencies these slices are. None stands for 0..K-1; the "independent" layout can be
+                trained on a few of them.
 
         Returns:
-            [B, K, C, h, w].
+            [B, K, C, h, w], of the kind that `DiffusionConfig.prediction_type` names.
         """
-        count, num = latents.shape[:2]
-        embedding = self.time(self.wave(timesteps.flatten()).to(latents))
+        batch, num_bins = latents.shape[:2]
+        embedding = self.time_embedding(self.time_proj(timesteps.flatten()).to(latents))
         if prior is not None:
             latents = torch.cat([latents, prior.to(latents)], 2)
-        if self.stacked:
+        if self.frequency_embedding is None:
             x = torch.cat([latents.flatten(1, 2), features], 1)
         else:
-            bins = torch.arange(num, device=latents.device) if bins is None else bins
-            # Bin numbers are spread over the range that the sinusoids were made for.
-            frequency = self.frequency(self.wave(bins.float() * (1000 / MAX_BINS)).to(latents))
-            embedding = (embedding.view(count, -1, embedding.shape[-1]) + frequency).flatten(0, 1)
-            shared = features[:, None].expand(-1, num, -1, -1, -1)
-            x = torch.cat([latents, shared], 2).flatten(0, 1)
-        x = self.enter(x.contiguous(memory_format=torch.channels_last))
-        skips, slices = [x], 1 if self.stacked else num
-        for level, blocks in enumerate(self.down):
-            for block in blocks:
-                x = block(x, embedding, slices)
+            bins = torch.arange(num_bins, device=latents.device) if bins is None else bins
+            bin_positions = bins.float() * (MAX_TIMESTEP / MAX_BINS)
+            frequency = self.frequency_embedding(self.time_proj(bin_positions).to(latents))
+            embedding = (embedding.view(batch, -1, embedding.shape[-1]) + frequency).flatten(0, 1)
+            shared_features = features[:, None].expand(-1, num_bins, -1, -1, -1)
+            x = torch.cat([latents, shared_features], 2).flatten(0, 1)
+        x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
+        skips, num_slices = [x], 1 if self.stacked else num_bins
+        for level, layers in enumerate(self.down_blocks):
+            for layer in layers.children():
+                x = layer(x, embedding, num_slices)
                 skips.append(x)
-            if level < len(self.shrink):
-                x = self.shrink[level](x)
+            if level < len(self.downsamplers):
+                x = self.downsamplers[level](x)
                 skips.append(x)
-        for block in self.middle:
-            x = block(x, embedding, slices)
-        for level, blocks in enumerate(self.up):
-            for block in blocks:
-                x = block(torch.cat([x, skips.pop()], 1), embedding, slices)
-            if level < len(self.grow):
-                x = self.grow[level](x, output_size=skips[-1].shape[-2:])
-        return self.leave(x).reshape(count, num, -1, *latents.shape[-2:])
+        for layer in self.mid_block:
+            x = layer(x, embedding, num_slices)
+        for level, layers in enumerate(self.up_blocks):
+            for layer in layers.children():
+                x = layer(torch.cat([x, skips.pop()], 1), embedding, num_slices)
+            if level < len(self.upsamplers):
+                x = self.upsamplers[level](x, output_size=skips[-1].shape[-2:])
+        x = self.conv_out(self.conv_act(self.conv_norm_out(x)))
+        return x.reshape(batch, num_bins, -1, *latents.shape[-2:])
 
-    def coordination(self) -> list[nn.Parameter]:
+    def frequency_attention_parameters(self) -> list[nn.Parameter]:
         """The parameters of the frequency attention, which stage 2 trains; empty in other layouts."""
         return [p for m in self.modules() if isinstance(m, FrequencyAttention) for p in m.parameters()]
 
 
-class _Stage(nn.Module):
-    """A residual block, attention over the picture where asked for, attention over the frequencies."""
+class UNetLayer(nn.Module):
+    """A residual block, then attention over positions and attention over frequencies, each if it has heads."""
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, heads: int, frequency_heads: int):
+    def __init__(
+        self, in_channels: int, out_channels: int, embedding_channels: int, heads: int, frequency_heads: int
+    ) -> None:
         from diffusers.models.attention_processor import Attention
         from diffusers.models.resnet import ResnetBlock2D
 
         super().__init__()
-        self.block = ResnetBlock2D(
-            in_channels=inputs,
-            out_channels=outputs,
-            temb_channels=embedding,
-            groups=_groups(inputs),
-            groups_out=_groups(outputs),
+        self.resnet = ResnetBlock2D(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            temb_channels=embedding_channels,
+            groups=_num_groups(in_channels),
+            groups_out=_num_groups(out_channels),
             time_embedding_norm="scale_shift",
         )
         self.attention = None
         if heads:
             self.attention = Attention(
-                outputs,
+                out_channels,
                 heads=heads,
-                dim_head=outputs // heads,
-                norm_num_groups=_groups(outputs),
+                dim_head=out_channels // heads,
+                norm_num_groups=_num_groups(out_channels),
                 residual_connection=True,
                 bias=True,
             )
-        self.coordinate = FrequencyAttention(outputs, frequency_heads) if frequency_heads else None
+        self.frequency_attention = FrequencyAttention(out_channels, frequency_heads) if frequency_heads else None
 
-    def forward(self, x: Tensor, embedding: Tensor, slices: int) -> Tensor:
-        x = self.block(x, embedding)
+    def forward(self, x: Tensor, embedding: Tensor, num_slices: int) -> Tensor:
+        x = self.resnet(x, embedding)
         if self.attention is not None:
             x = self.attention(x)
-        return x if self.coordinate is None else self.coordinate(x, slices)
+        return x if self.frequency_attention is None else self.frequency_attention(x, num_slices)
 
 
 class FrequencyAttention(nn.Module):
-    """Every place attends over its K frequency slices: [B K, C, h, w] as B h w sequences of length K."""
+    """Attention of each position over its K frequency slices: [B K, C, h, w] as B h w sequences of length K."""
 
-    def __init__(self, channels: int, heads: int):
+    def __init__(self, channels: int, heads: int) -> None:
         from diffusers.models.attention_processor import Attention
 
         super().__init__()
-        self.norm = nn.GroupNorm(_groups(channels), channels)
-        self.bin = nn.Parameter(torch.randn(MAX_BINS, channels) * 0.02)
+        self.group_norm = nn.GroupNorm(_num_groups(channels), channels)
+        self.bin_embedding = nn.Parameter(torch.randn(MAX_BINS, channels) * BIN_EMBEDDING_STD)
         self.attention = Attention(channels, heads=heads, dim_head=channels // heads)
         nn.init.zeros_(self.attention.to_out[0].weight), nn.init.zeros_(self.attention.to_out[0].bias)
 
-    def forward(self, x: Tensor, slices: int) -> Tensor:
+    def forward(self, x: Tensor, num_slices: int) -> Tensor:
         height, width = x.shape[-2:]
         # PyTorch (2.13, CPU) crashes in the backward of GroupNorm on channels_last data that needs no gradient itself,
         # as here behind frozen layers.
         frozen = torch.is_grad_enabled() and not x.requires_grad
-        normalized = self.norm(x.contiguous() if frozen else x)
-        tokens = rearrange(normalized, "(b k) c h w -> (b h w) k c", k=slices)
-        mixed = self.attention(tokens + self.bin[:slices])
-        return x + rearrange(mixed, "(b h w) k c -> (b k) c h w", h=height, w=width)
+        normalized = self.group_norm(x.contiguous() if frozen else x)
+        tokens = rearrange(normalized, "(b k) c h w -> (b h w) k c", k=num_slices)
+        attended = self.attention(tokens + self.bin_embedding[:num_slices])
+        return x + rearrange(attended, "(b h w) k c -> (b k) c h w", h=height, w=width)
 
 
-def _groups(channels: int) -> int:
-    """A number of groups for normalization that divides the channels, of 16 channels or more each if possible."""
-    groups = max(1, min(32, channels // 16))
+def _num_groups(channels: int) -> int:
+    """Number of groups for group normalization: a divisor of the channels, of 16 channels or more each if possible."""
+    groups = max(1, min(MAX_GROUPS, channels // MIN_CHANNELS_PER_GROUP))
     while channels % groups:
         groups -= 1
     return groups

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -10,68 +11,77 @@ from torch import Tensor, nn
 from .autoencoder import SliceAutoencoder
 from .config import ModelConfig
 from .denoiser import Denoiser
-from .image_encoder import ConditionEncoder
+from .image_encoder import ImageEncoder
 from .normalization import FrequencyNormalizer
 from .rendering_network import RenderingNetwork
 
-# Normalized coefficients below this (2 % of the 95th percentile) are noise of flow, which needs no amplifying.
-STILL = 0.15
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
+
+# Normalized coefficients below this (2 % of the 95th percentile) are noise of optical flow; latents are not scaled up
+# further where the prior is smaller.
+MIN_LATENT_SCALE = 0.15
 
 
 class MotionModel(nn.Module):
-    """The networks of a `ModelConfig`, untrained; `checkpoint` loads and saves them."""
+    """The networks of a `ModelConfig`, untrained. `checkpoint` loads and saves them."""
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.normalizer = FrequencyNormalizer(config.volume, config.normalization)
         self.autoencoder = SliceAutoencoder(config.autoencoder, config.volume.num_bins)
-        self.encoder = ConditionEncoder(config)
+        self.encoder = ImageEncoder(config)
         self.denoiser = Denoiser(config)
-        self.renderer = RenderingNetwork(config.renderer) if config.renderer.channels else None
+        self.renderer = RenderingNetwork(config.renderer) if config.renderer.block_out_channels else None
 
     def to_latents(self, coefficients: Tensor, prior: Tensor | None) -> Tensor:
-        """Coefficients [B, K, 4, H, W] in pixels of their grid to whitened latents [B, K, C, h, w].
+        """Encode coefficients [B, K, 4, H, W], in pixels of their grid, to whitened latents [B, K, C, h, w].
 
-        prior: of the encoder, [B, K, 2, h, w], or None if the model has none.
+        Args:
+            prior: of the image encoder, [B, K, 2, h, w], or None if the model has none.
         """
-        return self.autoencoder.encode(self.normalizer.normalize(coefficients), self.spread(prior))
+        return self.autoencoder.encode(self.normalizer.normalize(coefficients), self.latent_scale(prior))
 
     def to_coefficients(self, latents: Tensor, prior: Tensor | None) -> Tensor:
-        """The way back."""
-        return self.normalizer.denormalize(self.autoencoder.decode(latents, self.spread(prior)).float())
+        """Decode whitened latents; the inverse of `to_latents` up to the autoencoder's error."""
+        return self.normalizer.denormalize(self.autoencoder.decode(latents, self.latent_scale(prior)).float())
 
-    def spread(self, prior: Tensor | None) -> Tensor | float:
-        """What latents are divided by: [B, K, C, h, w], the prior of x for the first half of channels, of y for the
-        second, nowhere less than what counts as still; 1 without a prior."""
+    def latent_scale(self, prior: Tensor | None) -> Tensor | float:
+        """What latents are divided by, [B, K, C, h, w]; 1 without a prior.
+
+        It is the prior of x for the first half of the channels and of y for the second, at least `MIN_LATENT_SCALE`.
+        """
         if prior is None:
             return 1.0
         half = self.config.autoencoder.latent_channels // 2
-        return prior.clamp_min(STILL).repeat_interleave(half, 2)
+        return prior.clamp_min(MIN_LATENT_SCALE).repeat_interleave(half, 2)
 
-    def schedule(self, **changes):
-        """The noise schedule as a diffusers scheduler for training; `changes` are its settings.
+    def noise_scheduler(self, scheduler_class: type[SchedulerMixin] | None = None, **overrides: Any) -> Any:
+        """The noise schedule as a diffusers scheduler.
 
-        With `cls` another class of scheduler, for sampling.
+        Args:
+            scheduler_class: None stands for `DDPMScheduler`, which training uses.
+            overrides: settings of the scheduler that replace the config's.
         """
         from diffusers import DDPMScheduler
 
-        cls, diffusion = changes.pop("cls", DDPMScheduler), self.config.diffusion
+        diffusion = self.config.diffusion
         settings = dict(
-            num_train_timesteps=diffusion.steps,
+            num_train_timesteps=diffusion.num_train_timesteps,
             beta_start=diffusion.beta_start,
             beta_end=diffusion.beta_end,
-            beta_schedule=diffusion.schedule,
-            prediction_type=diffusion.prediction,
-            rescale_betas_zero_snr=diffusion.zero_snr,
+            beta_schedule=diffusion.beta_schedule,
+            prediction_type=diffusion.prediction_type,
+            rescale_betas_zero_snr=diffusion.rescale_betas_zero_snr,
         )
-        return cls(**settings | changes)
+        return (scheduler_class or DDPMScheduler)(**settings | overrides)
 
-    def without(self, layout: str) -> MotionModel:
-        """A model of the same networks in another layout of the denoiser, sharing what both have."""
-        other = MotionModel(replace(self.config, denoiser=replace(self.config.denoiser, layout=layout)))
-        other.load_state_dict(self.state_dict(), strict=False)
-        return other
+    def with_layout(self, layout: str) -> MotionModel:
+        """A model with another layout of the denoiser, that starts from this one's weights where both have them."""
+        model = MotionModel(replace(self.config, denoiser=replace(self.config.denoiser, layout=layout)))
+        model.load_state_dict(self.state_dict(), strict=False)
+        return model
 
     @property
     def device(self) -> torch.device:

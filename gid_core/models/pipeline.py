@@ -1,12 +1,13 @@
-"""Photo in, spectral volume out."""
+"""Predict a spectral volume from a photo."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import index
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,21 +20,32 @@ from .checkpoint import load_model
 from .loop_guidance import LoopGuidance
 from .motion_model import MotionModel
 from .noise import frequency_noise
-from .sampling import Condition, Step, sample_latents
+from .sampling import Condition, SamplingStep, sample_latents
 from .upsampling import upsample_to_photo
 
-# Longest side of the volume that comes back, in pixels; the renderer scales it to the photo.
-RESOLUTION = 512
+# Defaults of the pipeline.
+RESOLUTION = 512  # longest side of the returned volume in pixels; the renderer resizes it to the photo
 GUIDANCE_SCALE = 1.75
+# Amplitudes of samples, which are near 1, are clamped to this range before volumes are divided by them.
 AMPLITUDE_RANGE = (0.25, 2.0)
-STEADINESS = 0.75  # 0: where a sample moves is left to chance; 1: as expected
-MAX_STEADYING = 30.0  # in energy
+# `match_expected_energy`
+ENERGY_MATCHING = 0.75  # exponent: 0 leaves the sample's energy, 1 gives each position the expected energy
+MAX_ENERGY_RATIO = 30.0  # of expected to sampled energy, and its inverse
+MIN_ENERGY_SHARE = 1e-4  # of a position relative to the mean
+# Range of settings.
+MAX_GUIDANCE_SCALE = 20
+MIN_RESOLUTION = 16  # pixels
+# Input of the encoder.
+MAX_ASPECT = 4.0
+MIN_LATENT_SIDE = 4  # pixels of the latents
+BACKGROUND = 0.5  # gray behind transparent pixels
 
+# Called with the number of finished steps, the number of all steps, and a function that computes a preview.
 Callback = Callable[[int, int, Callable[[], Tensor]], None]
 
 
 class GIDPipeline:
-    """A motion model, ready to be asked.
+    """Predicts spectral volumes with a motion model.
 
         pipe = GIDPipeline.from_pretrained()
         volume = pipe(photo, seed=1)
@@ -43,7 +55,7 @@ class GIDPipeline:
         model: the networks.
     """
 
-    def __init__(self, model: MotionModel):
+    def __init__(self, model: MotionModel) -> None:
         self.model = model.requires_grad_(False).eval()
 
     @classmethod
@@ -53,16 +65,16 @@ class GIDPipeline:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> GIDPipeline:
-        """Load a model from a file; None: the checkpoint that ships.
+        """Load a model from a file; None loads the bundled checkpoint.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it is no motion model of this software; says what it seems to be.
+            ValueError: if it is no motion model of this software, with a guess at what it is.
         """
         return cls(load_model(path)).to(device, dtype)
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> GIDPipeline:
-        """Move the networks, in place. In half precision denoiser and renderer run in it; statistics stay float32."""
+        """Move the networks, in place. `dtype` is for denoiser and renderer; all else stays float32."""
         if dtype not in (None, torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype is float32, bfloat16 or float16; got {dtype}.")
         with torch.inference_mode(False):
@@ -76,7 +88,7 @@ class GIDPipeline:
     @property
     def renderer(self) -> Renderer | None:
         """The rendering network, for `rendering.render`; None if the model has none."""
-        return None if self.model.renderer is None else self.model.renderer.painter
+        return None if self.model.renderer is None else self.model.renderer.prepare
 
     @property
     def device(self) -> torch.device:
@@ -96,200 +108,236 @@ class GIDPipeline:
         resolution: int = RESOLUTION,
         callback: Callback | None = None,
     ) -> SpectralVolume:
-        """Predict how photos would move.
+        """Predict the motion of photos.
 
         Args:
-            image: [H, W, C] or [B, H, W, C] in 0..1, C = 3 or 4, of any size; where alpha is 0, nothing moves.
-            num_inference_steps: evaluations of the denoiser; 20 to 30 for "dpm", 250 for "ddim" (the paper's).
-            guidance_scale: how closely to follow the photo (classifier-free guidance); 1: as learned. Above 1 every
-                step costs twice.
-            loop_guidance: toward motion without a jerk where a loop closes.
-            seed: the same seed gives the same motion, on every device up to rounding. Several seeds give each photo
-                that many volumes, photo by photo. Photo b of a batch draws from seed + b.
-            mask: [H, W] or [B, H, W] in 0..1, white may move. It is applied in every step of the sampling.
-            amplitude: factor on the motion's size; 1: as in the training clips.
+            image: [H, W, C] or [B, H, W, C] in 0..1, C = 3 or 4, of any size. Pixels of alpha 0 do not move.
+            num_inference_steps: denoising steps; 20 to 30 for "dpm", 250 for "ddim" (the paper's).
+            guidance_scale: how closely to follow the photo (classifier-free guidance), 0 to 20; 1 for no guidance.
+                Other values double the cost of a step.
+            loop_guidance: makes the motion loop without a jerk.
+            seed: the same seed gives the same motion, on every device up to rounding. With several seeds, each photo
+                gets that many volumes, photo by photo. Photo b of a batch uses seed + b.
+            mask: [H, W] or [B, H, W] in 0..1; white pixels may move. It is applied in every step of the sampling.
+            amplitude: factor on the motion's size, >= 0; 1 for the size of the training clips.
             sampler: "dpm" or "ddim".
-            resolution: longest side of the volume in pixels; not more than the photo's.
-            callback: called after every step as callback(done, total, preview), preview() giving the motion so far as
-                coefficients [B, K, 4, h, w] in pixels, as large as it will be; may raise to cancel.
+            resolution: longest side of the volume in pixels, >= 16; at most the photo's.
+            callback: called after every step as callback(done, total, preview). preview() returns the motion so far
+                as coefficients [B, K, 4, h, w] in pixels, in the final size of the motion. May raise to cancel.
 
         Returns:
-            A volume of B x seeds photos, on the CPU, that begins at rest. Its edges are drawn along the photo's.
+            A volume of B x seeds photos, on the CPU, that begins at rest. Its edges follow the photo's.
 
         Raises:
             ValueError: for images, masks or numbers outside these ranges.
         """
         photos = image_batch(image)
-        self._check(guidance_scale, amplitude, resolution)
-        seeds = _seeds(seed)
-        permitted = self._permitted(photos, mask)
+        _check_settings(guidance_scale, amplitude, resolution)
+        seeds = _parse_seeds(seed)
+        motion_mask = _motion_mask(photos, mask)
         # ComfyUI runs nodes in inference mode, whose tensors cannot take part in gradients.
         with torch.inference_mode(False), torch.no_grad(), disable_tf32():
             photos = photos.clone()
-            permitted = None if permitted is None else permitted.clone()
+            motion_mask = None if motion_mask is None else motion_mask.clone()
 
-            def volume_of(latents: Tensor, prior: Tensor | None) -> SpectralVolume:
-                return self._volume(
-                    match_expected_energy(self.model, self.model.to_coefficients(latents, prior), prior), amplitude
-                )
+            def decode(latents: Tensor, prior: Tensor | None) -> SpectralVolume:
+                coefficients = self.model.to_coefficients(latents, prior)
+                return self._make_volume(match_expected_energy(self.model, coefficients, prior), amplitude)
 
-            def report(step: Step) -> None:
-                callback(step.index + 1, step.total, lambda: volume_of(step.clean, step.prior).coefficients.cpu())
+            def on_step(step: SamplingStep) -> None:
+                if callback is not None:
+                    callback(step.index + 1, step.total, lambda: preview(step))
 
-            latents, prior = self._sample(
-                photos,
-                permitted,
+            def preview(step: SamplingStep) -> Tensor:
+                return decode(step.denoised_latents, step.prior).coefficients.cpu()
+
+            condition = self._encode(photos).repeat(len(seeds))
+            latents = self._sample(
+                condition,
+                motion_mask,
                 seeds,
-                num_inference_steps,
-                guidance_scale,
-                loop_guidance,
-                sampler,
-                None if callback is None else report,
+                steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+                guidance=loop_guidance,
+                sampler=sampler,
+                callback=on_step,
             )
-            volume = volume_of(latents, prior)
+            volume = decode(latents, condition.prior)
             if loop_guidance is not None:
-                volume = loop_guidance.finish(volume)
+                volume = loop_guidance.apply(volume)
             size = fit_size(photos.shape[-2:], resolution)
             rgb = photos[:, :3].to(self.device).repeat_interleave(len(seeds), 0)
             volume = upsample_to_photo(volume.to(self.device), rgb, size).to("cpu")
-        if permitted is not None:
-            allowed = resize_mask(permitted, size).repeat_interleave(len(seeds), 0)
-            volume = volume.replace(coefficients=volume.coefficients * allowed.unsqueeze(1))
+        if motion_mask is not None:
+            weight = resize_mask(motion_mask, size).repeat_interleave(len(seeds), 0)
+            volume = volume.replace(coefficients=volume.coefficients * weight.unsqueeze(1))
         return volume
 
     def _sample(
-        self, photos, permitted, seeds, steps, scale, guidance, sampler, report
-    ) -> tuple[Tensor, Tensor | None]:
-        """Latents, and the prior to decode them with."""
-        model, config = self.model, self.model.config
-        seen = self._seen(photos).to(self.device)
-        condition = self._condition(seen).repeat(len(seeds))
-        shape = (config.volume.num_bins, config.autoencoder.latent_channels, *condition.features.shape[-2:])
-        generators = [torch.Generator().manual_seed((s + b) % 2**64) for b in range(len(photos)) for s in seeds]
-        noise = torch.stack([frequency_noise(shape, config.noise_coherence, g) for g in generators]).to(self.device)
-        keep, still = None, None
-        if permitted is not None:
-            keep = resize_maps(permitted.unsqueeze(1), shape[-2:]).unsqueeze(1).repeat_interleave(len(seeds), 0)
-            keep, still = keep.to(self.device), self._still(condition.prior, shape[-2:])
-        latents = sample_latents(
-            model,
+        self,
+        condition: Condition,
+        motion_mask: Tensor | None,
+        seeds: list[int],
+        *,
+        steps: int,
+        guidance_scale: float,
+        guidance: LoopGuidance | None,
+        sampler: str,
+        callback: Callable[[SamplingStep], None],
+    ) -> Tensor:
+        """Sample latents [B x seeds, K, C, h, w].
+
+        Args:
+            condition: of B x seeds photos.
+            motion_mask: [B, H, W] or None.
+        """
+        config, count = self.model.config, len(seeds)
+        batch = len(condition.features) // count
+        size = condition.features.shape[-2:]
+        shape = (config.volume.num_bins, config.autoencoder.latent_channels, *size)
+        generators = [torch.Generator().manual_seed((s + b) % 2**64) for b in range(batch) for s in seeds]
+        noise = torch.stack([frequency_noise(shape, config.noise_coherence, g) for g in generators])
+        latent_mask, zero_motion_latents = None, None
+        if motion_mask is not None:
+            latent_mask = resize_maps(motion_mask.unsqueeze(1), size).unsqueeze(1)
+            latent_mask = latent_mask.repeat_interleave(count, 0).to(self.device)
+            zero_motion_latents = self._zero_motion_latents(condition.prior, size)
+        return sample_latents(
+            self.model,
             condition,
-            noise,
+            noise.to(self.device),
             steps=steps,
-            guidance_scale=scale,
+            guidance_scale=guidance_scale,
             sampler=sampler,
-            guide=guidance,
-            keep=keep,
-            still=still,
-            callback=report,
+            guidance=guidance,
+            motion_mask=latent_mask,
+            zero_motion_latents=zero_motion_latents,
+            callback=callback,
             generator=generators,
         )
-        return latents, condition.prior
 
-    def _condition(self, seen: Tensor) -> Condition:
-        """What the encoder says of photos; the guess at what moves is the mean of theirs and their mirror images'."""
-        features, prior = self.model.encoder(seen)
+    def _encode(self, photos: Tensor) -> Condition:
+        """The encoder's features and prior of photos [B, C, H, W].
+
+        The prior is the mean of the photo's and of its mirror image's.
+        """
+        encoder_input = self._encoder_input(photos).to(self.device)
+        features, prior = self.model.encoder(encoder_input)
         if prior is not None:
-            prior = (prior + self.model.encoder(seen.flip(-1))[1].flip(-1)) / 2
+            prior = (prior + self.model.encoder(encoder_input.flip(-1))[1].flip(-1)) / 2
         return Condition(features, prior)
 
-    def _volume(self, coefficients: Tensor, amplitude: float) -> SpectralVolume:
+    def _encoder_input(self, photos: Tensor) -> Tensor:
+        """Photos [B, C, H, W] for the encoder: RGB, transparent pixels over gray, of `model_input_size`."""
+        if photos.shape[1] == 4:
+            alpha = photos[:, 3:]
+            photos = photos[:, :3] * alpha + BACKGROUND * (1 - alpha)
+        return resize_maps(photos, model_input_size(photos.shape[-2:], self.model)).clamp(0, 1)
+
+    def _zero_motion_latents(self, prior: Tensor | None, size: Sequence[int]) -> Tensor:
+        """Latents of zero motion, [B or 1, K, C, h, w]."""
+        config = self.model.config
+        height, width = (side * config.autoencoder.downsampling_factor for side in size)
+        coefficients = torch.zeros(1, config.volume.num_bins, 4, height, width, device=self.device)
+        return self.model.to_latents(coefficients, prior)
+
+    def _make_volume(self, coefficients: Tensor, amplitude: float) -> SpectralVolume:
         """Coefficients as a volume in pixels that begins at rest."""
         config = self.model.config.volume
         coefficients = coefficients.float()
+        factor: Tensor | float = amplitude
         if config.unit_amplitude:
-            # All volumes that were learned from had amplitude 1; a sample comes near it. Where next to nothing moves,
-            # it is not blown up to that.
-            reached = SpectralVolume(coefficients, config.fps, config.period).amplitude
-            amplitude = amplitude * config.amplitude / reached.clamp(*AMPLITUDE_RANGE).view(-1, 1, 1, 1, 1)
+            # Volumes of the training set have amplitude 1, and samples come near it. The clamp keeps photos in which
+            # almost nothing moves from being scaled up to 1.
+            sampled = SpectralVolume(coefficients, config.fps, config.period).amplitude
+            factor = amplitude * config.amplitude / sampled.clamp(*AMPLITUDE_RANGE).view(-1, 1, 1, 1, 1)
         metadata = {"source": f"predicted by {self.model.config.name}"}
-        return SpectralVolume(coefficients * amplitude, config.fps, config.period, config.detrend, metadata).at_rest()
-
-    def _seen(self, photos: Tensor) -> Tensor:
-        """Photos [B, C, H, W] as the encoder sees them: RGB, alpha over gray, of the model's area and stride."""
-        if photos.shape[1] == 4:
-            alpha = photos[:, 3:]
-            photos = photos[:, :3] * alpha + 0.5 * (1 - alpha)
-        return resize_maps(photos, model_input_size(photos.shape[-2:], self.model)).clamp(0, 1)
-
-    def _still(self, prior: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """Latents of no motion, [B or 1, K, C, h, w]."""
-        config = self.model.config
-        height, width = (side * config.autoencoder.factor for side in size)
-        nothing = torch.zeros(1, config.volume.num_bins, 4, height, width, device=self.device)
-        return self.model.to_latents(nothing, prior)
-
-    def _permitted(self, photos: Tensor, mask: Tensor | None) -> Tensor | None:
-        """Where motion is allowed, [B, H, W], or None for everywhere."""
-        allowed = None if mask is None else mask_batch(mask, len(photos)).expand(len(photos), -1, -1)
-        if allowed is not None and allowed.shape[-2:] != photos.shape[-2:]:
-            allowed = resize_mask(allowed, photos.shape[-2:])[:, 0]
-        if photos.shape[1] == 4:
-            opaque = (photos[:, 3] > 0).float()
-            allowed = opaque if allowed is None else allowed * opaque
-        return allowed
-
-    @staticmethod
-    def _check(guidance_scale: float, amplitude: float, resolution: int) -> None:
-        if not 0 <= guidance_scale <= 20:
-            raise ValueError(f"guidance_scale must be 0 to 20; got {guidance_scale}.")
-        if not math.isfinite(amplitude) or amplitude < 0:
-            raise ValueError(f"amplitude must be >= 0; got {amplitude}.")
-        if resolution < 16:
-            raise ValueError(f"resolution must be >= 16 pixels; got {resolution}.")
+        return SpectralVolume(coefficients * factor, config.fps, config.period, config.detrend, metadata).at_rest()
 
 
 @contextmanager
-def disable_tf32():
-    """No TF32 on NVIDIA's GPUs: its 10 bits, 25 steps long, would make another motion there than on a CPU."""
-    backends = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [backend.allow_tf32 for backend in backends]
+def disable_tf32() -> Iterator[None]:
+    """Disable TF32 on NVIDIA's GPUs: over 25 steps, its 10-bit mantissa leads to another motion than on a CPU."""
+    backends: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
+    previous = [backend.allow_tf32 for backend in backends]
     try:
         for backend in backends:
             backend.allow_tf32 = False
         yield
     finally:
-        for backend, allowed in zip(backends, before, strict=True):
+        for backend, allowed in zip(backends, previous, strict=True):
             backend.allow_tf32 = allowed
 
 
 def match_expected_energy(model: MotionModel, coefficients: Tensor, prior: Tensor | None) -> Tensor:
-    """Bring how much a sample moves where nearer to what the encoder expects for the photo (ours).
+    """Bring the energy of a sample at each position closer to what the encoder expects for the photo (ours).
 
-    Each place's energy over all frequencies is multiplied by (expected / sampled)^STEADINESS, both relative to their
-    means. Chance keeps the phases, the directions, and which frequency moves; but one sample has no others to average
-    with, and where it moved by chance alone it looked wrong.
+    The energy over all frequencies is multiplied by (expected / sampled)^ENERGY_MATCHING, both relative to their means.
+    Phases, directions and the distribution over frequencies stay random. But a single sample is not averaged with
+    others, and motion in places where the photo gives no reason for it looks wrong.
 
     Args:
         coefficients: [B, K, 4, H, W] in pixels.
-        prior: of the encoder, [B, K, 2, h, w]; None, of a model without: nothing is changed.
+        prior: of the encoder, [B, K, 2, h, w]; with None, coefficients are returned unchanged.
     """
     if prior is None:
         return coefficients
-    mean_parts = prior[:, :, :, None].expand(-1, -1, -1, 2, -1, -1).flatten(2, 3)
-    expected = model.normalizer.denormalize(mean_parts)[:, 1:].square().sum((1, 2)).unsqueeze(1)
-    sampled = F.adaptive_avg_pool2d(coefficients[:, 1:].square().sum((1, 2)).unsqueeze(1), expected.shape[-2:])
-    shares = [energy / energy.mean((2, 3), keepdim=True).clamp_min(1e-12) + 1e-4 for energy in (expected, sampled)]
-    gain = (shares[0] / shares[1]).clamp(1 / MAX_STEADYING, MAX_STEADYING) ** (STEADINESS / 2)
+    expected_parts = prior[:, :, :, None].expand(-1, -1, -1, 2, -1, -1).flatten(2, 3)
+    expected = model.normalizer.denormalize(expected_parts)[:, 1:].square().sum((1, 2)).unsqueeze(1)
+    height, width = expected.shape[-2:]
+    sampled = F.adaptive_avg_pool2d(coefficients[:, 1:].square().sum((1, 2)).unsqueeze(1), (height, width))
+    ratio = _energy_share(expected) / _energy_share(sampled)
+    gain = ratio.clamp(1 / MAX_ENERGY_RATIO, MAX_ENERGY_RATIO) ** (ENERGY_MATCHING / 2)
     return coefficients * resize_maps(gain, coefficients.shape[-2:]).unsqueeze(1)
 
 
-def _seeds(seed: int | Sequence[int]) -> list[int]:
+def _energy_share(energy: Tensor) -> Tensor:
+    """Energies [B, 1, h, w] relative to their mean, and above zero."""
+    return energy / energy.mean((2, 3), keepdim=True).clamp_min(1e-12) + MIN_ENERGY_SHARE
+
+
+def model_input_size(size: Sequence[int], model: MotionModel) -> tuple[int, int]:
+    """(H, W) to which the pipeline resizes a photo of `size` for the encoder.
+
+    It has the model's area and the photo's aspect ratio, and its sides are multiples of the latents' stride. Aspect
+    ratios beyond 1:4 become 1:4.
+    """
+    stride, area = model.config.latent_stride, model.config.volume.image_area
+    aspect = min(MAX_ASPECT, max(1 / MAX_ASPECT, size[1] / size[0]))
+    height = math.sqrt(area / aspect)
+    return _round_to_stride(height, stride), _round_to_stride(height * aspect, stride)
+
+
+def _round_to_stride(side: float, stride: int) -> int:
+    return max(MIN_LATENT_SIDE, round(side / stride)) * stride
+
+
+def _motion_mask(photos: Tensor, mask: Tensor | None) -> Tensor | None:
+    """Where photos [B, C, H, W] may move, [B, H, W]: in the mask and where alpha is above 0; None for everywhere."""
+    result = None if mask is None else mask_batch(mask, len(photos)).expand(len(photos), -1, -1)
+    if result is not None and result.shape[-2:] != photos.shape[-2:]:
+        result = resize_mask(result, photos.shape[-2:])[:, 0]
+    if photos.shape[1] == 4:
+        visible = (photos[:, 3] > 0).float()
+        result = visible if result is None else result * visible
+    return result
+
+
+def _check_settings(guidance_scale: float, amplitude: float, resolution: int) -> None:
+    if not 0 <= guidance_scale <= MAX_GUIDANCE_SCALE:
+        raise ValueError(f"guidance_scale must be 0 to {MAX_GUIDANCE_SCALE}; got {guidance_scale}.")
+    if not math.isfinite(amplitude) or amplitude < 0:
+        raise ValueError(f"amplitude must be >= 0; got {amplitude}.")
+    if resolution < MIN_RESOLUTION:
+        raise ValueError(f"resolution must be >= {MIN_RESOLUTION} pixels; got {resolution}.")
+
+
+def _parse_seeds(seed: int | Sequence[int]) -> list[int]:
+    """One or several seeds as a list of integers, also of numpy and torch."""
     try:
         seeds = [index(s) for s in (seed if isinstance(seed, Iterable) else [seed])]
     except TypeError:
-        raise ValueError(f"seed is a whole number or several; got {seed!r}.") from None
+        raise ValueError(f"seed must be one or several whole numbers; got {seed!r}.") from None
     if not seeds:
-        raise ValueError("seed is a whole number or several; got none.")
+        raise ValueError("seed must be one or several whole numbers; got none.")
     return seeds
-
-
-def model_input_size(size: tuple[int, int], model: MotionModel) -> tuple[int, int]:
-    """(H, W) at which a model sees a photo of `size`: its area, the photo's aspect, sides multiples of the stride.
-
-    Very long pictures are squeezed to 1:4.
-    """
-    stride, area = model.config.latent_stride, model.config.volume.pixels
-    aspect = min(4.0, max(0.25, size[1] / size[0]))
-    height = math.sqrt(area / aspect)
-    return tuple(max(4, round(side / stride)) * stride for side in (height, height * aspect))

@@ -1,18 +1,19 @@
-"""The rendering network: clean frames at the edges of what moves (paper section 5).
+"""The rendering network: clean frames at the edges of moving objects (paper section 5).
 
-As in the paper, features of the photo at several scales are carried along the motion by softmax splatting with the
-motion's magnitude as depth, and a decoder draws the frame from them. Two things differ:
+As in the paper, features of the photo at several scales are warped along the motion by softmax splatting, with the
+motion's magnitude as depth, and a decoder makes the frame from them. Two things differ:
 
-* Only the displacements are splatted, once, at full size. What lands on a pixel gives it the place in the photo that
-  it comes from, and features of every scale are sampled there: the same weights, but sharp, and many times cheaper
-  than splatting every channel of every scale.
-* The decoder starts from a finished frame and changes it where something moves or is uncovered, and two pixels around,
-  since outlines leave their colors in what is behind them. Farther away a frame is the photo, to the last bit. The
-  decoder says how much to take of five pictures, see `CANDIDATES`, and adds what all of them lack.
+* Only the displacements are splatted, once, at full size. They give each pixel of the frame the place in the photo
+  that it comes from, and the features of every scale are sampled there. The weights are the same as in a splat of every
+  channel of every scale, but the result is sharp and many times cheaper.
+* The decoder starts from a finished frame. It edits the frame where something moves or is uncovered, and two pixels
+  around, because outlines leave their colors in the background. Farther away a frame has the photo's exact values. The
+  decoder predicts how to mix five images, see `candidate_images`, and adds what all of them lack.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -21,222 +22,291 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..rendering.render import FrameRenderer
-from ..rendering.warping import Warp, length, premultiply, sample, unpremultiply, warp
+from ..rendering.warping import WarpResult, backward_warp, forward_warp, premultiply, unpremultiply, vector_length
 from .config import RendererConfig
 
-# Displacement, in pixels, from which the network has its full say, and how far around it has one.
-FULL_SAY = 0.1
-RIM = 2
-# Side, in pixels, of what is decoded at once, and how much of its surroundings is seen beside it, in strides.
-TILE, MARGIN = 1024, 12
-# Smaller changes, in 0..1, are not made, and from twice this on they are made in full: fine texture stays as it is.
-LEAST_CHANGE = 0.02
-COLORS = 3
-# Mean square below which the channels of a pixel are not made larger.
-LEAST_SQUARE = 1e-12
-# What a frame is put together from: the splatted photo; the photo sampled where pixels come from; the photo at rest;
-# sampled as if the mover nearby reached here (its outline may be drawn too tight); as if it had left from here (what is
-# behind it shows).
-CANDIDATES = 5
-# What the decoder sees of a frame, see `_inputs`.
-INPUTS = CANDIDATES * COLORS + 6
-# Displacements and importance are divided by this before the decoder sees them.
+# Where the network may edit a frame, see `_edit_mask`.
+# Displacement in pixels from which edits have full weight.
+FULL_EDIT_DISPLACEMENT = 0.1
+# Radius in pixels around moving pixels in which edits are made and outlines are looked for.
+EDIT_RADIUS = 2
+# Smallest change of a color, in 0..1, that is made; from twice this on it has full weight. This keeps fine texture.
+MIN_CHANGE = 0.02
+
+# Tiles of a large frame.
+# Side in pixels of the part that is decoded at once.
+TILE_SIZE = 1024
+# Surroundings that are decoded with a tile and then cut off, in strides of the network.
+TILE_MARGIN = 12
+
+# Channels of the decoder's input and output.
+COLOR_CHANNELS = 3
+# Images that a frame is mixed from, see `candidate_images`.
+NUM_CANDIDATES = 5
+# The candidates' colors and six maps, see `_decoder_inputs`.
+INPUT_CHANNELS = NUM_CANDIDATES * COLOR_CHANNELS + 6
+# Displacements in pixels and importance are divided by these in the decoder's input.
 FLOW_SCALE, IMPORTANCE_SCALE = 16.0, 6.0
+
+# Lower limit of the mean square in `rms_norm`.
+MIN_MEAN_SQUARE = 1e-12
 
 
 class RenderingNetwork(nn.Module):
-    """Features of a photo, and the decoder that draws frames from them. Fully convolutional."""
+    """An encoder of the photo, and a U-Net that makes frames from the photo's warped features. Fully convolutional."""
 
-    def __init__(self, config: RendererConfig):
+    def __init__(self, config: RendererConfig) -> None:
         super().__init__()
         self.config = config
-        widths, features = config.channels, config.features
-        self.extract = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, stride=1 if level == 0 else 2, padding=1), Residual(b))
-            for level, (a, b) in enumerate(zip((4 * COLORS, *features), features, strict=False))
+        widths, features = config.block_out_channels, config.feature_channels
+        self.feature_encoder = nn.ModuleList(
+            nn.Sequential(_level_conv(level, in_channels, out_channels), ResidualBlock(out_channels))
+            for level, (in_channels, out_channels) in enumerate(
+                zip((4 * COLOR_CHANNELS, *features), features, strict=False)
+            )
         )
-        self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=1 if level == 0 else 2, padding=1)
-            for level, (a, b) in enumerate(zip((4 * INPUTS, *widths), widths, strict=False))
+        self.down_convs = nn.ModuleList(
+            _level_conv(level, in_channels, out_channels)
+            for level, (in_channels, out_channels) in enumerate(
+                zip((4 * INPUT_CHANNELS, *widths), widths, strict=False)
+            )
         )
-        self.join = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(features, widths, strict=True))
-        self.inward = nn.ModuleList(Residual(width) for width in widths)
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
-        self.outward = nn.ModuleList(Residual(width) for width in widths)
-        self.last = nn.Conv2d(widths[0], 4 * (COLORS + CANDIDATES - 1), 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.feature_projections = nn.ModuleList(
+            nn.Conv2d(in_channels, out_channels, 1) for in_channels, out_channels in zip(features, widths, strict=True)
+        )
+        self.encoder_blocks = nn.ModuleList(ResidualBlock(width) for width in widths)
+        self.up_convs = nn.ModuleList(
+            nn.Conv2d(in_channels, out_channels, 1)
+            for out_channels, in_channels in zip(widths, widths[1:], strict=False)
+        )
+        self.decoder_blocks = nn.ModuleList(ResidualBlock(width) for width in widths)
+        self.conv_out = nn.Conv2d(widths[0], 4 * (COLOR_CHANNELS + NUM_CANDIDATES - 1), 3, padding=1)
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)
 
     @property
     def stride(self) -> int:
-        """Pixels of the frame to one of the lowest level; what is decoded is padded to multiples of it."""
-        return 2 ** len(self.config.channels)
+        """Pixels of the frame per pixel of the lowest level. What is decoded is padded to multiples of it."""
+        return 2 ** len(self.config.block_out_channels)
 
-    def painter(self, photo: Tensor, importance: Tensor) -> FrameRenderer:
-        """A `rendering.Renderer`: features are computed here, once for all frames.
+    def prepare(self, photo: Tensor, importance: Tensor) -> FrameRenderer:
+        """A `rendering.Renderer`: computes the photo's features once for all frames.
 
         Args:
-            photo: [1, C, H, W] in 0..1, C = 3 or 4 (straight alpha).
+            photo: [1, C, H, W] in 0..1, C = 3, or 4 with straight alpha.
             importance: [1, 1, H, W], see `rendering.motion_importance`.
         """
         source = premultiply(photo)
-        levels = self.features(source)
-        return partial(self._paint, photo, source, importance, levels)
+        return partial(self._render_frames, photo, source, importance, self.extract_features(source))
 
-    def _paint(self, photo, source, importance, levels, flow) -> tuple[Tensor, Tensor]:
-        warped = warp(source, flow, importance)
-        pictures = candidates(source, flow, importance, warped)
-        frames, say = self.correct(pictures, importance, warped, levels)
-        frames = torch.where(warped.still & (say == 0), photo, unpremultiply(frames))
+    def _render_frames(
+        self, photo: Tensor, source: Tensor, importance: Tensor, features: list[Tensor], flow: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        warped = forward_warp(source, flow, importance)
+        candidates = candidate_images(source, flow, importance, warped)
+        frames, edit_mask = self.refine_frames(candidates, importance, warped, features)
+        frames = torch.where(warped.static & (edit_mask == 0), photo, unpremultiply(frames))
         return frames.clamp_(0, 1), warped.holes
 
-    def features(self, source: Tensor) -> list[Tensor]:
-        """A photo [1, C, H, W] to features of its colors: [1, c, H / 2, W / 2], [1, c', H / 4, W / 4], ..."""
-        level = self._folded(self._padded(source[:, :COLORS]) - 0.5)
-        levels = []
-        for block in self.extract:
-            level = block(level)
-            levels.append(level.float())  # places to sample them at need the precision
-        return levels
-
-    def correct(
-        self, pictures: list[Tensor], importance: Tensor, warped: Warp, levels: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Draw frames from a photo and its warp; differentiable in the network's weights.
+    def extract_features(self, source: Tensor) -> list[Tensor]:
+        """Features of a photo's colors at several scales.
 
         Args:
-            pictures: of `candidates`.
-            importance: [1, 1, H, W].
-            levels: of `features`.
+            source: [N, C, H, W] from `premultiply`.
 
         Returns:
-            frames: [n, C, H, W], not clamped.
-            say: [n, 1, H, W] in 0..1, how far each pixel could be changed.
+            [N, c, H / 2, W / 2], [N, c', H / 4, W / 4], ...; sides are rounded up to multiples of the stride first.
         """
-        size = importance.shape[-2:]
-        height, width = (-(-side // self.stride) * self.stride for side in size)
-        inputs, say = _inputs(pictures, importance, warped), _say(warped)
-        frames = torch.empty_like(warped.splatted) if max(height, width) > TILE else None
-        margin = MARGIN * self.stride
-        for top in range(0, height, TILE):
-            for left in range(0, width, TILE):
-                # The part that is kept, and the part that is seen for it.
-                rows, columns = slice(top, min(top + TILE, size[0])), slice(left, min(left + TILE, size[1]))
-                y, x = max(0, top - margin), max(0, left - margin)
-                seen = slice(y, min(top + TILE + margin, height)), slice(x, min(left + TILE + margin, width))
-                drawn = self._decode([part[(..., *seen)] for part in inputs], (y, x), levels)
-                drawn = drawn[..., top - y : rows.stop - y, left - x : columns.stop - x]
-                window = (..., rows, columns)
-                parts = [picture[window] for picture in pictures]
-                tile = _mixed(drawn, parts, warped.agreement[window], say[window])
-                if frames is None:
-                    return tile, say
-                frames[..., rows, columns] = tile
-        return frames, say
+        level = self._pixel_unshuffle(self._pad_to_stride(source[:, :COLOR_CHANNELS]) - 0.5)
+        features = []
+        for block in self.feature_encoder:
+            level = block(level)
+            features.append(level.float())  # they are sampled at coordinates, which need float32
+        return features
 
-    def _decode(self, parts: list[Tensor], corner: tuple[int, int], levels: list[Tensor]) -> Tensor:
-        """Three colors to add and the weights of candidates but the first, [n, 7, h, w], for a window of the frame.
+    def refine_frames(
+        self, candidates: Sequence[Tensor], importance: Tensor, warped: WarpResult, features: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Make frames from a photo's warp. Differentiable in the network's weights.
 
         Args:
-            parts: of `_inputs`; the first is the displacement.
-            corner: (y, x) of the window, multiples of the stride.
-            levels: of `features`, of the whole photo.
+            candidates: from `candidate_images`.
+            importance: [1 or n, 1, H, W].
+            warped: the photo's warp along n displacement fields.
+            features: from `extract_features`.
+
+        Returns:
+            frames: [n, C, H, W], premultiplied alpha, not clamped.
+            edit_mask: [n, 1, H, W] in 0..1, how far each pixel may be edited.
         """
-        count = len(parts[0])
-        inputs = self._padded(torch.cat([part.expand(count, -1, -1, -1) for part in parts], 1))
-        displacement, level = inputs[:, :2] * FLOW_SCALE, self._folded(inputs)
+        height, width = importance.shape[-2:]
+        inputs, edit_mask = _decoder_inputs(candidates, importance, warped), _edit_mask(warped)
+
+        def refine_tile(top: int, left: int) -> Tensor:
+            rows, columns = (slice(first, first + TILE_SIZE) for first in (top, left))
+            decoded = self._decode_tile(inputs, (top, left), features)
+            tile_candidates = [candidate[..., rows, columns] for candidate in candidates]
+            consistency, tile_mask = (maps[..., rows, columns] for maps in (warped.consistency, edit_mask))
+            return _compose(decoded, tile_candidates, consistency, tile_mask)
+
+        if max(height, width) <= TILE_SIZE:
+            return refine_tile(0, 0), edit_mask
+        frames = torch.empty_like(warped.splatted)
+        for top in range(0, height, TILE_SIZE):
+            for left in range(0, width, TILE_SIZE):
+                frames[..., top : top + TILE_SIZE, left : left + TILE_SIZE] = refine_tile(top, left)
+        return frames, edit_mask
+
+    def _decode_tile(self, inputs: Sequence[Tensor], tile: tuple[int, int], features: Sequence[Tensor]) -> Tensor:
+        """Decode a tile, whose first pixel is (y, x) = `tile`, together with a margin that is cut off."""
+        height, width = inputs[0].shape[-2:]
+        margin = TILE_MARGIN * self.stride
+        top, left = (max(0, first - margin) for first in tile)
+        bottom, right = (first + TILE_SIZE + margin for first in tile)
+        decoded = self._decode([maps[..., top:bottom, left:right] for maps in inputs], (top, left), features)
+        rows = slice(tile[0] - top, min(tile[0] + TILE_SIZE, height) - top)
+        columns = slice(tile[1] - left, min(tile[1] + TILE_SIZE, width) - left)
+        return decoded[..., rows, columns]
+
+    def _decode(self, inputs: Sequence[Tensor], window_origin: tuple[int, int], features: Sequence[Tensor]) -> Tensor:
+        """Decode a window of the frames.
+
+        Args:
+            inputs: from `_decoder_inputs`, cut to the window; the first is the displacement.
+            window_origin: (y, x) of the window, multiples of the stride.
+            features: from `extract_features`, of the whole photo.
+
+        Returns:
+            [n, 7, h, w]: a color to add, and the weights of all candidates but the first.
+        """
+        count = len(inputs[0])
+        stacked = self._pad_to_stride(torch.cat([maps.expand(count, -1, -1, -1) for maps in inputs], 1))
+        displacement, hidden = stacked[:, :2] * FLOW_SCALE, self._pixel_unshuffle(stacked)
         skips = []
-        for depth, (conv, join, block) in enumerate(zip(self.down, self.join, self.inward, strict=True)):
-            shrink = 2 ** (depth + 1)
-            place = F.avg_pool2d(displacement, shrink) / shrink
-            start = corner[0] // shrink, corner[1] // shrink
-            carried = sample(levels[depth], place, "bilinear", start).to(level)
-            level = block(conv(level) + join(carried))
-            skips.append(level)
-        level = self.outward[-1](skips.pop())
-        for up, block in zip(reversed(self.up), reversed(self.outward[:-1]), strict=True):
-            level = block(F.interpolate(up(level), scale_factor=2, mode="nearest") + skips.pop())
-        drawn = self.last(F.relu(_leveled(level)))
-        return rearrange(drawn, "n (c a b) h w -> n c (h a) (w b)", a=2, b=2).float()
+        for level, (down_conv, projection, block) in enumerate(
+            zip(self.down_convs, self.feature_projections, self.encoder_blocks, strict=True)
+        ):
+            scale = 2 ** (level + 1)
+            level_displacement = F.avg_pool2d(displacement, scale) / scale
+            level_origin = window_origin[0] // scale, window_origin[1] // scale
+            warped_features = backward_warp(features[level], level_displacement, "bilinear", level_origin).to(hidden)
+            hidden = block(down_conv(hidden) + projection(warped_features))
+            skips.append(hidden)
+        hidden = self.decoder_blocks[-1](skips.pop())
+        for up_conv, block in zip(reversed(self.up_convs), reversed(self.decoder_blocks[:-1]), strict=True):
+            hidden = block(F.interpolate(up_conv(hidden), scale_factor=2, mode="nearest") + skips.pop())
+        decoded = self.conv_out(F.relu(rms_norm(hidden)))
+        return rearrange(decoded, "n (c a b) h w -> n c (h a) (w b)", a=2, b=2).float()
 
-    def _padded(self, maps: Tensor) -> Tensor:
-        missing = [-side % self.stride for side in maps.shape[-2:]]
-        return F.pad(maps, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else maps
+    def _pad_to_stride(self, maps: Tensor) -> Tensor:
+        """Repeat the last row and column until both sides are multiples of the stride."""
+        bottom, right = (-side % self.stride for side in maps.shape[-2:])
+        return F.pad(maps, (0, right, 0, bottom), mode="replicate") if bottom or right else maps
 
-    def _folded(self, maps: Tensor) -> Tensor:
-        """Four pixels to one, channels last: a CPU convolves these two to three times as fast."""
-        return rearrange(maps.to(self.last.weight), "n c (h a) (w b) -> n h w (c a b)", a=2, b=2).movedim(-1, 1)
+    def _pixel_unshuffle(self, maps: Tensor) -> Tensor:
+        """`pixel_unshuffle` by 2 in the network's dtype, channels last, which a CPU convolves 2 to 3 times as fast."""
+        return rearrange(maps.to(self.conv_out.weight), "n c (h a) (w b) -> n h w (c a b)", a=2, b=2).movedim(-1, 1)
 
 
-class Residual(nn.Module):
-    """Two convolutions beside the identity."""
+class ResidualBlock(nn.Module):
+    """RMS norm, two 3 x 3 convolutions with a ReLU between them, and a skip connection."""
 
-    def __init__(self, width: int):
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        return maps + self.second(F.relu(self.first(_leveled(maps))))
+        return maps + self.conv2(F.relu(self.conv1(rms_norm(maps))))
 
 
-def _leveled(maps: Tensor) -> Tensor:
-    """Channels of each pixel divided by their root mean square: without it activations grow without end in training.
-    Statistics of whole pictures would make tiles differ from the whole."""
-    scale = maps.float().square().mean(1, keepdim=True).clamp(min=LEAST_SQUARE).rsqrt()  # float16 would overflow
-    return maps * scale.to(maps)
+def _level_conv(level: int, in_channels: int, out_channels: int) -> nn.Conv2d:
+    """The 3 x 3 convolution into a level; it halves the size except in level 0."""
+    return nn.Conv2d(in_channels, out_channels, 3, stride=1 if level == 0 else 2, padding=1)
 
 
-def candidates(source: Tensor, flow: Tensor, importance: Tensor, warped: Warp) -> list[Tensor]:
-    """`CANDIDATES` pictures [n or 1, C, H, W], alpha premultiplied, of which a frame is put together."""
+def rms_norm(maps: Tensor) -> Tensor:
+    """Divide the channels [N, C, H, W] of each pixel by their root mean square.
+
+    Without a norm, activations grow without limit in training. Statistics of whole images would make tiles differ from
+    the whole image.
+    """
+    mean_square = maps.float().square().mean(1, keepdim=True)  # float16 would overflow
+    return maps * mean_square.clamp(min=MIN_MEAN_SQUARE).rsqrt().to(maps)
+
+
+def candidate_images(source: Tensor, flow: Tensor, importance: Tensor, warped: WarpResult) -> list[Tensor]:
+    """The `NUM_CANDIDATES` images [n or 1, C, H, W], with premultiplied alpha, that a frame is mixed from.
+
+    They are the splatted photo; the photo sampled where pixels come from; the photo itself; the photo sampled as if a
+    moving object nearby reached this pixel, because its outline may be too tight; and the photo sampled as if the most
+    important object nearby had left this pixel, which shows the background.
+
+    Args:
+        source: [1 or n, C, H, W] from `premultiply`.
+        flow: [n, 2, H, W] in pixels.
+        importance: [1 or n, 1, H, W].
+        warped: of `forward_warp` for these.
+    """
     displacement = warped.displacement
-    reached = _taken_from(_strongest(length(displacement)), displacement)
-    left = _taken_from(_strongest(importance), flow)
+    arriving = _gather_vectors(displacement, _local_argmax(vector_length(displacement)))
+    departing = _gather_vectors(flow, _local_argmax(importance))
     return [
         warped.splatted,
         warped.sampled,
         source,
-        sample(source, reached, "bilinear"),
-        sample(source, left, "bilinear"),
+        backward_warp(source, arriving, "bilinear"),
+        backward_warp(source, departing, "bilinear"),
     ]
 
 
-def _strongest(maps: Tensor) -> Tensor:
-    """Where in the rim around each pixel [n, 1, H, W] a map is largest: numbers of pixels, [n, H * W]."""
-    return F.max_pool2d(maps, 2 * RIM + 1, stride=1, padding=RIM, return_indices=True)[1].flatten(1)
+def _local_argmax(maps: Tensor) -> Tensor:
+    """Flat indices [n, H * W] of the maximum of maps [n, 1, H, W] within `EDIT_RADIUS` of every pixel."""
+    size = 2 * EDIT_RADIUS + 1
+    return F.max_pool2d(maps, size, stride=1, padding=EDIT_RADIUS, return_indices=True)[1].flatten(1)
 
 
-def _taken_from(places: Tensor, field: Tensor) -> Tensor:
-    """A vector field [n, 2, H, W] with the vectors of other places, [n or 1, H * W]."""
-    return field.flatten(2).gather(2, places[:, None].expand(len(field), 2, -1)).view_as(field)
+def _gather_vectors(field: Tensor, index: Tensor) -> Tensor:
+    """A field [n, 2, H, W] that has at every pixel the vector of `field` at a flat index [n or 1, H * W]."""
+    return field.flatten(2).gather(2, index[:, None].expand(len(field), 2, -1)).view_as(field)
 
 
-def _inputs(pictures: list[Tensor], importance: Tensor, warped: Warp) -> list[Tensor]:
-    """What the decoder sees of each frame: where it comes from, the candidates, and how far to trust them."""
+def _decoder_inputs(candidates: Sequence[Tensor], importance: Tensor, warped: WarpResult) -> list[Tensor]:
+    """Maps [n or 1, ., H, W] of `INPUT_CHANNELS` in total: displacement, candidates, and how reliable they are."""
     displacement = warped.displacement
     return [
         displacement / FLOW_SCALE,
-        *(picture[:, :COLORS] - 0.5 for picture in pictures),
-        length(displacement).clamp(max=1),
-        warped.agreement,
+        *(candidate[:, :COLOR_CHANNELS] - 0.5 for candidate in candidates),
+        vector_length(displacement).clamp(max=1),
+        warped.consistency,
         warped.holes,
         importance / IMPORTANCE_SCALE,
     ]
 
 
-def _say(warped: Warp) -> Tensor:
-    """How far the network may change each pixel, [n, 1, H, W] in 0..1."""
-    here = (length(warped.displacement) / FULL_SAY + warped.holes).clamp(max=1)
-    return F.max_pool2d(here, 2 * RIM + 1, stride=1, padding=RIM)
+def _edit_mask(warped: WarpResult) -> Tensor:
+    """How far the network may edit each pixel: [n, 1, H, W] in 0..1."""
+    weight = (vector_length(warped.displacement) / FULL_EDIT_DISPLACEMENT + warped.holes).clamp(max=1)
+    return F.max_pool2d(weight, 2 * EDIT_RADIUS + 1, stride=1, padding=EDIT_RADIUS)
 
 
-def _mixed(drawn: Tensor, pictures: list[Tensor], agreement: Tensor, say: Tensor) -> Tensor:
-    """The frame: the fast renderer's, changed where the network has a say."""
-    splatted = pictures[0]
-    change = sum(drawn[:, COLORS + i : COLORS + i + 1] * (picture - splatted) for i, picture in enumerate(pictures[1:]))
-    change = torch.cat([change[:, :COLORS] + drawn[:, :COLORS], change[:, COLORS:]], 1)
-    if not drawn.requires_grad:  # training needs the gradient of small changes
+def _compose(decoded: Tensor, candidates: Sequence[Tensor], consistency: Tensor, edit_mask: Tensor) -> Tensor:
+    """The fast renderer's frame [n, C, H, W], edited where the mask allows it.
+
+    Args:
+        decoded: [n, 7, H, W] from `RenderingNetwork._decode`.
+        candidates: from `candidate_images`.
+        consistency: [n, 1, H, W], see `WarpResult`.
+        edit_mask: [n, 1, H, W] in 0..1.
+    """
+    splatted, sampled, *_ = candidates
+    added_color, weights = decoded[:, :COLOR_CHANNELS], decoded[:, COLOR_CHANNELS:].split(1, 1)
+    change = torch.zeros_like(splatted)
+    for weight, candidate in zip(weights, candidates[1:], strict=True):
+        change = change + weight * (candidate - splatted)
+    change = torch.cat([change[:, :COLOR_CHANNELS] + added_color, change[:, COLOR_CHANNELS:]], 1)
+    if not decoded.requires_grad:  # training needs the gradient of small changes
         largest = F.max_pool2d(change.abs().amax(1, keepdim=True), 3, stride=1, padding=1)
-        say = say * (largest / LEAST_CHANGE - 1).clamp(0, 1)
-    base = torch.lerp(splatted, pictures[1], agreement)
-    return torch.where(say > 0, base + say * change, base)
+        edit_mask = edit_mask * (largest / MIN_CHANGE - 1).clamp(0, 1)
+    frames = torch.lerp(splatted, sampled, consistency)
+    return torch.where(edit_mask > 0, frames + edit_mask * change, frames)

@@ -1,67 +1,77 @@
-"""Sampling latents of a spectral volume: denoising from noise, step by step (paper sections 4.2 and 6)."""
+"""Sampling latents of a spectral volume by stepwise denoising (paper sections 4.2 and 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .config import one_of
+from .config import check_choice
 from .motion_model import MotionModel
 from .noise import frequency_noise
 
 SAMPLERS = ("dpm", "ddim")
+# alpha^2 at the last noise level of a schedule with zero terminal SNR, so that divisions by alpha stay finite.
+MIN_ALPHA_CUMPROD = 1e-10
+MIN_SIGMA = 1e-6
+
+Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
 @dataclass(frozen=True)
 class Condition:
-    """The photo, as the denoiser sees it: features [B, E, h, w] and prior [B, K, 2, h, w] (None without one)."""
+    """What the denoiser knows of photos: features [B, E, h, w] and prior [B, K, 2, h, w] (None without one)."""
 
     features: Tensor
     prior: Tensor | None
 
     def repeat(self, count: int) -> Condition:
-        """Every photo `count` times, one after another."""
+        """Every photo `count` times in a row."""
         prior = None if self.prior is None else self.prior.repeat_interleave(count, 0)
         return Condition(self.features.repeat_interleave(count, 0), prior)
 
 
 @dataclass
-class Step:
-    """One step of sampling, for those who look on or change it.
+class SamplingStep:
+    """One step of sampling, for callbacks and guidance.
 
-    index, total: which step of how many.
-    noisy: [B, K, C, h, w], z_n.
-    clean: the network's estimate of the noiseless latents at this step; may be replaced.
-    signal, noise: alpha and sigma of this step's level, z_n = alpha z_0 + sigma eps.
-    prior: the photo's, which decoding needs.
+    index, total: number of the step, from 0, and number of steps.
+    noisy_latents: [B, K, C, h, w], z_n.
+    denoised_latents: the network's estimate of z_0 at this step (diffusers' pred_original_sample); may be replaced.
+    alpha, sigma: of this step's noise level, z_n = alpha z_0 + sigma eps.
+    prior: the photo's, needed for decoding.
     """
 
     index: int
     total: int
-    noisy: Tensor
-    clean: Tensor
-    signal: float
-    noise: float
+    noisy_latents: Tensor
+    denoised_latents: Tensor
+    alpha: float
+    sigma: float
     prior: Tensor | None = None
 
 
-Callback = Callable[[Step], None]
+Callback = Callable[[SamplingStep], None]
 
 
-class Guide:
-    """What may change sampling, see `guidance.LoopGuidance`; this one does nothing.
+class SamplingGuidance:
+    """Base class of what changes sampling, such as `loop_guidance.LoopGuidance`. This one changes nothing.
 
-    recurrences: times every step is taken (universal guidance's self-recurrence; 1: once).
+    recurrences: how often every step is repeated (self-recurrence of universal guidance); 1 for once.
     """
 
-    recurrences: int = 1
+    recurrences: int | None = 1
 
-    def during(self, model: MotionModel, step: Step, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """The clean latents to go on with. predict: noisy latents to clean ones, for gradients through the network."""
-        return step.clean
+    def on_step_end(self, model: MotionModel, step: SamplingStep, denoise: Callable[[Tensor], Tensor]) -> Tensor:
+        """The denoised latents to continue with.
+
+        Args:
+            denoise: maps noisy latents of this step to denoised latents, for gradients through the network.
+        """
+        return step.denoised_latents
 
 
 @torch.no_grad()
@@ -73,89 +83,97 @@ def sample_latents(
     steps: int = 25,
     guidance_scale: float = 1.0,
     sampler: str = "dpm",
-    guide: Guide | None = None,
-    keep: Tensor | None = None,
-    still: Tensor | None = None,
+    guidance: SamplingGuidance | None = None,
+    motion_mask: Tensor | None = None,
+    zero_motion_latents: Tensor | None = None,
     callback: Callback | None = None,
-    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    generator: Generators = None,
 ) -> Tensor:
-    """Latents [B, K, C, h, w] of spectral volumes.
+    """Sample latents [B, K, C, h, w] of spectral volumes.
 
     Args:
         condition: of B photos.
         noise: [B, K, C, h, w], where sampling starts.
-        steps: evaluations of the network, >= 1.
-        guidance_scale: classifier-free guidance, eps_0 + scale (eps_c - eps_0), in one pass of twice the batch;
-            1: none. The paper's w is scale - 1.
+        steps: number of denoising steps, >= 1.
+        guidance_scale: of classifier-free guidance, eps_0 + scale (eps_c - eps_0), in one pass of twice the batch;
+            1 for none. The paper's w is scale - 1.
         sampler: "dpm", DPM-Solver++(2M), or "ddim", the paper's (250 steps).
-        guide: changes the estimate in every step.
-        keep, still: [B, 1, 1, h, w] in 0..1 and [1, K, C, 1 or h, 1 or w]: where keep is 0, the estimate is replaced
-            by these latents of stillness in every step, so that the rest is made to fit.
+        guidance: changes the estimate in every step.
+        motion_mask, zero_motion_latents: [B, 1, 1, h, w] in 0..1 and [1 or B, K, C, 1 or h, 1 or w]. In every step,
+            the estimate is replaced by the latents of zero motion where the mask is 0, so the remaining motion adapts
+            to it. Both or neither.
         callback: called after every step; may raise to cancel.
-        generator: on the CPU, for the noise that recurrences add; B of them give every photo noise of its own, which
-            does not depend on the others.
+        generator: on the CPU, for the noise that recurrences add. With B generators, every photo has its own noise,
+            which does not depend on the other photos.
+
+    Raises:
+        ValueError: for another sampler or number of steps.
     """
-    scheduler = _scheduler(model, sampler, steps)
+    scheduler = _make_scheduler(model, sampler, steps)
     latents = noise * float(scheduler.init_noise_sigma)
-    alphas = scheduler.alphas_cumprod.double()
-    repeat = max(1, guide.recurrences) if guide is not None else 1
+    alphas_cumprod = scheduler.alphas_cumprod.double()
+    repeats = max(1, guidance.recurrences or 1) if guidance is not None else 1
     total = len(scheduler.timesteps)
-    for index, level in enumerate(scheduler.timesteps):
-        # A trace of signal even at the last level, so that divisions by it are finite.
-        signal = float(alphas[int(level)].clamp_min(1e-10).sqrt())
-        sigma = float((1 - alphas[int(level)]).sqrt())
+    for index, timestep in enumerate(scheduler.timesteps):
+        alpha = float(alphas_cumprod[int(timestep)].clamp_min(MIN_ALPHA_CUMPROD).sqrt())
+        sigma = float((1 - alphas_cumprod[int(timestep)]).sqrt())
 
-        def predict(z: Tensor, signal=signal, sigma=sigma, level=level) -> Tensor:
-            return _clean(model, condition, z, level, signal, sigma, guidance_scale)
+        def denoise(z: Tensor, timestep: Tensor = timestep, alpha: float = alpha, sigma: float = sigma) -> Tensor:
+            return _denoise(model, condition, z, timestep, alpha, sigma, guidance_scale)
 
-        for again in reversed(range(repeat)):
-            step = Step(index, total, latents, predict(latents), signal, sigma, condition.prior)
-            if guide is not None:
-                step.clean = guide.during(model, step, predict)
-            if keep is not None:
-                step.clean = still + keep * (step.clean - still)
-            if callback is not None and not again:
+        for remaining in reversed(range(repeats)):
+            step = SamplingStep(index, total, latents, denoise(latents), alpha, sigma, condition.prior)
+            if guidance is not None:
+                step.denoised_latents = guidance.on_step_end(model, step, denoise)
+            if motion_mask is not None and zero_motion_latents is not None:
+                motion = step.denoised_latents - zero_motion_latents
+                step.denoised_latents = zero_motion_latents + motion_mask * motion
+            if callback is not None and not remaining:
                 callback(step)
-            if again:  # forward again to the level it came from
-                fresh = _noise(model, latents, generator)
-                latents = signal * step.clean + sigma * _mixed(_epsilon(step), fresh)
+            if remaining:  # add noise again, to this step's level
+                fresh_noise = _draw_noise(model, latents, generator)
+                latents = alpha * step.denoised_latents + sigma * _mix_noise(_epsilon(step), fresh_noise)
         if sampler == "ddim":
-            alpha = alphas[int(scheduler.timesteps[index + 1])] if index + 1 < total else alphas.new_ones(())
-            latents = float(alpha.sqrt()) * step.clean + float((1 - alpha).sqrt()) * _epsilon(step)
+            last = index + 1 == total
+            next_alpha = alphas_cumprod.new_ones(()) if last else alphas_cumprod[int(scheduler.timesteps[index + 1])]
+            latents = float(next_alpha.sqrt()) * step.denoised_latents
+            latents = latents + float((1 - next_alpha).sqrt()) * _epsilon(step)
         else:
-            latents = scheduler.step(_prediction(model, step), level, latents).prev_sample
+            latents = scheduler.step(_model_output(model, step), timestep, latents).prev_sample
     return latents
 
 
-def _noise(model: MotionModel, like: Tensor, generator) -> Tensor:
+def _draw_noise(model: MotionModel, like: Tensor, generator: Generators) -> Tensor:
     generators = generator if isinstance(generator, Sequence) else [generator] * len(like)
     coherence = model.config.noise_coherence
-    return torch.stack([frequency_noise(like.shape[1:], coherence, one) for one in generators]).to(like)
+    return torch.stack([frequency_noise(like.shape[1:], coherence, each) for each in generators]).to(like)
 
 
-def _mixed(epsilon: Tensor, fresh: Tensor) -> Tensor:
-    """Half old, half new noise, of variance one."""
-    return (epsilon + fresh) * 0.5**0.5
+def _mix_noise(epsilon: Tensor, fresh_noise: Tensor) -> Tensor:
+    """Equal parts of old and new noise, of variance one."""
+    return (epsilon + fresh_noise) * 0.5**0.5
 
 
-def _scheduler(model: MotionModel, sampler: str, steps: int):
+def _make_scheduler(model: MotionModel, sampler: str, steps: int) -> Any:
+    """A diffusers scheduler with its timesteps set."""
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-    one_of("sampler", sampler, SAMPLERS)
-    if steps != int(steps) or not 1 <= steps <= model.config.diffusion.steps:
-        raise ValueError(f"num_inference_steps must be 1 to {model.config.diffusion.steps}; got {steps}.")
+    check_choice("sampler", sampler, SAMPLERS)
+    max_steps = model.config.diffusion.num_train_timesteps
+    if steps != int(steps) or not 1 <= steps <= max_steps:
+        raise ValueError(f"num_inference_steps must be 1 to {max_steps}; got {steps}.")
     if sampler == "ddim":
-        # For its levels only: its own steps are 1000 // steps long, which these, 1000 / steps apart, are not.
-        scheduler = model.schedule(cls=DDIMScheduler, timestep_spacing="trailing")
+        # Only its timesteps are used: its `step` assumes 1000 // steps between them, but they are 1000 / steps apart.
+        scheduler = model.noise_scheduler(DDIMScheduler, timestep_spacing="trailing")
     else:
-        scheduler = model.schedule(
-            cls=DPMSolverMultistepScheduler,
+        scheduler = model.noise_scheduler(
+            DPMSolverMultistepScheduler,
             algorithm_type="dpmsolver++",
             timestep_spacing="trailing",
             use_karras_sigmas=False,
         )
     scheduler.set_timesteps(steps)
-    if len(scheduler.timesteps) > steps:  # where 1000 / steps is rounded up, diffusers goes on to level -1
+    if len(scheduler.timesteps) > steps:  # where 1000 / steps is rounded up, diffusers adds timestep -1
         scheduler.timesteps = scheduler.timesteps[:steps]
         scheduler.num_inference_steps = steps
         if sampler == "dpm":
@@ -163,31 +181,40 @@ def _scheduler(model: MotionModel, sampler: str, steps: int):
     return scheduler
 
 
-def _clean(model, condition: Condition, latents: Tensor, level: Tensor, signal, sigma, scale: float) -> Tensor:
-    """The estimate of noiseless latents, classifier-free guidance included."""
+def _denoise(
+    model: MotionModel,
+    condition: Condition,
+    latents: Tensor,
+    timestep: Tensor,
+    alpha: float,
+    sigma: float,
+    guidance_scale: float,
+) -> Tensor:
+    """The estimate of noiseless latents, with classifier-free guidance."""
     features, prior = condition.features, condition.prior
-    guided = scale != 1.0
-    if guided:
+    do_classifier_free_guidance = guidance_scale != 1.0
+    if do_classifier_free_guidance:
         features = torch.cat([features, torch.zeros_like(features)])
         prior = None if prior is None else torch.cat([prior, torch.zeros_like(prior)])
-    both = torch.cat([latents, latents]) if guided else latents
-    timesteps = torch.full((len(both),), int(level), device=latents.device)
+    model_input = torch.cat([latents, latents]) if do_classifier_free_guidance else latents
+    timesteps = torch.full((len(model_input),), int(timestep), device=latents.device)
     dtype = model.dtype
-    output = model.denoiser(both.to(dtype), timesteps, features.to(dtype), prior).float()
-    if guided:
-        with_photo, without = output.chunk(2)
-        output = without + scale * (with_photo - without)
-    if model.config.diffusion.prediction == "v_prediction":
-        return signal * latents - sigma * output
-    return (latents - sigma * output) / signal
+    output = model.denoiser(model_input.to(dtype), timesteps, features.to(dtype), prior).float()
+    if do_classifier_free_guidance:
+        conditional, unconditional = output.chunk(2)
+        output = unconditional + guidance_scale * (conditional - unconditional)
+    if model.config.diffusion.prediction_type == "v_prediction":
+        return alpha * latents - sigma * output
+    return (latents - sigma * output) / alpha
 
 
-def _epsilon(step: Step) -> Tensor:
-    return (step.noisy - step.signal * step.clean) / max(step.noise, 1e-6)
+def _epsilon(step: SamplingStep) -> Tensor:
+    """The noise in the noisy latents, according to the estimate."""
+    return (step.noisy_latents - step.alpha * step.denoised_latents) / max(step.sigma, MIN_SIGMA)
 
 
-def _prediction(model: MotionModel, step: Step) -> Tensor:
-    """What the scheduler expects the network to have said, from the estimate."""
-    if model.config.diffusion.prediction == "v_prediction":
-        return step.signal * _epsilon(step) - step.noise * step.clean
+def _model_output(model: MotionModel, step: SamplingStep) -> Tensor:
+    """The network's output that corresponds to the estimate, as the scheduler expects it."""
+    if model.config.diffusion.prediction_type == "v_prediction":
+        return step.alpha * _epsilon(step) - step.sigma * step.denoised_latents
     return _epsilon(step)

@@ -1,1 +1,8 @@
-"""."""
+"""From a photo and a motion to frames (paper section 5).
+
+render              frames of a motion, a few at a time
+warping             a photo warped along displacement fields, with its holes filled
+softmax_splatting   forward warping by softmax splatting
+visualization       pictures of motion: map, spectrum, X-t slice, flow wheel
+live_packet         photo and volume in one binary packet for the live view
+"""

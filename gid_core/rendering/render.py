@@ -2,31 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Protocol, overload
 
 import torch
 from torch import Tensor
 
 from ..motion import Motion
-from ..spectral_volume import modal_sum
+from ..spectral_volume import SpectralVolume, modal_sum
 from ..tensors import image_batch, mask_batch, resize_flow, resize_maps, resize_mask
-from .warping import premultiply, unpremultiply, warp
+from .warping import forward_warp, premultiply, unpremultiply
 
-# Importance of a pixel that moves one pixel (of a 256-wide picture) on average, and the most it can reach. Best by
-# PSNR over random synthetic scenes, as far as the faint outer rim of a mover does not win over what is behind.
+# Parameters of `magnitude_importance` (ours): the best by PSNR over random synthetic scenes, as long as the faint outer
+# rim of a moving object does not win over its background.
+# Width in pixels of the image in which the mean motion is measured.
+IMPORTANCE_REFERENCE_WIDTH = 256
+# Importance of a pixel that moves by one pixel on average.
 IMPORTANCE_PER_PIXEL = 1.0
+# Upper limit of the importance.
 MAX_IMPORTANCE = 6.0
-# Working memory of a chunk of frames; more than this leaves a CPU's cache without being faster.
+
+# Parameters of the memory use.
+# Working memory of a chunk of frames in bytes. A larger chunk leaves a CPU's cache and is not faster.
 CHUNK_BYTES = 80 * 2**20
-# Frames of motion evaluated together, on the volume's grid; a chunk is a part of them.
-BLOCK = 16
+# Float32 copies of a frame (its channels and two of displacement) that the fast renderer holds at once.
+WORKING_COPIES = 6
+# Frames whose displacements are computed together on the volume's grid. A chunk is a part of such a block.
+BLOCK_FRAMES = 16
 
-# Draws frames [n, C, H, W] and their holes [n, 1, H, W] in 0..1 from displacements [n, 2, H, W] in pixels.
-FrameRenderer = Callable[[Tensor], tuple[Tensor, Tensor]]
-# Makes the painter of a photo [1, C, H, W] with the importance [1, 1, H, W] of its pixels.
-Renderer = Callable[[Tensor, Tensor], FrameRenderer]
+# Called as progress(done, total, frame [H, W, C]).
+Progress = Callable[[int, int, Tensor], None]
 
 
+class FrameRenderer(Protocol):
+    """Renders frames of one photo from displacement fields; made by a `Renderer`."""
+
+    def __call__(self, flow: Tensor, /) -> tuple[Tensor, Tensor]:
+        """Render one frame per displacement field.
+
+        Args:
+            flow: [n, 2, H, W], (dx, dy) in pixels of the photo.
+
+        Returns:
+            frames [n, C, H, W] in 0..1 and holes [n, 1, H, W] in 0..1 (1 = no pixel landed).
+        """
+        ...
+
+
+class Renderer(Protocol):
+    """Prepares a photo for rendering: computes once what all of its frames share.
+
+    `fast_splat` is one; a model's rendering network is another, see `GIDPipeline.renderer`.
+    """
+
+    def __call__(self, photo: Tensor, importance: Tensor, /) -> FrameRenderer:
+        """Make the `FrameRenderer` of a photo.
+
+        Args:
+            photo: [1, C, H, W] in 0..1, C = 3, or 4 with straight alpha.
+            importance: [1, 1, H, W], see `motion_importance`.
+        """
+        ...
+
+
+@overload
+def render(
+    image: Tensor,
+    motion: Motion,
+    *,
+    start: int = ...,
+    count: int | None = ...,
+    mask: Tensor | None = ...,
+    renderer: Renderer | None = ...,
+    chunk: int | None = ...,
+    device: torch.device | str | None = ...,
+    output_device: torch.device | str = ...,
+    dtype: torch.dtype = ...,
+    return_holes: Literal[False] = ...,
+    progress: Progress | None = ...,
+) -> Tensor: ...
+@overload
+def render(
+    image: Tensor,
+    motion: Motion,
+    *,
+    start: int = ...,
+    count: int | None = ...,
+    mask: Tensor | None = ...,
+    renderer: Renderer | None = ...,
+    chunk: int | None = ...,
+    device: torch.device | str | None = ...,
+    output_device: torch.device | str = ...,
+    dtype: torch.dtype = ...,
+    return_holes: Literal[True],
+    progress: Progress | None = ...,
+) -> tuple[Tensor, Tensor]: ...
 def render(
     image: Tensor,
     motion: Motion,
@@ -40,31 +110,29 @@ def render(
     output_device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     return_holes: bool = False,
-    progress: Callable[[int, int, Tensor], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Animate a photo: splat it along the motion, frame by frame, into one preallocated tensor.
 
-    What moves more on average is taken to be in front (W of the paper). Where the motion opens a hole, the photo
-    is drawn through it, sampled backwards along the motion. Where nothing moves, pixels are the photo's own.
-    Memory beside the output does not grow with the number of frames. Frames do not depend on `start`, `count`
-    or `chunk`.
+    Pixels that move more on average are in front (W in the paper). Holes that the motion opens are filled with the
+    photo, sampled backward along the motion. Static pixels keep the photo's exact values. The working memory beside
+    the output does not grow with the number of frames. Frames do not depend on `start`, `count` or `chunk`.
 
     Args:
         image: [H, W, C] or [B, H, W, C], C = 3 or 4 (straight alpha), 0..1; any size: the motion is scaled to it.
-        motion: B motions, or one for all; or B motions for one photo.
-        start, count: the frames to render; default all. A looping motion may be continued past its end.
-        mask: [H', W'] or [B, H', W'], 1 = moves, 0 = stays as in the photo, of any size.
-        renderer: how frames are drawn. Default: `splatting`, which is fast; `GIDPipeline.renderer` is a model's
-            rendering network.
-        chunk: frames computed at once; default from the picture's size. Halved when memory runs out.
-        device: where to compute; default: the motion's device.
+        motion: B motions, or one motion for all photos; or B motions for one photo.
+        start, count: the frames to render; None renders to the end. A looping motion may continue past its end.
+        mask: [H', W'] or [B, H', W'] of any size, 1 = moves, 0 = stays as in the photo.
+        renderer: how frames are rendered. None is `fast_splat`; `GIDPipeline.renderer` is a model's rendering network.
+        chunk: frames to compute at once; None chooses by the image's size. Halved when memory runs out.
+        device: where to compute; None is the motion's device.
         output_device, dtype: of the result.
-        return_holes: also return where the photo shows through.
+        return_holes: also return where no pixel landed and the fill shows.
         progress: called as progress(done, total, frame [H, W, C]) after every frame; may raise to cancel.
 
     Returns:
-        [B * count, H, W, C], the clips of a batch one after another; with `return_holes` also
-        holes [B * count, H, W] in 0..1 (1 = nothing landed).
+        frames [B * count, H, W, C], the clips of a batch one after another; with `return_holes` also
+        holes [B * count, H, W] in 0..1 (1 = no pixel landed).
 
     Raises:
         ValueError: if the inputs do not fit together.
@@ -76,13 +144,13 @@ def render(
     frames = torch.empty(batch * count, height, width, channels, dtype=dtype, device=output_device)
     holes = torch.empty(batch * count, height, width, dtype=dtype, device=output_device) if return_holes else None
     done = 0
-    settings = dict(mask=mask, renderer=renderer, chunk=chunk, device=device)
-    chunks = render_chunks(image, motion, start=start, count=count, **settings)
-    for part, part_holes in chunks:
-        frames[done : done + len(part)].copy_(part)
+    for chunk_frames, chunk_holes in render_chunks(
+        image, motion, start=start, count=count, mask=mask, renderer=renderer, chunk=chunk, device=device
+    ):
+        frames[done : done + len(chunk_frames)].copy_(chunk_frames)
         if holes is not None:
-            holes[done : done + len(part)].copy_(part_holes)
-        for _ in range(len(part)):
+            holes[done : done + len(chunk_frames)].copy_(chunk_holes)
+        for _ in range(len(chunk_frames)):
             done += 1
             if progress is not None:
                 progress(done, len(frames), frames[done - 1])
@@ -100,111 +168,132 @@ def render_chunks(
     chunk: int | None = None,
     device: torch.device | str | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The frames of `render` as they come: pairs of frames [n, H, W, C] and holes [n, H, W], float32, on `device`."""
+    """Yield the frames of `render` in chunks: frames [n, H, W, C] and holes [n, H, W], float32, on `device`.
+
+    Raises:
+        ValueError: if the inputs do not fit together.
+    """
     photos = image_batch(image).clamp(0, 1)
     batch = _batch_size(photos, motion)
     start, count = _frame_range(motion, start, count)
     device = torch.device(motion.volume.coefficients.device if device is None else device)
     photos = photos.to(device)
-    volume = motion.volume.to(device)
-    size = tuple(photos.shape[-2:])
-    moves = None if mask is None else resize_mask(mask_batch(mask, batch), size).to(device)
+    volume, coordinates = motion.volume.to(device), motion.coordinates.to(device)
+    size = (photos.shape[-2], photos.shape[-1])
+    masks = None if mask is None else resize_mask(mask_batch(mask, batch), size).to(device)
     if chunk is None:
         chunk = default_chunk(photos.shape[1], *size)
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1 frame; got {chunk}.")
     for index in range(batch):
         photo = photos[index % len(photos)][None]
-        single = Motion(_pick(volume, index), motion.coordinates.to(device), motion.fps, motion.loops)
-        paint = (splatting if renderer is None else renderer)(photo, motion_importance(single, size))
-        allowed = None if moves is None else moves[index % len(moves)]
-        for first in range(start, start + count, BLOCK):
-            displacement = _block(single, first)[: start + count - first]
+        photo_mask = None if masks is None else masks[index % len(masks)]
+        photo_motion = Motion(_volume_at(volume, index), coordinates, motion.fps, motion.loops)
+        render_frames = (fast_splat if renderer is None else renderer)(photo, motion_importance(photo_motion, size))
+        for block_start in range(start, start + count, BLOCK_FRAMES):
+            displacement = _block_displacement(photo_motion, block_start)[: start + count - block_start]
             done = 0
             while done < len(displacement):
+                rendered: tuple[Tensor, Tensor] | None
                 try:
-                    flow = resize_flow(displacement[done : done + chunk], size)
-                    flow = flow if allowed is None else flow * allowed
-                    frames, holes = paint(flow)
+                    rendered = _render_flow(render_frames, photo, displacement[done : done + chunk], photo_mask)
                 except torch.OutOfMemoryError:
                     if chunk == 1:
                         raise
+                    rendered = None
+                # Outside of the handler, where the error's traceback keeps no tensor alive.
+                if rendered is None:
                     chunk //= 2
-                    flow = frames = holes = None
                     _empty_cache(device)
                     continue
-                if allowed is not None:
-                    frames = torch.where(allowed == 0, photo, frames)
-                yield frames.permute(0, 2, 3, 1), holes[:, 0]
-                done += len(frames)
+                yield rendered[0].permute(0, 2, 3, 1), rendered[1][:, 0]
+                done += len(rendered[0])
 
 
 def default_chunk(channels: int, height: int, width: int) -> int:
-    """Frames of a picture that are computed at once, 1 to `BLOCK`."""
-    frame_bytes = 4 * height * width * 6 * (channels + 2)
-    return max(1, min(BLOCK, CHUNK_BYTES // frame_bytes))
+    """Number of frames of this size to compute at once, 1 to `BLOCK_FRAMES`."""
+    frame_bytes = 4 * height * width * WORKING_COPIES * (channels + 2)
+    return max(1, min(BLOCK_FRAMES, CHUNK_BYTES // frame_bytes))
 
 
-def splatting(photo: Tensor, importance: Tensor) -> FrameRenderer:
-    """The fast renderer: `warping.warp` alone.
+def fast_splat(photo: Tensor, importance: Tensor) -> FrameRenderer:
+    """The fast renderer: `warping.forward_warp` without a network.
 
     Args:
-        photo: [1, C, H, W], C = 3, or 4 with straight alpha.
+        photo: [1, C, H, W] in 0..1, C = 3, or 4 with straight alpha.
         importance: [1, 1, H, W], see `motion_importance`.
     """
     features = premultiply(photo)
 
-    def paint(flow: Tensor) -> tuple[Tensor, Tensor]:
-        warped = warp(features, flow, importance)
-        # What stands still is the photo's to the last bit, its colors where it is transparent as well.
-        frames = torch.where(warped.still, photo, unpremultiply(warped.blended()))
+    def render_frames(flow: Tensor) -> tuple[Tensor, Tensor]:
+        warped = forward_warp(features, flow, importance)
+        # Static pixels keep the photo's exact values, including the colors of transparent pixels.
+        frames = torch.where(warped.static, photo, unpremultiply(warped.blended()))
         return frames.clamp_(0, 1), warped.holes
 
-    return paint
+    return render_frames
 
 
-def motion_importance(motion: Motion, size: tuple[int, int]) -> Tensor:
-    """`magnitude_importance` of one motion."""
+def motion_importance(motion: Motion, size: Sequence[int]) -> Tensor:
+    """`magnitude_importance` of the motions' mean magnitudes."""
     return magnitude_importance(motion.magnitude(), size)
 
 
-def magnitude_importance(magnitude: Tensor, size: tuple[int, int]) -> Tensor:
-    """Z of the splat from W(p), the mean motion magnitude, as a depth proxy.
+def magnitude_importance(magnitude: Tensor, size: Sequence[int]) -> Tensor:
+    """Importance Z of the splat from the mean motion magnitude W(p), which stands in for depth (paper section 5).
 
-    W is taken in pixels of a 256-wide picture, so that the result does not depend on resolution, and Z levels
-    off smoothly at `MAX_IMPORTANCE`: a softmax over a wider range only widens outlines.
+    W is measured in an image 256 pixels wide, so that Z does not depend on the resolution. Z saturates smoothly at
+    `MAX_IMPORTANCE`, because a softmax over a wider range only widens outlines.
 
     Args:
         magnitude: [N, h, w] in pixels of its own grid.
-        size: (H, W) of the result [N, 1, H, W].
+        size: (H, W) of the result.
+
+    Returns:
+        [N, 1, H, W] in 0..`MAX_IMPORTANCE`.
     """
-    scaled = magnitude * (256 / magnitude.shape[-1])
+    scaled = magnitude * (IMPORTANCE_REFERENCE_WIDTH / magnitude.shape[-1])
     importance = MAX_IMPORTANCE * torch.tanh(scaled * (IMPORTANCE_PER_PIXEL / MAX_IMPORTANCE))
     return resize_maps(importance.unsqueeze(1), size)
 
 
-def _block(motion: Motion, first: int) -> Tensor:
-    """Displacements of BLOCK frames from `first` on the volume's grid: [BLOCK, 2, h, w].
+def _render_flow(
+    render_frames: FrameRenderer, photo: Tensor, displacement: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Frames [n, C, H, W] and holes [n, 1, H, W] for displacements [n, 2, h, w] on the volume's grid."""
+    flow = resize_flow(displacement, photo.shape[-2:])
+    if mask is None:
+        return render_frames(flow)
+    frames, holes = render_frames(flow * mask)
+    return torch.where(mask == 0, photo, frames), holes
 
-    Always as many, continued past the end: a matrix product of another size may sum in another order, and then
-    a frame would depend on which part of a clip is rendered.
+
+def _block_displacement(motion: Motion, start: int) -> Tensor:
+    """Displacements of `BLOCK_FRAMES` frames from `start` on the volume's grid: [BLOCK_FRAMES, 2, h, w].
+
+    A block always has the same length; it wraps around at the motion's end. A matrix product of another size may sum
+    in another order, and then a frame would depend on which part of a clip is rendered.
     """
-    wanted = [(first + offset) % len(motion) for offset in range(BLOCK)]
-    return modal_sum(motion.volume.coefficients, motion.coordinates[wanted])[0]
+    frames = [(start + offset) % len(motion) for offset in range(BLOCK_FRAMES)]
+    return modal_sum(motion.volume.coefficients, motion.coordinates[frames])[0]
 
 
-def _pick(volume, index: int):
+def _volume_at(volume: SpectralVolume, index: int) -> SpectralVolume:
+    """One volume of a batch; a batch of one repeats."""
     return volume.replace(coefficients=volume.coefficients[index % len(volume)][None])
 
 
 def _batch_size(photos: Tensor, motion: Motion) -> int:
-    images, motions = len(photos), len(motion.volume)
-    if images != motions and 1 not in (images, motions):
-        raise ValueError(f"Got {images} pictures and {motions} motions; give one of either, or as many of both.")
-    return max(images, motions)
+    num_images, num_motions = len(photos), len(motion.volume)
+    if num_images != num_motions and 1 not in (num_images, num_motions):
+        raise ValueError(
+            f"Got {num_images} images and {num_motions} motions; give one of either, or equally many of both."
+        )
+    return max(num_images, num_motions)
 
 
 def _frame_range(motion: Motion, start: int, count: int | None) -> tuple[int, int]:
+    """First frame and number of frames, checked."""
     length = len(motion)
     if start < 0 or (start >= length and not motion.loops):
         raise ValueError(f"start must be a frame of this motion, which has {length} frames; got {start}.")
@@ -218,6 +307,7 @@ def _frame_range(motion: Motion, start: int, count: int | None) -> tuple[int, in
 
 
 def _empty_cache(device: torch.device) -> None:
+    """Return cached memory to the device after it ran out."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -1,13 +1,14 @@
-"""One photo along many displacement fields: frames, holes filled, and what a better renderer needs to know of them.
+"""Warp one photo along many displacement fields: the frames, their holes, and how far each pixel is to be trusted.
 
-Softmax splatting says what is seen at every pixel of a frame (paper section 5), but spreads each pixel over four, which
-blurs fine texture. Here it carries the displacements along: they say where in the photo a pixel comes from, and there
-the photo is sampled bicubically. That is sharp, and right wherever one surface is seen; where surfaces meet, the mean
-of their displacements leads nowhere, and the splatted colors are kept.
+Softmax splatting decides what is visible at every pixel of a frame (paper section 5), but it spreads each source pixel
+over four pixels, which blurs fine texture. Here it splats the displacements as well. They tell where in the photo a
+pixel comes from, and the photo is sampled there bicubically. The result is sharp, and correct wherever one surface is
+visible. Where surfaces meet, their mean displacement points to the wrong place, and the splatted colors are kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,97 +17,114 @@ from torch import Tensor
 
 from .softmax_splatting import softmax_splat
 
-# Less coverage than this is a hole, filled in proportion; a little below 1, which smooth flow reaches only nearly.
+# Parameters of `forward_warp` (ours).
+# Coverage below which a pixel counts as a hole, in proportion. It is below 1 because smooth flow only nearly reaches 1.
 FULL_COVERAGE = 0.9
-# How far, in pixels, a stretched surface is bridged, and the mean coverage around that it takes.
-REACH, LEAST_AROUND = 2, 0.3
-# Pixels by which the photo's displacement at the place found may differ from the one that led there.
-AGREEMENT = 0.5
+# Radius in pixels of the window that bridges a stretched surface, and the mean coverage that the window needs.
+BRIDGE_RADIUS = 2
+MIN_NEIGHBOR_COVERAGE = 0.3
+# Pixels by which a displacement may differ from the photo's own displacement at the place where it leads.
+CONSISTENCY_TOLERANCE = 0.5
 
 
 @dataclass(frozen=True)
-class Warp:
-    """A photo [1, C, H, W] (alpha premultiplied) carried along n displacement fields.
+class WarpResult:
+    """A photo [1, C, H, W] (premultiplied alpha) warped along n displacement fields.
 
     Attributes:
-        splatted: [n, C, H, W], softmax splatting, holes filled.
-        sampled: [n, C, H, W], the photo where each pixel comes from.
-        displacement: [n, 2, H, W] in pixels, of what is seen at each pixel of the frame.
-        agreement: [n, 1, H, W] in 0..1, how far one surface is seen.
-        holes: [n, 1, H, W] in 0..1, 1 where nothing landed; a stretched surface may be seen there.
-        still: bool [n, 1, H, W], what nothing reaches and nothing leaves; the photo itself in all of the above.
+        splatted: [n, C, H, W], the softmax splat with its holes filled.
+        sampled: [n, C, H, W], the photo sampled where each pixel comes from.
+        displacement: [n, 2, H, W] in pixels, the displacement of the surface visible at each pixel of the frame.
+        consistency: [n, 1, H, W] in 0..1, 1 where a single surface is visible.
+        holes: [n, 1, H, W] in 0..1, 1 where no pixel landed; a stretched surface may still be visible there.
+        static: bool [n, 1, H, W], pixels that no motion touches. There all images above are the photo itself.
     """
 
     splatted: Tensor
     sampled: Tensor
     displacement: Tensor
-    agreement: Tensor
+    consistency: Tensor
     holes: Tensor
-    still: Tensor
+    static: Tensor
 
     def blended(self) -> Tensor:
-        """The frames [n, C, H, W]: sampled where one surface is seen, otherwise splatted."""
-        return torch.lerp(self.splatted, self.sampled, self.agreement)
+        """The frames [n, C, H, W]: sampled where a single surface is visible, splatted elsewhere."""
+        return torch.lerp(self.splatted, self.sampled, self.consistency)
 
 
-def warp(features: Tensor, flow: Tensor, importance: Tensor) -> Warp:
-    """Carry a photo along displacement fields.
-
-    What nothing reaches and nothing leaves is kept to the last bit.
+def forward_warp(features: Tensor, flow: Tensor, importance: Tensor) -> WarpResult:
+    """Warp a photo along displacement fields. Pixels that no motion touches keep the photo's exact bits.
 
     Args:
-        features: [1 or n, C, H, W], of `premultiply`.
-        flow: [n, 2, H, W] in pixels.
+        features: [1 or n, C, H, W] from `premultiply`.
+        flow: [n, 2, H, W], (dx, dy) in pixels, from the photo to the frame.
         importance: [1 or n, 1, H, W], see `rendering.motion_importance`.
     """
     splatted, coverage = softmax_splat(torch.cat([features.expand(len(flow), -1, -1, -1), flow], 1), flow, importance)
     holes = (1 - coverage / FULL_COVERAGE).clamp_(min=0)
-    around, rubber = _bridge(splatted[:, -2:], coverage, flow)
-    displacement = torch.lerp(splatted[:, -2:], torch.lerp(flow, around, rubber), holes)
-    sampled = sample(features, displacement)
-    # What appears behind a mover is what lay beside it: the photo at p - F(p), not at p, where the mover itself was.
-    filled = torch.lerp(sample(features, flow, "bilinear"), sampled, rubber)
-    splatted = torch.lerp(splatted[:, :-2], filled, holes)
-    # Does the photo, at the place found, move as what led there?
-    doubt = length(sample(flow, displacement, "bilinear") - displacement) / AGREEMENT
-    agreement = (1 - doubt).clamp_(min=0)
-    # Splatting multiplies and divides by the weight; untouched pixels are given back to the last bit.
-    still = (flow == 0).all(1, keepdim=True) & (coverage == 1)
-    splatted, sampled = torch.where(still, features, splatted), torch.where(still, features, sampled)
-    return Warp(splatted, sampled, displacement, agreement, holes, still)
+    neighbor_displacement, bridge_weight = _bridge_holes(splatted[:, -2:], coverage, flow)
+    hole_displacement = torch.lerp(flow, neighbor_displacement, bridge_weight)
+    displacement = torch.lerp(splatted[:, -2:], hole_displacement, holes)
+    sampled = backward_warp(features, displacement)
+    # A hole behind a moving object shows what lay beside the object: the photo at p - F(p). At p was the object itself.
+    fill = torch.lerp(backward_warp(features, flow, "bilinear"), sampled, bridge_weight)
+    splatted = torch.lerp(splatted[:, :-2], fill, holes)
+    # Forward-backward consistency: does the photo move by this displacement at the place where it leads?
+    error = vector_length(backward_warp(flow, displacement, "bilinear") - displacement)
+    consistency = (1 - error / CONSISTENCY_TOLERANCE).clamp_(min=0)
+    # The splat multiplies and divides by the weight, which rounds. Static pixels get the photo's exact bits back.
+    static = (flow == 0).all(1, keepdim=True) & (coverage == 1)
+    splatted, sampled = torch.where(static, features, splatted), torch.where(static, features, sampled)
+    return WarpResult(splatted, sampled, displacement, consistency, holes, static)
 
 
-def _bridge(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean displacement [n, 2, H, W] of what landed around each pixel, and how far that bridges a hole, 0..1.
+def _bridge_holes(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Bridge the holes of stretched surfaces, which would otherwise appear as stripes.
 
-    Where a surface is stretched, as between a mover and what is behind it when motion is known on a coarse grid, its
-    pixels land apart from each other, and torn apart they would be stripes. There displacements differ all around, and
-    where their mean leads, the photo moves not much otherwise than that. Behind a sharp outline it leads to the mover.
-    """
-    size = 2 * REACH + 1
-    sums = (
-        torch.cat([displacement, displacement.square().sum(1, keepdim=True), torch.ones_like(coverage)], 1) * coverage
-    )
-    sums = F.avg_pool2d(F.avg_pool2d(sums, (size, 1), 1, (REACH, 0)), (1, size), 1, (0, REACH))
-    weight = sums[:, 3:]
-    mean, square = sums[:, :2] / weight.clamp(min=1e-6), sums[:, 2:3] / weight.clamp(min=1e-6)
-    spread = (square - mean.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
-    error = length(sample(flow, mean, "bilinear") - mean)
-    rubber = (2 - error / (spread + AGREEMENT)).clamp_(0, 1)
-    return mean, torch.where(weight > LEAST_AROUND, rubber, 0)
-
-
-def sample(maps: Tensor, displacement: Tensor, mode: str = "bicubic", corner: tuple[int, int] = (0, 0)) -> Tensor:
-    """Maps [1 or n, C, H, W] at p - displacement(p), the border continued.
+    A coarse motion grid stretches the surface between a moving object and its background, so that its pixels land
+    apart. Displacements vary all around such a hole, and the photo has about their mean at the place where the mean
+    leads. At a hole behind a sharp outline the mean leads to the moving object, which has another displacement.
 
     Args:
-        displacement: [n, 2, h, w] in pixels of the maps, for a window of them.
-        corner: (y, x) of the window's first pixel.
+        displacement: [n, 2, H, W] in pixels, splatted.
+        coverage: [n, 1, H, W] of the splat.
+        flow: [n, 2, H, W] in pixels, before the splat.
+
+    Returns:
+        The mean displacement [n, 2, H, W] around each pixel, weighted by coverage, and bridge_weight [n, 1, H, W] in
+        0..1, 1 where the mean replaces the missing displacement.
+    """
+    size = 2 * BRIDGE_RADIUS + 1
+    squared_length = displacement.square().sum(1, keepdim=True)
+    moments = torch.cat([displacement, squared_length, torch.ones_like(coverage)], 1) * coverage
+    moments = F.avg_pool2d(moments, (size, 1), 1, (BRIDGE_RADIUS, 0))
+    moments = F.avg_pool2d(moments, (1, size), 1, (0, BRIDGE_RADIUS))
+    neighbor_coverage = moments[:, 3:]
+    mean = moments[:, :2] / neighbor_coverage.clamp(min=1e-6)
+    mean_square = moments[:, 2:3] / neighbor_coverage.clamp(min=1e-6)
+    deviation = (mean_square - mean.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
+    error = vector_length(backward_warp(flow, mean, "bilinear") - mean)
+    bridge_weight = (2 - error / (deviation + CONSISTENCY_TOLERANCE)).clamp_(0, 1)
+    return mean, torch.where(neighbor_coverage > MIN_NEIGHBOR_COVERAGE, bridge_weight, 0)
+
+
+def backward_warp(
+    maps: Tensor, displacement: Tensor, mode: str = "bicubic", window_origin: Sequence[int] = (0, 0)
+) -> Tensor:
+    """Sample maps [1 or n, C, H, W] at p - displacement(p). The border is repeated outside.
+
+    Args:
+        displacement: [n, 2, h, w], (dx, dy) in pixels of the maps, for all of them or for a window.
+        mode: interpolation, as in `torch.nn.functional.grid_sample`.
+        window_origin: (y, x) of the window's first pixel.
+
+    Returns:
+        [n, C, h, w].
     """
     height, width = maps.shape[-2:]
     rows, columns = (
         torch.arange(first, first + side, dtype=displacement.dtype, device=displacement.device) + 0.5
-        for first, side in zip(corner, displacement.shape[-2:], strict=True)
+        for first, side in zip(window_origin, displacement.shape[-2:], strict=True)
     )
     x = (columns - displacement[:, 0]) * (2 / width) - 1
     y = (rows[:, None] - displacement[:, 1]) * (2 / height) - 1
@@ -114,20 +132,20 @@ def sample(maps: Tensor, displacement: Tensor, mode: str = "bicubic", corner: tu
     return F.grid_sample(maps, torch.stack([x, y], -1), mode, "border", align_corners=False)
 
 
-def length(field: Tensor) -> Tensor:
-    """How long the vectors of a field [N, 2, H, W] are: [N, 1, H, W]. `norm` across planes takes 20 times the time."""
+def vector_length(field: Tensor) -> Tensor:
+    """Lengths [N, 1, H, W] of the vectors of a field [N, 2, H, W]. `norm` over dimension 1 is 20 times slower."""
     return torch.hypot(field[:, :1], field[:, 1:])
 
 
 def premultiply(photo: Tensor) -> Tensor:
-    """Colors times alpha for RGBA [N, 4, H, W], so that invisible colors do not bleed; RGB as it is."""
+    """RGBA [N, 4, H, W] with colors multiplied by alpha, so that transparent colors do not bleed; RGB is unchanged."""
     if photo.shape[1] == 3:
         return photo
     return torch.cat([photo[:, :3] * photo[:, 3:], photo[:, 3:]], dim=1)
 
 
 def unpremultiply(frames: Tensor) -> Tensor:
-    """The way back; colors are 0 where alpha is."""
+    """The inverse of `premultiply`. Colors are 0 where alpha is 0."""
     if frames.shape[1] == 3:
         return frames
     alpha = frames[:, 3:]

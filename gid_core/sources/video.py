@@ -1,4 +1,4 @@
-"""A video of something swaying in, its spectral volume out (paper sections 3 and 4.1)."""
+"""Extract the spectral volume of a video of something swaying (paper sections 3 and 4.1)."""
 
 from __future__ import annotations
 
@@ -8,63 +8,77 @@ import warnings
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ..media.video_io import WINDOW_SECONDS, clip_windows
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
-from ..tensors import fit_size
-from .optical_flow import FlowFunction, Progress, trajectories
+from ..tensors import fit_size, temporal_dft
+from .optical_flow import FlowFunction, Progress, dis_flow, estimate_trajectories, gray_frames
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MIN_FRAMES = 16
-# A cut: a frame differs from the one before by this much (0..1) and by this many times the usual difference.
+# A cut: a frame differs from the one before by more than this (mean absolute difference, 0..1) and by more than this
+# multiple of the median difference.
 CUT_DIFFERENCE, CUT_RATIO = 0.06, 6.0
-# Camera motion, after the paper's supplement: this share of pixels moves by more than this many pixels on average
-# (of a 256 px wide picture), or this share of them moves as the median does.
+# Camera motion, after the paper's supplement: more than this share of the pixels moves by more than this many pixels
+# on average (at 256 px width).
 CAMERA_SHARE, CAMERA_MOTION = 0.95, 1.0
-COMMON_SHARE, COMMON_MOTION, COMMON_DEVIATION = 0.6, 0.5, 0.35
-# A clip is a loop when its last frame leads back to its first by a step like those inside it.
+# Or: more than this share of the pixels differs from the median motion by less than this fraction of it, and the
+# median motion is larger than this many pixels (at 256 px width).
+COMMON_SHARE, COMMON_DEVIATION, COMMON_MOTION = 0.6, 0.35, 0.5
+# The width in pixels at which camera motion is compared.
+REFERENCE_WIDTH = 256
+# A clip is a loop if the difference from its last to its first frame is at most this multiple of the median
+# difference between consecutive frames.
 LOOP_STEP_RATIO = 1.5
-# Frames through which the line is laid that continues a clip by one frame.
+# The line that extrapolates a clip by one frame is fitted to this many of its last frames.
 EXTRAPOLATION_FRAMES = 4
-# Displacement of less confidence than this is mixed with its surroundings'; their reach is this share of the width.
-TRUSTED, FILL_REACH = 0.5, 0.02
+# Motion of a confidence below this is blended with the motion around it. The Gaussian of the blend has this standard
+# deviation as a fraction of the width, and its weight is at least MIN_FILL_WEIGHT.
+TRUSTED_CONFIDENCE, FILL_SIGMA, MIN_FILL_WEIGHT = 0.5, 0.02, 0.25
+# Frames above this value are taken for frames in 0..255.
+MAX_VALUE = 4.0
+# Rounds of the stabilization: the second one corrects the interpolation errors of the first.
+STABILIZE_ROUNDS = 2
 
 
 def extract_spectral_volume(
     frames: Tensor | np.ndarray,
     fps: float,
     num_bins: int = DEFAULT_BINS,
-    detrend: str = "none",
     *,
+    detrend: str = "none",
     period: int = DEFAULT_PERIOD,
-    window_seconds: float = 5.0,
+    window_seconds: float = WINDOW_SECONDS,
     start: int = 0,
     flow: FlowFunction | None = None,
     stabilize: bool = False,
     max_size: int | None = None,
     progress: Progress | None = None,
 ) -> SpectralVolume:
-    """Measure how every pixel of a clip's first frame moves, as a spectral volume (paper section 3, eq. 2).
+    """Measure the motion of every pixel of a clip's first frame as a spectral volume (paper section 3, eq. 2).
 
-    The n frames of the window are transformed at their own rate and scaled by period / n: the volume that `period`
-    samples spread over the same time would have, for motion slower than half the clip's frame rate. Bin k is
-    k / (n / fps) Hz, so the volume's fps is period * fps / n: 30 for five seconds and the default period.
+    The n frames of the window are transformed at their own frame rate and scaled by period / n. For motion slower
+    than half the clip's frame rate this is the volume that `period` samples of the same window would have. Bin k is
+    k / (n / fps) Hz, so that the volume's fps is period * fps / n: 30 for five seconds and the default period.
 
     Args:
-        frames: [T, H, W, C], T >= 16, C = 3 or 4 (alpha is dropped), floating point 0..1 or uint8.
-        fps: frames a second of the clip, > 0.
+        frames: [T, H, W, C], T >= 16, C = 3 or 4 (alpha is dropped), floating point in 0..1 or uint8.
+        fps: frames per second of the clip, > 0.
         num_bins: K, 1 to period // 2 + 1. Bins above half the clip's own frame rate are zero.
-        detrend: "none": as measured (the paper's). "ramp": F_t - (t/n) (F_n - F_0), so that the end meets the
-            beginning and a loop has no jerk; F_n comes from the frame after the window, or where the clip ends,
-            from continuing it (0 if it is a loop).
+        detrend: "none" keeps the motion as measured (as in the paper). "ramp" subtracts (t/n) (F_n - F_0), so that
+            the end meets the beginning and a loop has no jump. F_n is measured in the frame after the window. At the
+            end of the clip it is extrapolated, or 0 if the clip is a loop.
         period: T of the volume in samples, >= 2.
-        window_seconds: at most this long a stretch is used; a shorter clip is used whole.
-        start: first frame of the window; it is the photo that the volume moves.
-        flow: your own optical flow, see `flow.trajectories`. Default: tuned DIS.
-        stabilize: take the camera's shift (one translation a frame) out first. Otherwise it is warned of.
-        max_size: longest side in pixels at which motion is measured; the volume has that size. Default: the clip's.
-        progress: called as progress(done, total) once a frame; may raise to cancel.
+        window_seconds: longest window to use, in seconds; a shorter clip is used completely.
+        start: index of the window's first frame, which is the photo that the volume moves.
+        flow: another optical flow, see `estimate_trajectories`. None uses the tuned DIS flow.
+        stabilize: first remove the camera's motion (one translation per frame). Otherwise camera motion is warned of.
+        max_size: longest side in pixels at which motion is measured; the volume has that size. None keeps the size of
+            the clip.
+        progress: called as progress(done, total) once per frame; may raise to cancel.
 
     Returns:
         A `SpectralVolume` of one photo, frames[start], in pixels of the (possibly reduced) grid.
@@ -75,26 +89,26 @@ def extract_spectral_volume(
     Warns:
         UserWarning: for a cut inside the window (with its frame), or a moving camera.
     """
-    pictures = _pictures(frames)
-    _check(pictures, fps, num_bins, detrend, period, window_seconds, start, max_size)
-    available = len(pictures) - start
-    count = min(available, max(MIN_FRAMES, round(window_seconds * fps)))
-    followed = detrend == "ramp" and available > count  # is there a frame after the window to end the ramp?
-    pictures = _reduce(pictures[start : start + count + followed], max_size)
-    _warn_of_cuts(pictures, start)
+    clip = _float_frames(frames)
+    _check_settings(len(clip), fps, num_bins, detrend, period, window_seconds, start, max_size)
+    available = len(clip) - start
+    _, count = clip_windows(available, fps, seconds=window_seconds, min_frames=MIN_FRAMES)[0]
+    measured_end = detrend == "ramp" and available > count  # the frame after the window gives the end of the ramp
+    window = _reduce(clip[start : start + count + measured_end], max_size)
+    _warn_of_cuts(window, start)
     if stabilize:
-        pictures = _stabilized(pictures)
-    path, confidence = trajectories(pictures, flow=flow, progress=progress)
+        window = _stabilize(window)
+    trajectories, confidence = estimate_trajectories(window, flow=flow, progress=progress)
     if not stabilize:
-        _warn_of_camera(path)
+        _warn_of_camera_motion(trajectories)
     end = None
     if detrend == "ramp":
-        end = path[count] if followed else continuation(path, pictures)
-    return volume_from_trajectories(path[:count], fps, num_bins, end=end, period=period, confidence=confidence)
+        end = trajectories[count] if measured_end else extrapolate_displacement(trajectories, window)
+    return volume_from_trajectories(trajectories[:count], fps, num_bins, end=end, period=period, confidence=confidence)
 
 
 def volume_from_trajectories(
-    path: Tensor,
+    trajectories: Tensor,
     fps: float,
     num_bins: int = DEFAULT_BINS,
     *,
@@ -102,19 +116,22 @@ def volume_from_trajectories(
     period: int = DEFAULT_PERIOD,
     confidence: Tensor | None = None,
 ) -> SpectralVolume:
-    """The spectral volume of known trajectories; the second half of `extract_spectral_volume`.
+    """The spectral volume of known trajectories: the second half of `extract_spectral_volume`.
 
     Args:
-        path: float32 [n, 2, H, W], displacements of one window in pixels, path[0] = 0.
-        fps: of the trajectories.
-        num_bins, period: as in `extract_spectral_volume`.
-        end: [2, H, W], the displacement F_n one frame after the window; the line to it is taken off ("ramp").
-        confidence: [H, W] in 0..1, to fill what is unreliable.
+        trajectories: float32 [n, 2, H, W], displacements of one window in pixels; the first is 0.
+        fps: frames per second of the trajectories.
+        num_bins: K, as in `extract_spectral_volume`.
+        end: [2, H, W], the displacement F_n one frame after the window; the line to it is subtracted ("ramp").
+        period: T, as in `extract_spectral_volume`.
+        confidence: [H, W] in 0..1; where it is low, the motion is filled in from its surroundings.
     """
-    count = len(path)
+    count = len(trajectories)
     if end is not None:
-        path = path - torch.arange(count)[:, None, None, None] / count * end
-    coefficients = window_bins(path, num_bins) * (period / count)
+        trajectories = trajectories - torch.arange(count)[:, None, None, None] / count * end
+    below_nyquist = min(num_bins, (count + 1) // 2)
+    slices = temporal_dft(trajectories[None], below_nyquist)[0]
+    coefficients = F.pad(slices, (0, 0, 0, 0, 0, 0, 0, num_bins - below_nyquist)) * (period / count)
     if confidence is not None:
         coefficients = fill_unreliable(coefficients, confidence)
     metadata = {"source": f"{count} video frames at {fps:g} fps"}
@@ -122,60 +139,61 @@ def volume_from_trajectories(
     return SpectralVolume(coefficients[None], period * fps / count, period, detrend, metadata)
 
 
-def window_bins(path: Tensor, num_bins: int) -> Tensor:
-    """First K bins of the unnormalized temporal DFT, zero from the Nyquist bin on.
-
-    Args:
-        path: float32 [n, 2, H, W] displacements.
-
-    Returns:
-        float32 [K, 4, H, W], x_re, x_im, y_re, y_im.
-    """
-    count, _, height, width = path.shape
-    known = min(num_bins, (count + 1) // 2)
-    angle = 2 * math.pi / count * np.outer(np.arange(known), np.arange(count))
-    basis = torch.from_numpy(np.stack([np.cos(angle), -np.sin(angle)], 1).astype(np.float32))
-    product = basis.reshape(2 * known, count) @ path.reshape(count, -1)
-    bins = torch.zeros(num_bins, 4, height, width)
-    bins[:known] = product.view(known, 2, 2, height, width).transpose(1, 2).reshape(known, 4, height, width)
-    return bins
-
-
 def fill_unreliable(coefficients: Tensor, confidence: Tensor) -> Tensor:
-    """Replace what flow is not sure of by the confident motion around it, fading out where there is none.
+    """Replace motion of low confidence by the confident motion around it; it fades to 0 where there is none.
 
-    Normalized convolution (Knutsson and Westin 1993): with c = min(1, confidence / TRUSTED) and a Gaussian mean <.>,
-    the result is c S + (1 - c) <c S> / max(<c>, 0.25).
+    Normalized convolution (Knutsson and Westin 1993): with c = min(1, confidence / TRUSTED_CONFIDENCE) and a Gaussian
+    mean <.>, the result is c S + (1 - c) <c S> / max(<c>, MIN_FILL_WEIGHT).
 
     Args:
-        coefficients: float32 [K, 4, H, W]. confidence: float32 [H, W] in 0..1.
+        coefficients: float32 [K, 4, H, W].
+        confidence: float32 [H, W] in 0..1.
 
     Returns:
-        float32 [K, 4, H, W]; unchanged where confidence >= TRUSTED.
+        float32 [K, 4, H, W]; unchanged where confidence >= TRUSTED_CONFIDENCE.
     """
     import cv2
 
-    certain = (confidence / TRUSTED).clamp(0, 1).numpy()
-    if certain.min() == 1:
+    certainty = (confidence / TRUSTED_CONFIDENCE).clamp(0, 1).numpy()
+    if certainty.min() == 1:
         return coefficients
-    sigma = max(1.0, FILL_REACH * certain.shape[1])
-    weight = np.maximum(cv2.GaussianBlur(certain, (0, 0), sigma), 0.25)
+    sigma = max(1.0, FILL_SIGMA * certainty.shape[1])
+    weight = np.maximum(cv2.GaussianBlur(certainty, (0, 0), sigma), MIN_FILL_WEIGHT)
     filled = coefficients.flatten(0, 1).numpy().copy()
     for values in filled:
-        around = cv2.GaussianBlur(certain * values, (0, 0), sigma) / weight
-        values[:] = certain * values + (1 - certain) * around
+        surroundings = cv2.GaussianBlur(certainty * values, (0, 0), sigma) / weight
+        values[:] = certainty * values + (1 - certainty) * surroundings
     return torch.from_numpy(filled).view_as(coefficients)
 
 
-def camera_shift(path: Tensor) -> Tensor:
-    """The translation that most of the picture shares in each frame, the median: float32 [T, 2] pixels."""
-    return path.flatten(2).median(dim=2).values
+def camera_shift(trajectories: Tensor) -> Tensor:
+    """The camera's translation in each frame, the median over all pixels: float32 [T, 2] in pixels."""
+    return trajectories.flatten(2).median(dim=2).values
 
 
-def _pictures(frames) -> Tensor:
-    frames = torch.as_tensor(frames).detach().cpu()
-    shape = list(frames.shape)
-    if frames.ndim != 4 or 0 in shape:
+def extrapolate_displacement(trajectories: Tensor, frames: np.ndarray) -> Tensor:
+    """Displacement one frame after the end of a clip: 0 if the clip is a loop, else on a line through its last frames.
+
+    Args:
+        trajectories: float32 [T, 2, H, W] in pixels.
+        frames: float32 [T, H, W, 3] in 0..1.
+
+    Returns:
+        float32 [2, H, W] in pixels.
+    """
+    if np.abs(frames[-1] - frames[0]).mean() <= LOOP_STEP_RATIO * np.median(_frame_differences(frames)) + 1e-6:
+        return torch.zeros_like(trajectories[0])
+    last = trajectories[-EXTRAPOLATION_FRAMES:]
+    time = torch.arange(len(last), dtype=torch.float32) - (len(last) - 1) / 2
+    slope = (time[:, None, None, None] * last).sum(0) / (time**2).sum()
+    return last.mean(0) + slope * (len(last) + 1) / 2
+
+
+def _float_frames(frames: Tensor | np.ndarray) -> Tensor:
+    """The frames as float32 [T, H, W, 3] in 0..1, checked."""
+    clip = torch.as_tensor(frames).detach().cpu()
+    shape = list(clip.shape)
+    if clip.ndim != 4 or 0 in shape:
         raise ValueError(
             f"frames must be [T, H, W, 3] with at least {MIN_FRAMES} frames; got {shape}. Give the "
             "frames of one video clip."
@@ -183,22 +201,32 @@ def _pictures(frames) -> Tensor:
     if shape[-1] not in (3, 4):
         hint = " Repeat gray frames to three channels." if shape[-1] == 1 else " Is the channel axis the last one?"
         raise ValueError(f"frames must have 3 (RGB) or 4 (RGBA) channels, [T, H, W, C]; got {shape}.{hint}")
-    if frames.dtype == torch.uint8:
-        return frames[..., :3].float() / 255
-    if not frames.is_floating_point():
-        raise ValueError(f"frames must be floating point in 0..1 or uint8; got {frames.dtype}. Convert the frames.")
-    frames = frames[..., :3].float()
-    if not bool(torch.isfinite(frames).all()):
-        bad = int((~torch.isfinite(frames)).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"frame {bad} holds NaN or infinite values; check the node or file that made the frames.")
-    if float(frames.max()) > 4:
-        raise ValueError(f"frames must be in 0..1; got values up to {float(frames.max()):g}. Divide them by 255.")
-    return frames
+    if clip.dtype == torch.uint8:
+        return clip[..., :3].float() / 255
+    if not clip.is_floating_point():
+        raise ValueError(f"frames must be floating point in 0..1 or uint8; got {clip.dtype}. Convert the frames.")
+    clip = clip[..., :3].float()
+    if not bool(torch.isfinite(clip).all()):
+        index = int((~torch.isfinite(clip)).flatten(1).any(1).nonzero()[0])
+        raise ValueError(f"frame {index} holds NaN or infinite values; check the node or file that made the frames.")
+    if float(clip.max()) > MAX_VALUE:
+        raise ValueError(f"frames must be in 0..1; got values up to {float(clip.max()):g}. Divide them by 255.")
+    return clip
 
 
-def _check(pictures, fps, num_bins, detrend, period, window_seconds, start, max_size) -> None:
+def _check_settings(
+    num_frames: int,
+    fps: float,
+    num_bins: int,
+    detrend: str,
+    period: int,
+    window_seconds: float,
+    start: int,
+    max_size: int | None,
+) -> None:
+    """ValueError for settings outside the ranges of `extract_spectral_volume`."""
     if not (fps > 0 and math.isfinite(fps)):
-        raise ValueError(f"fps must be a number > 0, the clip's frames a second; got {fps}.")
+        raise ValueError(f"fps must be a number > 0, the clip's frames per second; got {fps}.")
     if period < 2:
         raise ValueError(f"period must be at least 2 samples; got {period}.")
     if not 1 <= num_bins <= period // 2 + 1:
@@ -207,98 +235,82 @@ def _check(pictures, fps, num_bins, detrend, period, window_seconds, start, max_
         raise ValueError(f"detrend must be one of {DETREND_MODES}; got {detrend!r}.")
     if not (window_seconds > 0 and math.isfinite(window_seconds)):
         raise ValueError(f"window_seconds must be a number > 0; got {window_seconds}.")
-    if not 0 <= start < len(pictures):
-        raise ValueError(f"start must be a frame of the clip, 0 to {len(pictures) - 1}; got {start}.")
-    if len(pictures) - start < MIN_FRAMES:
+    if not 0 <= start < num_frames:
+        raise ValueError(f"start must be a frame of the clip, 0 to {num_frames - 1}; got {start}.")
+    if num_frames - start < MIN_FRAMES:
         raise ValueError(
-            f"A spectral volume needs at least {MIN_FRAMES} frames; got {len(pictures) - start} from "
-            f"frame {start} of {len(pictures)}. Give a longer clip or an earlier start."
+            f"A spectral volume needs at least {MIN_FRAMES} frames; got {num_frames - start} from "
+            f"frame {start} of {num_frames}. Give a longer clip or an earlier start."
         )
     if max_size is not None and max_size < 1:
         raise ValueError(f"max_size must be at least 1 pixel, or None; got {max_size}.")
 
 
-def _reduce(pictures: Tensor, max_size: int | None) -> np.ndarray:
-    """The frames with a longest side of at most max_size: float32 [T, H, W, 3]."""
+def _reduce(frames: Tensor, max_size: int | None) -> np.ndarray:
+    """The frames reduced to a longest side of at most max_size pixels: float32 [T, H, W, 3]."""
     import cv2
 
-    size = tuple(pictures.shape[1:3])
+    size = tuple(frames.shape[1:3])
     reduced = size if max_size is None else fit_size(size, max_size)
-    pictures = pictures.contiguous().numpy()
+    arrays = frames.contiguous().numpy()
     if reduced == size:
-        return pictures
-    return np.stack([cv2.resize(p, reduced[::-1], interpolation=cv2.INTER_AREA) for p in pictures])
+        return arrays
+    return np.stack([cv2.resize(frame, reduced[::-1], interpolation=cv2.INTER_AREA) for frame in arrays])
 
 
-def _warn_of_cuts(pictures: np.ndarray, start: int) -> None:
-    change = _steps(pictures)
-    usual = np.median(change)
-    for t in np.flatnonzero((change > CUT_DIFFERENCE) & (change > CUT_RATIO * usual)) + 1:
+def _warn_of_cuts(frames: np.ndarray, start: int) -> None:
+    differences = _frame_differences(frames)
+    median = np.median(differences)
+    for t in np.flatnonzero((differences > CUT_DIFFERENCE) & (differences > CUT_RATIO * median)) + 1:
         warnings.warn(
-            f"The clip seems to cut to another picture at frame {start + t}. Motion across a cut means nothing: end "
+            f"The clip seems to cut to another image at frame {start + t}. Motion across a cut is meaningless: end "
             f"the window before it (window_seconds), or begin at it (start={start + t}).",
             stacklevel=3,
         )
 
 
-def _warn_of_camera(path: Tensor) -> None:
-    """The supplement's test (nearly everything moves), and whether most pixels move exactly together."""
-    width = path.shape[-1]
-    shift = camera_shift(path)
-    motion = path.norm(dim=1).mean(0) * (256 / width)
-    common = float(shift.norm(dim=1).mean()) * (256 / width)
-    deviation = (path - shift[:, :, None, None]).norm(dim=1).mean(0) * (256 / width)
-    together = float((deviation < COMMON_DEVIATION * common).float().mean())
-    everything = float((motion > CAMERA_MOTION).float().mean())
-    if everything >= CAMERA_SHARE or (common > COMMON_MOTION and together > COMMON_SHARE):
+def _warn_of_camera_motion(trajectories: Tensor) -> None:
+    """The supplement's test (nearly all pixels move), and whether most pixels move alike."""
+    scale = REFERENCE_WIDTH / trajectories.shape[-1]
+    shift = camera_shift(trajectories)
+    motion = trajectories.norm(dim=1).mean(0) * scale
+    common_motion = float(shift.norm(dim=1).mean()) * scale
+    deviation = (trajectories - shift[:, :, None, None]).norm(dim=1).mean(0) * scale
+    common_share = float((deviation < COMMON_DEVIATION * common_motion).float().mean())
+    moving_share = float((motion > CAMERA_MOTION).float().mean())
+    if moving_share >= CAMERA_SHARE or (common_motion > COMMON_MOTION and common_share > COMMON_SHARE):
         warnings.warn(
-            f"The camera seems to move: {everything:.0%} of the pixels move, {together:.0%} move alike. Use a clip "
-            "from a fixed camera, or stabilize=True; or ignore this if everything in the picture sways.",
+            f"The camera seems to move: {moving_share:.0%} of the pixels move, {common_share:.0%} move alike. Use a "
+            "clip from a fixed camera, or stabilize=True; or ignore this if everything in the image sways.",
             stacklevel=3,
         )
 
 
-def _stabilized(pictures: np.ndarray) -> np.ndarray:
-    """The frames shifted back by the translation that most of the picture makes, twice for precision."""
+def _stabilize(frames: np.ndarray) -> np.ndarray:
+    """The frames shifted back by the camera's translation."""
     import cv2
 
-    height, width = pictures.shape[1:3]
-    total = np.zeros((len(pictures), 2))
-    shifted = pictures
-    for _ in range(2):
-        total += _coarse_shift(shifted)
-        shifted = np.stack(
+    height, width = frames.shape[1:3]
+    shift = np.zeros((len(frames), 2))
+    stabilized = frames
+    for _ in range(STABILIZE_ROUNDS):
+        shift += camera_shift(torch.from_numpy(dis_flow(gray_frames(stabilized)))).numpy()
+        stabilized = np.stack(
             [
                 cv2.warpAffine(
-                    p,
+                    frame,
                     np.array([[1, 0, dx], [0, 1, dy]]),
                     (width, height),
                     flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
                     borderMode=cv2.BORDER_REPLICATE,
                 )
-                for p, (dx, dy) in zip(pictures, total, strict=True)
+                for frame, (dx, dy) in zip(frames, shift, strict=True)
             ]
         ).clip(0, 1)
-    log.info("Took out camera motion of up to %.1f px.", np.linalg.norm(total, axis=1).max())
-    return shifted
+    logger.info("Removed camera motion of up to %.1f px.", np.linalg.norm(shift, axis=1).max())
+    return stabilized
 
 
-def _coarse_shift(pictures: np.ndarray) -> np.ndarray:
-    from .optical_flow import dis_flow, gray_pictures
-
-    return camera_shift(torch.from_numpy(dis_flow(gray_pictures(pictures)))).numpy()
-
-
-def continuation(path: Tensor, pictures: np.ndarray) -> Tensor:
-    """Displacement one frame after the clip's end, [2, H, W]: 0 in a loop, else on a line through the last frames."""
-    if np.abs(pictures[-1] - pictures[0]).mean() <= LOOP_STEP_RATIO * np.median(_steps(pictures)) + 1e-6:
-        return torch.zeros_like(path[0])
-    last = path[-EXTRAPOLATION_FRAMES:]
-    time = torch.arange(len(last), dtype=torch.float32) - (len(last) - 1) / 2
-    slope = (time[:, None, None, None] * last).sum(0) / (time**2).sum()
-    return last.mean(0) + slope * (len(last) + 1) / 2
-
-
-def _steps(pictures: np.ndarray) -> np.ndarray:
+def _frame_differences(frames: np.ndarray) -> np.ndarray:
     """Mean absolute difference between each frame and the next: [T - 1]."""
-    return np.array([np.abs(after - before).mean() for before, after in zip(pictures, pictures[1:], strict=False)])
+    return np.array([np.abs(after - before).mean() for before, after in zip(frames, frames[1:], strict=False)])

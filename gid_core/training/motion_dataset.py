@@ -1,62 +1,61 @@
-"""Endless training data: samples drawn, augmented and put together, each by its own number alone."""
+"""An endless dataset of motion samples. The index of an item alone determines which sample is drawn and augmented."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..spectral_volume import SpectralVolume
-from .augmentation import Augmentation, augment, composite, still
-from .motion_samples import Sample
+from .augmentation import Augmentation, augment, composite, static_sample
+from .motion_samples import MotionSample
+from .splits import combine_seeds
+
+MIN_AMPLITUDE = 1e-5  # smaller amplitudes are not normalized further
 
 
 @dataclass(frozen=True)
 class Mixture:
     """How samples are drawn.
 
-    weights: share of each source of samples, in the order given to `MotionDataset`.
-    composited: share of pictures into which a moving region of another is pasted.
-    still: share of those whose background is kept still.
+    Attributes:
+        weights: sampling weight of each source of samples, in the order given to `MotionDataset`.
+        composite_probability: of pasting a moving region onto another sample.
+        static_probability: of replacing the motion of that other sample by zero.
     """
 
     weights: tuple[float, ...]
-    composited: float = 0.3
-    still: float = 0.3
+    composite_probability: float = 0.3
+    static_probability: float = 0.3
 
 
-def combine_seeds(*numbers: int) -> int:
-    """One seed out of several numbers >= 0. PyTorch's generator on the CPU heeds only the last 32 bits of a seed."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-class MotionDataset(Dataset):
+class MotionDataset(Dataset[tuple[Tensor, Tensor]]):
     """Item i: a photo float [3, H, W] in 0..1 and coefficients [K, 4, h, w] in pixels of their grid.
 
-    Which samples are drawn and how they are augmented follows from (seed, i), so training that was cut off goes on
-    with the very pictures that it would have seen.
+    (seed, i) determines the item, so resumed training sees the same items as an uninterrupted run.
 
     Args:
-        sources: lists of samples; each sample's volume must begin at rest with the ramp taken off.
-        mixture: see there.
-        augmentation: its `size` is that of the items.
+        sources: lists of samples. Volumes with detrend == "ramp" are shifted to start at rest.
+        mixture: how samples are drawn from the sources.
+        augmentation: its `size` is the size of the items.
         length: number of items.
-        unit_amplitude: divide every volume by its `amplitude`: moving pixels swing by the picture's width.
+        seed: of the dataset.
+        unit_amplitude: divide each volume by its `amplitude`, so the moving pixels' displacement is of the size of
+            the image's width.
     """
 
     def __init__(
         self,
-        sources: Sequence[Sequence[Sample]],
+        sources: Sequence[Sequence[MotionSample]],
         mixture: Mixture,
         augmentation: Augmentation,
         length: int,
         seed: int = 0,
         unit_amplitude: bool = True,
-    ):
+    ) -> None:
         if not sources or len(sources) != len(mixture.weights) or not all(sources):
             raise ValueError(f"{len(mixture.weights)} weights need as many lists of samples, none of them empty.")
         self.sources, self.mixture, self.augmentation = sources, mixture, augmentation
@@ -67,17 +66,18 @@ class MotionDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(combine_seeds(self.seed, index))
-        photo, coefficients = self._one(generator)
-        if torch.rand((), generator=generator) < self.mixture.composited:
-            below = self._one(generator)
-            if torch.rand((), generator=generator) < self.mixture.still:
-                below = still(below[0], len(below[1]), self.augmentation.volume_stride)
-            photo, coefficients = composite((photo, coefficients), below, generator)
+        photo, coefficients = self._draw(generator)
+        if torch.rand((), generator=generator) < self.mixture.composite_probability:
+            background = self._draw(generator)
+            if torch.rand((), generator=generator) < self.mixture.static_probability:
+                background = static_sample(background[0], len(background[1]), self.augmentation.volume_stride)
+            photo, coefficients = composite((photo, coefficients), background, generator)
         if self.unit_amplitude:
-            coefficients = coefficients / max(float(SpectralVolume(coefficients[None]).amplitude), 1e-5)
+            coefficients = coefficients / max(float(SpectralVolume(coefficients[None]).amplitude), MIN_AMPLITUDE)
         return photo, coefficients
 
-    def _one(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A random sample, augmented."""
         weights = torch.tensor(self.mixture.weights)
         source = self.sources[int(torch.multinomial(weights, 1, generator=generator))]
         sample = source[int(torch.randint(len(source), (), generator=generator))]

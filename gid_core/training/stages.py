@@ -1,166 +1,198 @@
-"""What is trained, and on which loss: the autoencoder, the encoder, the denoiser, the coordination of frequencies."""
+"""Training stages: which parameters each one trains, and its loss."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..evaluation.networks.lpips import LPIPS
+from ..models.image_encoder import PretrainedPyramid
 from ..models.motion_model import MotionModel
 from ..models.noise import frequency_noise
-from ..models.rendering_network import candidates
-from ..rendering.warping import warp
+from ..models.rendering_network import candidate_images
+from ..rendering.warping import forward_warp
 
 Batch = tuple[Tensor, Tensor]  # photos [B, 3, H, W], coefficients [B, K, 4, h, w]
-DROP_CONDITION = 0.1  # for classifier-free guidance
-LEAST_ERROR = 0.002  # of the fast renderer: noise and compression
+Loss = tuple[Tensor, dict[str, float]]  # the loss, and values for the log by name
+
+CONDITION_DROPOUT = 0.1  # probability of training without a condition, for classifier-free guidance
+MIN_ERROR = 0.002  # mean absolute error of the fast splat; smaller ones are noise and compression
+
+MOTION_STAGES = ("vae", "encoder", "denoiser", "frequency-attention")
+STAGES = (*MOTION_STAGES, "renderer")
+# Stages that change the latents. After them the statistics of the latents are measured again.
+LATENT_STAGES = ("vae", "encoder")
 
 
-class Autoencoding(nn.Module):
-    """Stage "vae": the autoencoder on single slices.
+class TrainingStage(nn.Module):
+    """A model with its trainable parameters unfrozen. Calling it with a batch and a seed computes the loss."""
 
-    Calling it with a batch and a number for its chance gives the loss and what it consists of.
+    def __init__(self, model: MotionModel) -> None:
+        super().__init__()
+        self.model = model
+        model.requires_grad_(False)
+
+
+class AutoencoderStage(TrainingStage):
+    """Stage "vae": the autoencoder on single frequency slices.
+
+    Args:
+        num_slices: slices of a batch that are used.
     """
 
-    def __init__(self, model: MotionModel, slices: int = 16):
-        super().__init__()
-        self.model, self.slices = model, slices
-        model.requires_grad_(False)
+    def __init__(self, model: MotionModel, num_slices: int = 16) -> None:
+        super().__init__(model)
+        self.num_slices = num_slices
         model.autoencoder.requires_grad_(True)
 
-    def forward(self, photos: Tensor, coefficients: Tensor, seed: int) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, photos: Tensor, coefficients: Tensor, seed: int) -> Loss:
         generator = torch.Generator().manual_seed(seed)
         slices = self.model.normalizer.normalize(coefficients).flatten(0, 1)
-        chosen = torch.randperm(len(slices), generator=generator)[: self.slices]
+        chosen = torch.randperm(len(slices), generator=generator)[: self.num_slices]
         return self.model.autoencoder.loss(slices[chosen.to(slices.device)], generator)
 
 
-class Encoding(nn.Module):
-    """Stage "encoder": the photo's encoder and its prior, a regression of how much every frequency moves where.
+class EncoderStage(TrainingStage):
+    """Stage "encoder": the image encoder and its prior, a regression of each frequency's modulus at each position.
 
-    The loss is the negative log-likelihood of a Laplace distribution of that mean modulus, log m + |S'| / m: where
-    motion is small, small errors count as much as large ones where it is large.
+    The loss is the negative log-likelihood of an exponential distribution with the prior m as its mean, log m +
+    |S'| / m. It weights relative errors alike for small and large motion.
     """
 
-    def __init__(self, model: MotionModel):
-        super().__init__()
-        if model.encoder.prior is None:
+    def __init__(self, model: MotionModel) -> None:
+        super().__init__(model)
+        if model.encoder.prior_head is None:
             raise ValueError('This config has no prior (encoder.prior), so it has no stage "encoder".')
-        self.model = model
-        model.requires_grad_(False)
-        _train_encoder(model)
-        model.encoder.features.requires_grad_(False)
+        _unfreeze_encoder(model)
+        model.encoder.feature_head.requires_grad_(False)
 
-    def forward(self, photos: Tensor, coefficients: Tensor, seed: int) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, photos: Tensor, coefficients: Tensor, seed: int) -> Loss:
         _, prior = self.model.encoder(photos)
         modulus = modulus_target(self.model.normalizer.normalize(coefficients), prior.shape[-2:])
         loss = (prior.log() + modulus / prior).mean()
         return loss, {"error": float((prior.detach() - modulus).abs().mean())}
 
 
-class Denoising(nn.Module):
-    """Stages "denoiser" and "coordinate" (paper section 4.2).
+class DenoiserStage(TrainingStage):
+    """Stages "denoiser" and "frequency-attention" (paper section 4.2).
 
-    "denoiser" trains the U-Net and the encoder's features; in the "independent" layout every slice is a sample of its
-    own with a noise level of its own. "coordinate" needs the "coordinated" layout: the slices of a photo share a noise
-    level, and only the attention between them is trained; all else is frozen.
+    "denoiser" trains the U-Net and the encoder's features. In the "independent" layout every slice is a sample with its
+    own timestep. "frequency-attention" needs the "coordinated" layout: the slices of a photo share a timestep, and
+    only the attention between them is trained.
 
     Args:
-        unfreeze: in "coordinate", train the whole U-Net.
-        repeats: noise levels drawn for every photo that was augmented and encoded.
+        frequency_attention_only: the stage "frequency-attention".
+        train_unet: in "frequency-attention", train the complete U-Net.
+        timesteps_per_sample: timesteps drawn for every sample. The photo is augmented and encoded only once.
     """
 
-    def __init__(self, model: MotionModel, coordinate: bool = False, unfreeze: bool = False, repeats: int = 1):
-        super().__init__()
+    def __init__(
+        self,
+        model: MotionModel,
+        *,
+        frequency_attention_only: bool = False,
+        train_unet: bool = False,
+        timesteps_per_sample: int = 1,
+    ) -> None:
+        super().__init__(model)
         layout = model.config.denoiser.layout
-        if coordinate and layout != "coordinated":
-            raise ValueError(f'"coordinate" trains the attention of the "coordinated" layout; this model is {layout}.')
-        self.model, self.coordinate, self.repeats = model, coordinate, repeats
-        self.together = layout != "independent"
-        self.schedule = model.schedule()
-        model.requires_grad_(False)
-        model.denoiser.requires_grad_(not coordinate or unfreeze)
-        for parameter in model.denoiser.coordination():
+        if frequency_attention_only and layout != "coordinated":
+            raise ValueError(
+                f'"frequency-attention" trains the attention of the "coordinated" layout; this model is {layout}.'
+            )
+        self.timesteps_per_sample = timesteps_per_sample
+        self.shared_timesteps = layout != "independent"
+        self.noise_scheduler = model.noise_scheduler()
+        model.denoiser.requires_grad_(not frequency_attention_only or train_unet)
+        for parameter in model.denoiser.frequency_attention_parameters():
             parameter.requires_grad_(True)
-        if not coordinate and model.encoder.prior is None:
-            _train_encoder(model)
+        if not frequency_attention_only and model.encoder.prior_head is None:
+            _unfreeze_encoder(model)
         else:
-            model.encoder.features.requires_grad_(not coordinate)
-            # The latents are divided by the prior, so that must not change: nothing is left out in training.
-            model.encoder.forget.p = 0.0
+            model.encoder.feature_head.requires_grad_(not frequency_attention_only)
+            # Latents are divided by the prior, so the prior must not change: dropout is disabled in training.
+            model.encoder.dropout.p = 0.0
 
-    def forward(self, photos: Tensor, coefficients: Tensor, seed: int) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, photos: Tensor, coefficients: Tensor, seed: int) -> Loss:
         model, generator = self.model, torch.Generator().manual_seed(seed)
         features, prior = model.encoder(photos)
         with torch.no_grad():
             latents = model.to_latents(coefficients, prior).float()
-        losses = [self._noise_loss(latents, features.float(), prior, generator) for _ in range(self.repeats)]
+        losses = [
+            self._noise_loss(latents, features.float(), prior, generator) for _ in range(self.timesteps_per_sample)
+        ]
         loss = torch.stack(losses).mean()
         return loss, {"noise": float(loss.detach())}
 
-    def _noise_loss(self, latents: Tensor, features: Tensor, prior: Tensor | None, generator) -> Tensor:
-        """Mean squared error of what the schedule predicts (eq. 3). Chance is drawn on the CPU, alike everywhere."""
+    def _noise_loss(
+        self, latents: Tensor, features: Tensor, prior: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        """Mean squared error of the prediction (eq. 3). Random numbers come from the CPU, so devices agree."""
         count, bins = latents.shape[:2]
-        levels = self.schedule.config.num_train_timesteps
-        shape = (count, 1) if self.together else (count, bins)
-        steps = torch.randint(levels, shape, generator=generator).expand(count, bins).to(latents.device)
+        num_train_timesteps = self.noise_scheduler.config.num_train_timesteps
+        shape = (count, 1) if self.shared_timesteps else (count, bins)
+        timesteps = torch.randint(num_train_timesteps, shape, generator=generator).expand(count, bins)
+        timesteps = timesteps.to(latents.device)
         coherence = self.model.config.noise_coherence
-        noise = [frequency_noise(latents.shape[1:], coherence, generator) for _ in range(count)]
-        noise = torch.stack(noise).to(latents)
-        keep = (torch.rand(count, generator=generator) >= DROP_CONDITION).to(latents).view(-1, 1, 1, 1)
-        flat = latents.flatten(0, 1), noise.flatten(0, 1), steps.flatten()
-        noisy = self.schedule.add_noise(*flat).view_as(latents)
+        noise = torch.stack([frequency_noise(latents.shape[1:], coherence, generator) for _ in range(count)])
+        noise = noise.to(latents)
+        keep = (torch.rand(count, generator=generator) >= CONDITION_DROPOUT).to(latents).view(-1, 1, 1, 1)
+        flat = latents.flatten(0, 1), noise.flatten(0, 1), timesteps.flatten()
+        noisy = self.noise_scheduler.add_noise(*flat).view_as(latents)
         target = noise
-        if self.schedule.config.prediction_type == "v_prediction":
-            target = self.schedule.get_velocity(*flat).view_as(latents)
-        timesteps = steps[:, 0] if self.together else steps
+        if self.noise_scheduler.config.prediction_type == "v_prediction":
+            target = self.noise_scheduler.get_velocity(*flat).view_as(latents)
         prior = None if prior is None else prior * keep[..., None]
-        predicted = self.model.denoiser(noisy, timesteps, features * keep, prior)
-        return F.mse_loss(predicted.float(), target)
+        timesteps = timesteps[:, 0] if self.shared_timesteps else timesteps
+        prediction = self.model.denoiser(noisy, timesteps, features * keep, prior)
+        return F.mse_loss(prediction.float(), target)
 
 
-class Rendering(nn.Module):
+class RendererStage(TrainingStage):
     """Stage "renderer": the rendering network on pairs of frames (paper section 5).
 
-    The loss is the absolute error and LPIPS by VGG16, of which only the first `depths` are looked at: the deeper ones
-    see what a picture shows, which does not change here, and are slow without a GPU. Each item's is divided by the fast
-    renderer's error, or else what is nearly right already would be spoiled for what is hopeless.
+    The loss is the absolute error plus LPIPS of VGG16. Only the first layers of VGG16 are used: the deeper ones
+    describe the content of an image, which does not change here, and are slow on a CPU. The loss of each item is
+    divided by the error of the fast splat. Otherwise items that cannot be improved would dominate the others.
 
     Args:
-        perceptual: share of LPIPS in the loss; 0 needs no weights of VGG16.
+        lpips_weight: of LPIPS in the loss; 0 needs no weights of VGG16.
+        lpips_layers: layers of VGG16 that are used, 1 to 5.
     """
 
-    def __init__(self, model: MotionModel, perceptual: float = 0.1, depths: int = 2):
-        super().__init__()
+    def __init__(self, model: MotionModel, *, lpips_weight: float = 0.1, lpips_layers: int = 2) -> None:
+        super().__init__(model)
         if model.renderer is None:
-            raise ValueError('This config has no rendering network (renderer.channels), so it has no stage "renderer".')
-        self.model, self.perceptual = model, perceptual
-        model.requires_grad_(False)
+            raise ValueError(
+                'This config has no rendering network (renderer.block_out_channels), so it has no stage "renderer".'
+            )
+        self.lpips_weight = lpips_weight
         model.renderer.requires_grad_(True)
-        if perceptual:
-            self.lpips = LPIPS("vgg", depths=depths).requires_grad_(False)
+        self.lpips = LPIPS("vgg", num_layers=lpips_layers).requires_grad_(False) if lpips_weight else None
 
     def forward(
-        self, photos: Tensor, flow: Tensor, importance: Tensor, frames: Tensor, counts: Tensor, seed: int
-    ) -> tuple[Tensor, dict[str, float]]:
-        with torch.no_grad():
-            warped = warp(photos, flow, importance)
-            pictures = candidates(photos, flow, importance, warped)
+        self, photos: Tensor, flow: Tensor, importance: Tensor, frames: Tensor, loss_mask: Tensor, seed: int
+    ) -> Loss:
         network = self.model.renderer
-        drawn, _ = network.correct(pictures, importance, warped, network.features(photos))
-        share = counts.mean((1, 2, 3))
-        error, before = (
-            (made - frames).abs().mul(counts).mean((1, 2, 3)) / share for made in (drawn, warped.blended())
+        assert network is not None  # see __init__
+        with torch.no_grad():
+            warped = forward_warp(photos, flow, importance)
+            images = candidate_images(photos, flow, importance, warped)
+        rendered, _ = network.refine_frames(images, importance, warped, network.extract_features(photos))
+        area = loss_mask.mean((1, 2, 3))
+        error, fast_splat_error = (
+            (result - frames).abs().mul(loss_mask).mean((1, 2, 3)) / area for result in (rendered, warped.blended())
         )
-        parts = {"error": float(error.detach().mean()), "before": float(before.mean())}
-        if self.perceptual:
-            distance = self.lpips(torch.where(counts > 0, drawn, frames), frames) / share
-            parts["lpips"] = float(distance.detach().mean())
-            error = error + self.perceptual * distance
-        return (error / (before + LEAST_ERROR)).mean(), parts
+        terms = {"error": float(error.detach().mean()), "fast_splat_error": float(fast_splat_error.mean())}
+        if self.lpips is not None:
+            distance = self.lpips(torch.where(loss_mask > 0, rendered, frames), frames) / area
+            terms["lpips"] = float(distance.detach().mean())
+            error = error + self.lpips_weight * distance
+        return (error / (fast_splat_error + MIN_ERROR)).mean(), terms
 
 
 def modulus_target(normalized: Tensor, size: tuple[int, int]) -> Tensor:
@@ -168,6 +200,7 @@ def modulus_target(normalized: Tensor, size: tuple[int, int]) -> Tensor:
 
     Args:
         normalized: [B, K, 4, H, W].
+        size: (h, w) of the latents.
 
     Returns:
         [B, K, 2, h, w].
@@ -177,38 +210,43 @@ def modulus_target(normalized: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @torch.no_grad()
-def whiten(model: MotionModel, items: Iterable[tuple[Tensor, Tensor]], divided: bool) -> None:
-    """Set mean and deviation of a model's latents from items of `MotionDataset`, and leave it in evaluation mode.
+def fit_latent_statistics(model: MotionModel, items: Iterable[tuple[Tensor, Tensor]], *, use_prior: bool) -> None:
+    """Measure mean and standard deviation of a model's latents. The model is left in evaluation mode.
 
     Args:
-        divided: latents are divided by the encoder's prior, as from the stage "encoder" on.
+        model: changed in place.
+        items: of `MotionDataset`.
+        use_prior: latents are divided by the encoder's prior, as in all stages from "encoder" on.
     """
     model.eval()
 
-    def batches():
+    def batches() -> Iterator[tuple[Tensor, Tensor | float]]:
         for photo, coefficients in items:
-            prior = model.encoder(photo[None].to(model.device))[1] if divided else None
-            yield model.normalizer.normalize(coefficients[None].to(model.device)), model.spread(prior)
+            prior = model.encoder(photo[None].to(model.device))[1] if use_prior else None
+            yield model.normalizer.normalize(coefficients[None].to(model.device)), model.latent_scale(prior)
 
-    model.autoencoder.measure(batches())
-
-
-def _train_encoder(model: MotionModel) -> None:
-    model.encoder.requires_grad_(True)
-    if hasattr(model.encoder.trunk, "network"):
-        model.encoder.trunk.network.requires_grad_(False)
+    model.autoencoder.fit_latent_statistics(batches())
 
 
-MOTION_STAGES = ("vae", "encoder", "denoiser", "coordinate")
-STAGES = (*MOTION_STAGES, "renderer")
+def make_stage(name: str, model: MotionModel, **options: Any) -> TrainingStage:
+    """The stage of this name with its options.
 
-
-def make_stage(name: str, model: MotionModel, **options) -> nn.Module:
-    """The stage of a name in STAGES, with its options."""
+    Raises:
+        ValueError: for a name that is not in STAGES, or a model that the stage cannot train.
+    """
     if name not in STAGES:
         raise ValueError(f"There is no stage {name!r}; the stages are {', '.join(STAGES)}.")
     if name == "vae":
-        return Autoencoding(model)
+        return AutoencoderStage(model, **options)
+    if name == "encoder":
+        return EncoderStage(model, **options)
     if name == "renderer":
-        return Rendering(model, **options)
-    return Encoding(model) if name == "encoder" else Denoising(model, coordinate=name == "coordinate", **options)
+        return RendererStage(model, **options)
+    return DenoiserStage(model, frequency_attention_only=name == "frequency-attention", **options)
+
+
+def _unfreeze_encoder(model: MotionModel) -> None:
+    """Make the encoder trainable, except for a pretrained backbone."""
+    model.encoder.requires_grad_(True)
+    if isinstance(model.encoder.backbone, PretrainedPyramid):
+        model.encoder.backbone.network.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""From rendered light to a photo: exposure, a film's curve, a grade, vignette and grain."""
+"""From rendered light to a photo: exposure, tone mapping, color grading, vignette and grain."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import numpy as np
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
-def exposure(light: np.ndarray, key: float) -> float:
-    """Factor that brings linear light [H, W, 3] to a middle luminance `key` without washing out the bright parts."""
+def exposure_factor(light: np.ndarray, key: float) -> float:
+    """Factor that brings linear light [H, W, 3] to a middle luminance `key` without overexposing the bright parts."""
     luminance = light @ LUMINANCE
     middle = 0.5 * np.exp(np.log(luminance.clip(1e-3, 50)).mean()) + 0.5 * np.median(luminance)
     return float(min(key / max(middle, 1e-4), 1.6 / max(np.percentile(luminance, 92), 1e-3)))
 
 
-def film(light: np.ndarray) -> np.ndarray:
-    """A film's response: linear light to display values 0..1 (Narkowicz's fit of ACES, then sRGB's curve).
+def tone_map(light: np.ndarray) -> np.ndarray:
+    """Tone mapping of linear light to display values 0..1 (Narkowicz's fit of ACES, then the sRGB curve).
 
-    Very bright colors go toward white, as they do on film: otherwise a sunlit yellow petal is a flat yellow patch.
+    Very bright colors tend toward white, as on film. Otherwise a sunlit yellow petal becomes a flat yellow patch.
     """
     peak = light.max(-1, keepdims=True)
     light = light + (peak - light) * (0.6 * peak / (peak + 3))
@@ -28,16 +28,16 @@ def film(light: np.ndarray) -> np.ndarray:
 
 
 def white_balance(light: np.ndarray, strength: float = 0.5) -> np.ndarray:
-    """Factors [3] that take this share of the light's average tint away, as cameras do."""
+    """Factors [3] that remove this share of the average tint of the light, as cameras do."""
     mean = np.minimum(light, np.percentile(light, 95)).reshape(-1, 3).mean(0).clip(1e-6)
     return (mean.mean() / mean) ** strength
 
 
 def develop(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A photo uint8 [H, W, 3] from linear light [H, W, 3], as a camera of random taste would give it."""
+    """A photo uint8 [H, W, 3] from linear light [H, W, 3], as a camera with random settings would take it."""
     light = np.nan_to_num(light, nan=0, posinf=50).clip(0, 50)
     light = light * white_balance(light) * rng.uniform([0.94, 1, 0.92], [1.06, 1, 1.06])
-    value = film(light * exposure(light, rng.uniform(0.18, 0.34)))
+    value = tone_map(light * exposure_factor(light, rng.uniform(0.18, 0.34)))
     gray = value @ LUMINANCE
     value = gray[..., None] + (value - gray[..., None]) * rng.uniform(0.85, 1.1)
     height, width = gray.shape

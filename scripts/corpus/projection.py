@@ -1,4 +1,4 @@
-"""From motion in space to motion in the picture: a pinhole camera, and pooling of pixels to the volume's grid."""
+"""From motion in space to motion in the image: a pinhole camera, and pooling of pixels to the volume's grid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Camera:
     Attributes:
         location: [3] m.
         rotation: [3, 3], columns are the camera's axes in the world.
-        focal: focal length in picture widths.
+        focal: focal length in image widths.
     """
 
     location: np.ndarray
@@ -22,39 +22,40 @@ class Camera:
     focal: float
 
     def project(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Pixel positions [n, 2] (x right, y down, centers at integers) of points [n, 3] in a picture of (H, W)."""
+        """Pixel positions [n, 2] (x right, y down, centers at integers) of points [n, 3] in an image of (H, W)."""
         height, width = size
-        x, y, depth = self._seen(points)
+        x, y, depth = self._camera_coordinates(points)
         scale = self.focal * width / depth
         return np.stack([width / 2 + scale * x, height / 2 - scale * y], axis=1) - 0.5
 
     def project_motion(self, points: np.ndarray, motion: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """What small motions [n, 3, K] of points [n, 3] are in pixels: [n, 2, K], to first order in the motion."""
-        x, y, depth = (value[:, None] for value in self._seen(points))
-        seen = np.einsum("ij,nik->njk", self.rotation.astype(np.float32), motion)
+        """Small motions [n, 3, K] of points [n, 3] in pixels [n, 2, K], to first order in the motion."""
+        x, y, depth = (value[:, None] for value in self._camera_coordinates(points))
+        local = np.einsum("ij,nik->njk", self.rotation.astype(np.float32), motion)
         scale = (self.focal * size[1] / depth).astype(np.float32)
-        toward = seen[:, 2]  # the depth falls by this much
-        across = seen[:, 0] + (x / depth).astype(np.float32) * toward
-        up = seen[:, 1] + (y / depth).astype(np.float32) * toward
+        toward = local[:, 2]  # decrease of the depth
+        across = local[:, 0] + (x / depth).astype(np.float32) * toward
+        up = local[:, 1] + (y / depth).astype(np.float32) * toward
         return np.stack([scale * across, -scale * up], axis=1)
 
-    def _seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        seen = (points - self.location) @ self.rotation
-        return seen[:, 0], seen[:, 1], np.maximum(-seen[:, 2], 1e-3)
+    def _camera_coordinates(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, y and depth [n] of points in the camera's axes."""
+        local = (points - self.location) @ self.rotation
+        return local[:, 0], local[:, 1], np.maximum(-local[:, 2], 1e-3)
 
 
-FAVOR = 1 / 3  # share of a cell's pixels that must move for the cell to move
+MIN_MOVING_SHARE = 1 / 3  # share of a cell's pixels that must move for the cell to move
 
 
-def pool(values: np.ndarray, objects: np.ndarray, cell: int) -> np.ndarray:
-    """Mean over the pixels of each cell that show the same object: motion is not mixed with the wall's behind it.
+def pool_by_object(values: np.ndarray, objects: np.ndarray, cell: int) -> np.ndarray:
+    """Mean over the pixels of each cell that show the same object, so motion is not mixed with the background's.
 
-    The object is the moving one that most pixels show if FAVOR of them move, else what stands still: of stems and
-    blades thinner than a cell a plain majority would leave crumbs.
+    If at least MIN_MOVING_SHARE of the pixels move, it is the moving object with the most pixels, otherwise the static
+    background. A simple majority would break up stems and blades that are thinner than a cell.
 
     Args:
         values: [H, W, ...].
-        objects: int [H, W]; 0 stands still.
+        objects: int [H, W]; 0 is static.
         cell: side of a cell in pixels; divides H and W.
 
     Returns:
@@ -69,7 +70,7 @@ def pool(values: np.ndarray, objects: np.ndarray, cell: int) -> np.ndarray:
 
     ids = cells(objects)
     count = (ids[..., :, None] == ids[..., None, :]).sum(-1)
-    moves = ((ids > 0).mean(-1, keepdims=True) >= FAVOR) & (ids > 0)
+    moves = ((ids > 0).mean(-1, keepdims=True) >= MIN_MOVING_SHARE) & (ids > 0)
     count = np.where(moves, count + cell * cell, count * (ids == 0))
     major = np.take_along_axis(ids, count.argmax(-1)[..., None], -1)
     weight = (ids == major).astype(np.float32)

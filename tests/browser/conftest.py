@@ -12,20 +12,20 @@ PAGES = [(renderer, frontend) for frontend in ("pinned", "newest") for renderer 
 @pytest.fixture(scope="session")
 def browser(unavailable):
     """A Chromium driven by playwright."""
-    with ExitStack() as open_ones:
+    with ExitStack() as stack:
         try:
-            running = open_ones.enter_context(chromium())
+            chromium_browser = stack.enter_context(chromium())
         except RuntimeError as missing:
             unavailable(str(missing))
-        yield running
+        yield chromium_browser
 
 
 @pytest.fixture(params=PAGES, ids="-".join)
 def page(request, browser, server_for):
-    """ComfyUI's page, ready for use; `page.server`, `page.renderer` and `page.frontend` tell which.
+    """ComfyUI's page, ready for use, with `page.server`, `page.renderer` and `page.frontend`.
 
-    The test fails if a script of the page raised while it ran; `page.errors` holds what. The console is not looked
-    at: ComfyUI's own requests fill it with messages that mean nothing.
+    The test fails if a script of the page raises an error; `page.errors` holds the errors. The console is ignored,
+    because ComfyUI's requests fill it with unrelated messages.
     """
     renderer, frontend = request.param
     with comfy_page(browser, server_for(None if frontend == "pinned" else frontend), renderer) as page:
@@ -36,14 +36,14 @@ def page(request, browser, server_for):
 
 @pytest.fixture
 def force_inputs(request, server_for, tmp_path_factory):
-    """What the graph of a live widget loads, on the server before the test's page opens."""
+    """Upload the input files of a live widget's graph before the test's page opens."""
     frontend = request.node.callspec.params["page"][1]
     provide_inputs(server_for(None if frontend == "pinned" else frontend), tmp_path_factory.mktemp("photo"))
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory):
-    """A small video of a swaying scene: 40 frames of 128 x 72 in 5 seconds, under the name that workflows ask for."""
+    """A small video of a swaying scene: 40 frames of 128 x 72 in 5 seconds, under the name that workflows load."""
     import torch
 
     import gid_core as gid

@@ -1,4 +1,4 @@
-"""ComfyUI's page in Chromium with a live widget in it: what the tests, and the measurement of its frame rate, share."""
+"""ComfyUI's page with a live widget in Chromium, for the tests and for the benchmark of its frame rate."""
 
 import json
 import math
@@ -31,7 +31,7 @@ PHOTO_SIZE = (288, 512)
 
 @contextmanager
 def chromium():
-    """A Chromium driven by playwright. Raises RuntimeError, with what to do about it, if there is none."""
+    """A Chromium driven by playwright. Raises RuntimeError with advice if there is none."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -47,10 +47,10 @@ def chromium():
 
 @contextmanager
 def comfy_page(browser, server, renderer):
-    """ComfyUI's page, ready for use: `page.server`, `page.renderer`, and `page.errors` for what its scripts raise."""
-    # A first visit would open a dialog over the page.
+    """ComfyUI's page, ready for use, with `page.server`, `page.renderer` and `page.errors` (errors of its scripts)."""
+    # Otherwise the first visit opens a dialog over the page.
     server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": renderer == "vue"})
-    # A context of its own: the page keeps the workflow in the browser's storage.
+    # A separate context, because the page keeps the workflow in the browser's storage.
     context = browser.new_context(viewport={"width": 1400, "height": 850})
     page = context.new_page()
     page.server, page.renderer, page.errors = server, renderer, []
@@ -65,7 +65,7 @@ def comfy_page(browser, server, renderer):
 
 
 def swaying_volume(size=(144, 256), bins=16) -> gid.SpectralVolume:
-    """Smooth sway of about two percent of the width, strongest in the middle, none at the frame."""
+    """Smooth sway of about two percent of the width, strongest in the middle and zero at the border."""
     coarse = torch.randn(bins, 4, 3, 4, generator=torch.Generator().manual_seed(4))
     smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=True)
     y, x = (torch.linspace(0, math.pi, side).sin() for side in size)
@@ -74,7 +74,7 @@ def swaying_volume(size=(144, 256), bins=16) -> gid.SpectralVolume:
 
 
 def ramp_photo() -> Image.Image:
-    """A photo whose colors tell the place: red is x, green is y, each 0 to 1 over the picture."""
+    """A photo whose colors encode the position: red is x, green is y, each 0 to 1 over the image."""
     height, width = PHOTO_SIZE
     x, y = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
     colors = np.stack([*np.broadcast_arrays(x, y[:, None]), np.full((height, width), 0.5)], -1)
@@ -82,7 +82,7 @@ def ramp_photo() -> Image.Image:
 
 
 def provide_inputs(server, folder) -> None:
-    """What the nodes load; to be in place before the page opens, which asks for the list of files then."""
+    """Upload the nodes' input files. Call it before the page opens, because the page then loads the list of files."""
     swaying_volume().save(server.base / "input" / "sway.safetensors")
     path = folder / "ramp.png"
     ramp_photo().save(path)
@@ -110,7 +110,7 @@ BUILD = """([type, photo, widgets]) => {
   set(save, "filename_prefix", "poked");
   return String(force.id);
 }"""
-# Moves the graph so that the widget is in the middle of the window, away from ComfyUI's own panels.
+# Moves the graph so that the widget is in the middle of the window, away from ComfyUI's panels.
 SHOW = """(selector) => {
   const box = document.querySelector(selector).getBoundingClientRect(), { ds } = app.canvas;
   const off = [box.x + box.width / 2 - 620, box.y + box.height / 2 - 420];
@@ -128,13 +128,13 @@ FORCE = """(type = "GID_ModalForce") => {
 
 
 def build(page, node_type="GID_ModalForce", photo="ramp.png", **widgets):
-    """Volume and photo into the force, its motion into render and SaveImage."""
+    """A graph: volume and photo into a force, its motion into the renderer and SaveImage. Returns the selector."""
     page.evaluate(BUILD, [node_type, photo, widgets])
     return VIEW if node_type == "GID_ModalForce" else WIND
 
 
 def settle(page, selector):
-    """Bring a widget into the middle of the window; waits until nothing moves any more."""
+    """Bring a widget into the middle of the window and wait until it no longer moves."""
     last = None
     deadline = time.monotonic() + 60
     while (now := page.evaluate(SHOW, selector)) != last:
@@ -144,7 +144,7 @@ def settle(page, selector):
 
 
 def run_to_end(page, timeout=90) -> str:
-    """Press Run, in effect; waits for the end of the prompt, which has to succeed. Its id."""
+    """Queue the workflow and wait until it succeeds. Returns the prompt's id."""
     page.evaluate(
         """() => {
           window.gidEnd = null;
@@ -162,7 +162,7 @@ def run_to_end(page, timeout=90) -> str:
 
 
 def run(page, selector=VIEW, timeout=300):
-    """`run_to_end`; returns when the picture is live. The files that were saved."""
+    """`run_to_end`, then wait for the live view. Returns the saved files."""
     prompt = run_to_end(page, timeout)
     wait_ready(page, selector)
     return page.server.outputs(page.server.wait(prompt))
@@ -173,12 +173,12 @@ def wait_ready(page, selector=VIEW):
 
 
 def view(page, expression, selector=VIEW):
-    """Something of the read-only handle on the canvas."""
+    """Evaluate an expression on the read-only handle of the canvas."""
     return page.evaluate(f"document.querySelector('{selector}').gidView.{expression}")
 
 
-def moved(page, x, y, at, selector=VIEW):
-    return np.array(page.evaluate(f"document.querySelector('{selector}').gidView.displacementAt({x}, {y}, {at})"))
+def displacement_at(page, x, y, time, selector=VIEW):
+    return np.array(page.evaluate(f"document.querySelector('{selector}').gidView.displacementAt({x}, {y}, {time})"))
 
 
 def value(page, name="pokes", node_type="GID_ModalForce"):
@@ -200,31 +200,31 @@ def wait_pokes(page, count):
         arg=count,
         timeout=60_000,
     )
-    page.wait_for_timeout(300)  # the timeline looks several times a second
+    page.wait_for_timeout(300)  # the timeline polls several times per second
     assert page.locator(POKE).count() == count
 
 
 def drag(page, start, end, selector=VIEW, steps=8):
-    """Drag in the picture between two points, fractions of it; returns with the button still down."""
+    """Drag between two points in fractions of the image. The button stays down."""
     box = page.locator(selector).bounding_box()
 
-    def place(point):
+    def to_pixels(point):
         return box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"]
 
-    page.mouse.move(*place(start))
+    page.mouse.move(*to_pixels(start))
     page.mouse.down()
     for step in range(1, steps + 1):
-        page.mouse.move(*place([a + (b - a) * step / steps for a, b in zip(start, end, strict=True)]))
+        page.mouse.move(*to_pixels([a + (b - a) * step / steps for a, b in zip(start, end, strict=True)]))
         page.wait_for_timeout(25)
 
 
-def arrows(page) -> int:
-    """How many force arrows are to be seen."""
+def visible_arrows(page) -> int:
+    """The number of visible force arrows."""
     return page.locator('.gid-overlay g:not([visibility="hidden"]):not(.faint)').count()
 
 
 def widen(page) -> None:
-    """The whole preview of 512 x 288 pixels, however wide the frontend makes the node."""
+    """Show the preview at 512 x 288 pixels, independent of the node's width in this frontend."""
     page.evaluate(
         """() => { const holder = document.querySelector('[data-testid="gid-live"]');
                    Object.assign(holder.style, { width: "514px", height: "auto", flex: "none" }); }"""
@@ -232,10 +232,10 @@ def widen(page) -> None:
 
 
 def frame_rates(page, selector=VIEW, seconds=6) -> list[float]:
-    """Frames that the view draws a second, of each of some seconds."""
-    look = f"[document.querySelector('{selector}').gidView.frames, performance.now() / 1000]"
-    looks = []
+    """Frames per second that the view draws, measured once per second."""
+    state = f"[document.querySelector('{selector}').gidView.frames, performance.now() / 1000]"
+    samples = []
     for _ in range(seconds + 1):
-        looks.append(page.evaluate(look))
+        samples.append(page.evaluate(state))
         page.wait_for_timeout(1000)
-    return [(b[0] - a[0]) / (b[1] - a[1]) for a, b in zip(looks, looks[1:], strict=False)]
+    return [(b[0] - a[0]) / (b[1] - a[1]) for a, b in zip(samples, samples[1:], strict=False)]

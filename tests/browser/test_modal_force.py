@@ -1,4 +1,4 @@
-"""The live widget of Modal Force in the page: poked, recorded, edited, kept and freed."""
+"""The live widget of Modal Force in the page: dragging, recording, editing, persistence and cleanup."""
 
 import json
 import logging
@@ -14,11 +14,10 @@ from browser.live_page import (
     HINT,
     POKE,
     TIMELINE,
-    arrows,
     build,
+    displacement_at,
     drag,
     frame_rates,
-    moved,
     pokes,
     run,
     set_value,
@@ -26,47 +25,50 @@ from browser.live_page import (
     swaying_volume,
     value,
     view,
+    visible_arrows,
     wait_pokes,
     wait_ready,
     widen,
 )
-from gid_core.dynamics.poke import parse_pokes, poke
+from gid_core.dynamics.poke import poke
+from gid_core.dynamics.poke_list import parse_pokes
 
 logger = logging.getLogger("gid.test")  # measured figures: pytest --log-cli-level=INFO
 pytestmark = pytest.mark.usefixtures("force_inputs")
 
 
-def test_a_poke_in_the_page_is_what_the_server_renders(page, tmp_path):
+def test_the_server_renders_the_poke_of_the_page(page, tmp_path):
     selector = build(page, num_frames=90, fps=15)
     settle(page, ".gid-live")
     assert page.get_by_text(HINT).is_visible()
     run(page)
     settle(page, selector)
-    assert page.get_by_text("Drag the picture to poke it").is_visible()
-    assert np.abs(moved(page, 0.5, 0.5, 0.5)).max() == 0 and arrows(page) == 0
+    assert page.get_by_text("Drag the image to poke it").is_visible()
+    assert np.abs(displacement_at(page, 0.5, 0.5, 0.5)).max() == 0 and visible_arrows(page) == 0
 
-    # Held: the picture follows the pointer, with an arrow to it.
+    # While the button is down, the image follows the pointer and an arrow points to it.
     drag(page, (0.45, 0.5), (0.6, 0.55))
     page.wait_for_timeout(300)
     page.screenshot(path=tmp_path / f"held_{page.renderer}_{page.frontend}.png")
-    held = moved(page, 0.45, 0.5, view(page, "time"))
-    assert held == pytest.approx([0.15, 0.05], abs=0.03)
-    assert arrows(page) == 1
+    displacement = displacement_at(page, 0.45, 0.5, view(page, "time"))
+    assert displacement == pytest.approx([0.15, 0.05], abs=0.03)
+    assert visible_arrows(page) == 1
     page.mouse.up()
     wait_pokes(page, 1)
 
-    # Let go: it swings, dies down, and the clip begins again.
-    (drawn,) = pokes(page)
-    assert drawn["x"] == pytest.approx(0.45, abs=0.01) and drawn["y"] == pytest.approx(0.5, abs=0.01)
-    assert drawn["dx"] == pytest.approx(0.15, abs=0.01) and drawn["dy"] == pytest.approx(0.05, abs=0.01)
-    assert 2 <= len(drawn["path"]) <= 12 and drawn["path"][-1] == [drawn["hold"], drawn["dx"], drawn["dy"]]
-    assert drawn["time"] + drawn["hold"] <= 6
+    # After the release the image swings and comes to rest, and the clip repeats.
+    (recorded,) = pokes(page)
+    assert recorded["x"] == pytest.approx(0.45, abs=0.01) and recorded["y"] == pytest.approx(0.5, abs=0.01)
+    assert recorded["dx"] == pytest.approx(0.15, abs=0.01) and recorded["dy"] == pytest.approx(0.05, abs=0.01)
+    assert 2 <= len(recorded["path"]) <= 12
+    assert recorded["path"][-1] == [recorded["hold"], recorded["dx"], recorded["dy"]]
+    assert recorded["time"] + recorded["hold"] <= 6
     assert view(page, "playing")
     page.wait_for_timeout(700)
     page.screenshot(path=tmp_path / f"released_{page.renderer}_{page.frontend}.png")
 
-    # The server renders the same text: as numbers ...
-    set_value(page, "pokes", "[" + json.dumps(drawn) + "]")
+    # The server computes the same displacements ...
+    set_value(page, "pokes", "[" + json.dumps(recorded) + "]")
     motion = poke(swaying_volume(), parse_pokes(value(page)), num_frames=90, fps=15.0)
     true = motion.displacement()[0]
     size = torch.tensor([256.0, 144.0]).view(2, 1, 1)
@@ -75,21 +77,21 @@ def test_a_poke_in_the_page_is_what_the_server_renders(page, tmp_path):
     for x, y in [(0.25, 0.3), (0.5, 0.5), (0.4, 0.7), (0.7, 0.4), (0.8, 0.8)]:
         row, column = int(y * 144), int(x * 256)
         for frame in range(0, 90, 7):
-            here = moved(page, (column + 0.5) / 256, (row + 0.5) / 144, frame / 15)
-            there = (true[frame, :, row, column] / size[:, 0, 0]).numpy()
-            difference.append(np.abs(here - there).max())
+            shown = displacement_at(page, (column + 0.5) / 256, (row + 0.5) / 144, frame / 15)
+            expected = (true[frame, :, row, column] / size[:, 0, 0]).numpy()
+            difference.append(np.abs(shown - expected).max())
     logger.info("page and gid_core differ by %.2f %% of the largest displacement", 100 * max(difference) / largest)
     assert largest > 0.05 and max(difference) < 0.02 * largest
 
-    # ... and as frames: where the page says that a point is, the color of that point is drawn. Gently, since the
-    # renderer mixes what comes to lie on top of each other.
+    # ... and renders the same frames: the color of a point appears where the page moves the point. The strength is low,
+    # because the renderer blends surfaces that overlap.
     set_value(page, "strength", 0.4)
     frames = [np.asarray(Image.open(file).convert("RGB")) for file in run(page) if file.suffix == ".png"]
     assert len(frames) == 90
     misses, distances = [], []
     for x, y in [(0.3, 0.4), (0.5, 0.5), (0.6, 0.3)]:
         for frame in (2, 8, 20, 40, 80):
-            displacement = moved(page, x, y, frame / 15)
+            displacement = displacement_at(page, x, y, frame / 15)
             distances.append(np.abs(displacement).max())
             at = np.array([x, y]) + displacement
             column, row = (np.clip(at, 0.02, 0.98) * (512, 288)).astype(int)
@@ -98,7 +100,7 @@ def test_a_poke_in_the_page_is_what_the_server_renders(page, tmp_path):
             shown = color + at - (np.array([column, row]) + 0.5) / (512, 288)
             misses.append(np.abs(shown - (x, y)).max())
     logger.info(
-        "page and rendered frames differ by at most %.4f of the picture, the median is %.4f, where it moves by %.3f",
+        "page and rendered frames differ by at most %.4f of the image, the median is %.4f, where it moves by %.3f",
         max(misses), np.median(misses), max(distances),
     )  # fmt: skip
     assert max(misses) < 0.005 and max(distances) > 0.04
@@ -115,12 +117,12 @@ def test_editing(page, tmp_path):
     canvas = page.locator(selector)
     assert canvas.get_attribute("aria-label") and canvas.get_attribute("role")
 
-    # A tap pokes nothing.
+    # A click makes no poke.
     canvas.click()
     page.wait_for_timeout(300)
     assert pokes(page) == []
 
-    # Keyboard: a point, a pull there, and what takes it back; ComfyUI's own undo keeps out of it.
+    # Keyboard: move the cursor, pull, undo. ComfyUI's own undo must not react.
     canvas.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowUp")
@@ -144,7 +146,7 @@ def test_editing(page, tmp_path):
     if view(page, "playing"):
         page.keyboard.press("Space")
 
-    # The timeline: playhead, markers that can be reached, chosen, moved and deleted by keys.
+    # The timeline: the playhead, and bars that keys can focus, select, move and delete.
     page.locator(TIMELINE).focus()
     page.keyboard.press("Home")
     page.wait_for_timeout(150)
@@ -172,28 +174,28 @@ def test_editing(page, tmp_path):
     page.get_by_role("button", name="Undo the last change").click()
     wait_pokes(page, 1)
     page.locator(POKE).click()
-    page.get_by_role("button", name="Delete the chosen poke").click()
+    page.get_by_role("button", name="Delete the selected poke").click()
     wait_pokes(page, 0)
 
-    # Hand edits show at once; mistakes are told.
+    # Edits of the text appear at once, and errors are shown.
     by_hand = [
         {"x": 0.4, "y": 0.4, "dx": 0.1, "dy": 0, "time": 1, "hold": 1},
         {"x": 0.5, "y": 0.5, "dx": 0, "dy": 0.1, "time": 2, "kind": "kick"},
     ]
     set_value(page, "pokes", json.dumps(by_hand))
     wait_pokes(page, 2)
-    assert np.abs(moved(page, 0.4, 0.4, 1.9)).max() > 0.05
-    assert np.abs(moved(page, 0.4, 0.4, 0.9)).max() == 0
+    assert np.abs(displacement_at(page, 0.4, 0.4, 1.9)).max() > 0.05
+    assert np.abs(displacement_at(page, 0.4, 0.4, 0.9)).max() == 0
     set_value(page, "strength", 0)
     page.wait_for_timeout(400)
-    assert np.abs(moved(page, 0.4, 0.4, 1.9)).max() == 0
+    assert np.abs(displacement_at(page, 0.4, 0.4, 1.9)).max() == 0
     set_value(page, "num_frames", 60)
     page.wait_for_timeout(400)
     assert view(page, "duration") == pytest.approx(2)
     set_value(page, "pokes", '[{"x": 0.4, "y": 0.4, "dx": 0, "dy": 0, "time": 0}, {"x": 1.4}]')
     page.get_by_text("Poke 2: x is 1.4").wait_for(timeout=60_000)
     set_value(page, "pokes", "[]")
-    page.get_by_text("Drag the picture to poke it").wait_for(timeout=60_000)
+    page.get_by_text("Drag the image to poke it").wait_for(timeout=60_000)
 
 
 def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
@@ -205,7 +207,7 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
     wait_pokes(page, 1)
     text = value(page)
 
-    # The graph's own undo takes the poke back, and the view is there at once.
+    # ComfyUI's undo removes the poke, and the view is there at once.
     page.wait_for_timeout(500)
     page.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
     page.wait_for_function(f"() => ({FORCE})()?.widgets.find((w) => w.name === 'pokes').value === '[]'", timeout=60_000)
@@ -217,7 +219,7 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
     )
     wait_ready(page)
 
-    # A copy has the pokes, and waits for its own run.
+    # A copy of the node has the pokes and waits for its own run.
     page.evaluate(
         f"""() => {{
           const node = ({FORCE})();
@@ -236,11 +238,11 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
     page.evaluate(
         """() => { const g = app.rootGraph ?? app.graph;
                    g.remove(g.nodes.filter((n) => n.type === "GID_ModalForce").at(-1));
-                   window.dispatchEvent(new MouseEvent("mouseup")); }"""  # what makes ComfyUI take note
+                   window.dispatchEvent(new MouseEvent("mouseup")); }"""  # so that ComfyUI records the change
     )
     page.wait_for_timeout(500)
 
-    # A lost context comes back by itself.
+    # A lost WebGL context is restored automatically.
     page.evaluate(
         f"""() => {{ const gl = document.querySelector('{selector}').getContext("webgl2");
                      window.gidLose = gl.getExtension("WEBGL_lose_context");
@@ -253,17 +255,17 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
     wait_ready(page)
     page.wait_for_function(f"(n) => document.querySelector('{selector}').gidView.frames > n", arg=drawn, timeout=60_000)
 
-    # A reload of the page: the poke is in the workflow, the picture in the server.
-    page.wait_for_timeout(1500)  # ComfyUI writes the workflow to the browser's storage now and then
+    # After a reload of the page, the poke comes from the workflow and the photo from the server.
+    page.wait_for_timeout(1500)  # ComfyUI saves the workflow to the browser's storage at intervals
     page.reload(wait_until="domcontentloaded")
     page.wait_for_function(
         f"() => window.app?.extensionManager && (app.rootGraph ?? app.graph) && ({FORCE})()", timeout=60_000
     )
     wait_ready(page)
     assert value(page) == text
-    assert np.abs(moved(page, 0.45, 0.5, pokes(page)[0]["hold"])).max() > 0.03
+    assert np.abs(displacement_at(page, 0.45, 0.5, pokes(page)[0]["hold"])).max() > 0.03
 
-    # Inside a subgraph: the widget moves with its node, and a run there makes it live.
+    # Inside a subgraph the widget moves with its node, and a run makes it live.
     settle(page, selector)
     page.evaluate(
         f"""() => {{
@@ -281,10 +283,10 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
     drag(page, (0.6, 0.5), (0.5, 0.5))
     page.mouse.up()
     wait_pokes(page, 2)
-    # The pinned frontend stumbles over any text that a node in an open subgraph sends.
+    # The pinned frontend raises an error for any text that a node in an open subgraph sends.
     page.errors[:] = [error for error in page.errors if "handleProgressText" not in error]
 
-    # When the server has lost the packet, the page says what to do.
+    # If the server no longer has the packet, the page shows what to do.
     for file in (page.server.base / "temp").glob("gid_live_*.bin"):
         file.unlink()
     page.wait_for_timeout(1500)
@@ -309,7 +311,7 @@ def test_keeps_drawing_and_frees_the_gpu(page):
     rates = frame_rates(page, selector)
     logger.info("%s %s: %.1f frames a second", page.renderer, page.frontend, statistics.median(rates))
 
-    # It stops drawing when nobody sees it.
+    # It stops drawing while it is not visible.
     page.evaluate("() => { app.canvas.ds.offset[0] += 20000; app.canvas.setDirty(true, true); }")
     page.wait_for_timeout(700)
     hidden = view(page, "frames")
@@ -331,7 +333,7 @@ def test_keeps_drawing_and_frees_the_gpu(page):
         selector,
     )
     assert lost == [0, True, 0]
-    # How fast is the log's to say: 2 shared cores that draw in software tell little. Here: it keeps drawing.
+    # The frame rate is only logged, because it means little with software rendering. The test: it keeps drawing.
     assert max(rates) > 1, rates
 
 
@@ -357,13 +359,13 @@ def test_touch_pen_and_reduced_motion(page):
         point = at(0.4 + 0.02 * step, 0.4)
         session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
         page.wait_for_timeout(30)
-    assert arrows(page) >= 1
+    assert visible_arrows(page) >= 1
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     wait_pokes(page, 2)
     touched = next(one for one in pokes(page) if one["x"] != 0.5)
     assert touched["x"] == pytest.approx(0.4, abs=0.01) and touched["dx"] == pytest.approx(0.12, abs=0.02)
 
-    # Played once after the poke, then still again.
+    # It plays once after the poke, then stops.
     page.wait_for_function(f"() => !document.querySelector('{selector}').gidView.playing", timeout=60_000)
 
     pen = {"pointerType": "pen", "button": "left", "clickCount": 1, "force": 0.5}
@@ -374,5 +376,5 @@ def test_touch_pen_and_reduced_motion(page):
         page.wait_for_timeout(30)
     session.send("Input.dispatchMouseEvent", {"type": "mouseReleased", "buttons": 0, **at(0.6, 0.48), **pen})
     wait_pokes(page, 3)
-    # Nothing of it moved the node or the graph.
+    # Neither the node nor the graph moved.
     assert page.locator(selector).bounding_box() == pytest.approx(box, abs=1)

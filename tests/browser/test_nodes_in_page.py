@@ -1,8 +1,8 @@
-"""The nodes in the page: made, shown, drawn and removed in both renderers of both frontends."""
+"""The nodes in the page: created, displayed and removed in both renderers of both frontends."""
 
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
-# A node of every type in a row of columns; what the page made of each.
+# Creates a node of each type, side by side. Returns the properties of each node in the page.
 MAKE_ALL = """(types) => {
   const graph = app.rootGraph ?? app.graph;
   graph.clear();
@@ -69,7 +69,7 @@ def inputs_of(info: dict) -> dict:
     return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
 
 
-def test_every_node_can_be_made_shows_its_widgets_and_joins_what_fits(page, tmp_path):
+def test_each_node_shows_its_widgets_and_connects_to_matching_types(page, tmp_path):
     nodes = ours(page.server)
     made = page.evaluate(MAKE_ALL, list(nodes))
     page.wait_for_timeout(300)
@@ -80,10 +80,10 @@ def test_every_node_can_be_made_shows_its_widgets_and_joins_what_fits(page, tmp_
         assert node["title"] == info["display_name"]
         specs = inputs_of(info)
         widgets = [name for name, (kind, *_) in specs.items() if kind in WIDGET_TYPES]
-        # What the page adds by itself: our previews, and core's companion of a seed.
+        # Added by the page: our previews, and ComfyUI's control widget of a seed.
         shown = [name for name in node["widgets"] if name not in ("loop_preview", "live", "control_after_generate")]
         assert sorted(shown) == sorted(widgets), node_id
-        assert set(node["inputs"]) == set(specs), node_id  # a socket for each widget, too
+        assert set(node["inputs"]) == set(specs), node_id  # each widget has a socket too
         assert node["outputs"] == info["output_name"], node_id
         for name in widgets:
             options = specs[name][1]
@@ -91,6 +91,6 @@ def test_every_node_can_be_made_shows_its_widgets_and_joins_what_fits(page, tmp_
                 assert node["values"][name] == options["default"], (node_id, name)
     page.screenshot(path=tmp_path / f"nodes_{page.renderer}_{page.frontend}.png")
 
-    # What each socket takes and refuses.
+    # The types that each socket accepts and refuses.
     joined = page.evaluate(JOIN)
     assert all(joined.values()), joined

@@ -1,7 +1,7 @@
-"""The page opens in every renderer and frontend, with this pack in it."""
+"""The page opens with this pack in each renderer and frontend."""
 
 
-def test_page_is_the_one_asked_for(page):
+def test_page_has_the_requested_renderer_and_frontend(page):
     newest = page.evaluate("window.__COMFYUI_FRONTEND_VERSION__") != "1.32.9"
     assert newest == (page.frontend == "newest")
     assert bool(page.evaluate("LiteGraph.vueNodesMode")) == (page.renderer == "vue")

@@ -1,4 +1,4 @@
-"""The live widget of Wind Force in the page: it blows as the library says, and is turned by hand and by keys."""
+"""The live widget of Wind Force in the page: it equals the library, and pointer and keys set the wind."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ import torch
 from browser.live_page import (
     HINT,
     build,
+    displacement_at,
     drag,
-    moved,
     run,
     set_value,
     settle,
@@ -38,7 +38,7 @@ def test_wind_is_live(page, tmp_path):
         worst = 0.0
         for row, column in [(72, 128), (50, 90), (100, 180)]:
             for frame in range(0, 60, 3):
-                here = moved(page, (column + 0.5) / 256, (row + 0.5) / 144, frame / 30, selector)
+                here = displacement_at(page, (column + 0.5) / 256, (row + 0.5) / 144, frame / 30, selector)
                 worst = max(worst, float(np.abs(here - true[frame, :, row, column].numpy()).max()))
         return worst / float(true.abs().max())
 
@@ -52,9 +52,9 @@ def test_wind_is_live(page, tmp_path):
     assert against_gid_core(strength=2.0, direction_degrees=90.0, loops=True) < 0.03
     set_value(page, "strength", 0, "GID_Wind")
     page.wait_for_timeout(400)
-    assert np.abs(moved(page, 0.5, 0.5, 1.0, selector)).max() == 0
+    assert np.abs(displacement_at(page, 0.5, 0.5, 1.0, selector)).max() == 0
 
-    # The arrow turns the wind, by hand and by keys.
+    # Pointer and keys set the direction of the wind.
     drag(page, (0.5, 0.5), (0.5, 0.2), selector)
     page.mouse.up()
     assert value(page, "direction", "GID_Wind") % 360 == pytest.approx(270, abs=2)

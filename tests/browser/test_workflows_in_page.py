@@ -1,4 +1,4 @@
-"""The shipped workflows in the page: loaded whole, converted as `workflow_prompt` does, and run."""
+"""The workflows of this pack in the page: they load completely, convert like `workflow_prompt`, and run."""
 
 import json
 
@@ -29,7 +29,7 @@ BOXES = """() => (app.rootGraph ?? app.graph).nodes.map((node) => {
 
 @pytest.fixture(autouse=True)
 def uploaded(request, server_for, clip):
-    """The files that the workflows ask for, before the page opens: it asks for the list of files then."""
+    """Upload the workflows' input files before the page opens, because the page then loads the list of files."""
     _, frontend = request.node.callspec.params["page"]
     server = server_for(None if frontend == "pinned" else frontend)
     server.upload_image(clip)
@@ -38,14 +38,14 @@ def uploaded(request, server_for, clip):
 
 
 def load(page, name):
-    """Load a shipped workflow; waits until the page has settled."""
+    """Load a workflow and wait until the page has settled."""
     for type_, has_errors, known in page.evaluate(LOAD, WORKFLOWS[name]):
         assert known and not has_errors, type_
     page.wait_for_timeout(300)
 
 
 def widgets_and_links(prompt: dict) -> dict:
-    """What a prompt says, without what only the page adds."""
+    """The content of a prompt without the entries that only the page adds."""
     return {
         number: {
             "class_type": node["class_type"],
@@ -63,13 +63,13 @@ def test_workflows_load_convert_and_do_not_overlap(page):
         assert not page.locator(".comfy-missing-nodes").is_visible()
         in_page = widgets_and_links(page.evaluate(PROMPT))
         assert in_page == widgets_and_links(to_prompt(workflow, object_info)), name
-        page.wait_for_timeout(500)  # Load Video grows by its preview
+        page.wait_for_timeout(500)  # Load Video grows when its preview appears
         touching += overlaps(page.evaluate(BOXES))
     assert not touching
 
 
 def overlaps(boxes) -> list[tuple[str, str]]:
-    """The pairs of nodes that cover each other."""
+    """The pairs of nodes that overlap."""
     return [
         (a[0], b[0])
         for i, a in enumerate(boxes)
@@ -78,7 +78,7 @@ def overlaps(boxes) -> list[tuple[str, str]]:
     ]
 
 
-# Pictures in the render node beside the loop: Vue draws <img>, the canvas a widget of its own.
+# Other images in the render node than the loop: Vue draws <img>, the canvas uses its own widget.
 LEFT_OVER = """() => {
   const node = (app.rootGraph ?? app.graph).nodes.find((n) => n.type === "GID_SoftmaxSplatRender");
   const element = document.querySelector(`.lg-node[data-node-id="${node.id}"]`);
@@ -110,7 +110,7 @@ def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
     assert page.locator(PREVIEW).count() == 1 and not page.locator(PREVIEW).is_visible()
     run_to_end(page)
     page.locator(PREVIEW).wait_for(state="visible", timeout=10_000)
-    page.wait_for_timeout(600)  # the node grows for it
+    page.wait_for_timeout(600)  # the node grows
     page.screenshot(path=tmp_path / f"loop_{page.renderer}_{page.frontend}.png")
 
     image = page.locator(PREVIEW)
@@ -120,7 +120,7 @@ def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
     assert inside["width"] >= 100 and inside["height"] >= 60
     assert around[0] - 2 <= inside["x"] and inside["x"] + inside["width"] <= around[0] + around[2] + 2
     assert around[1] - 2 <= inside["y"] and inside["y"] + inside["height"] <= around[1] + around[3] + 2
-    # Nothing of it goes into the prompt or the file.
+    # The prompt and the file do not contain it.
     saved = page.evaluate("() => JSON.stringify((app.rootGraph ?? app.graph).serialize())")
     assert "loop_preview" not in saved and "gid_loop" not in saved
     assert "loop_preview" not in json.dumps(page.evaluate(PROMPT))
@@ -136,7 +136,7 @@ def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
     run_to_end(page)
     page.wait_for_function(f"(old) => document.querySelector('{PREVIEW}').src !== old", arg=first, timeout=10_000)
 
-    # Undo, and removal of the node, leave nothing behind.
+    # Undo and removal of the node leave no images behind.
     page.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
     page.wait_for_timeout(500)
     assert page.locator(PREVIEW).count() == 1
@@ -180,7 +180,7 @@ def test_a_prediction_shows_its_motion_inside_the_node(page, tmp_path):
     page.screenshot(path=tmp_path / f"prediction_{page.renderer}_{page.frontend}.png")
     assert not overlaps(page.evaluate(BOXES))
 
-    # The live frames came while it ran, for this node, as small pictures.
+    # Small live frames arrived for this node during the run.
     predict = page.evaluate(
         "() => String((app.rootGraph ?? app.graph).nodes.find((n) => n.type === 'GID_PredictSpectralVolume').id)"
     )
@@ -198,11 +198,11 @@ def test_a_prediction_shows_its_motion_inside_the_node(page, tmp_path):
     assert "loop_preview" not in json.dumps(page.evaluate(PROMPT))
 
 
-def test_template_opens_and_outlives_a_reload(page):
+def test_template_opens_and_survives_a_reload(page):
     there = "() => window.app && (app.rootGraph ?? app.graph)?.nodes?.some((n) => n.type === 'GID_SoftmaxSplatRender')"
     page.goto(f"{page.server.url}/?template=clip_to_loop&source=generative-image-dynamics")
     page.wait_for_function(there, timeout=60_000)
-    page.wait_for_timeout(1500)  # the page writes to the browser's storage now and then
+    page.wait_for_timeout(1500)  # the page saves to the browser's storage at intervals
     before = page.evaluate(PROMPT)
     page.goto(page.server.url)
     page.wait_for_function(there, timeout=60_000)

@@ -1,4 +1,4 @@
-"""A real ComfyUI server with this pack in it, small things to feed it, and a short way to write prompts."""
+"""A real ComfyUI server with this pack, small inputs for it, and a short way to write prompts."""
 
 import itertools
 import json
@@ -13,12 +13,12 @@ from PIL import Image
 import gid_core as gid
 from comfy_server import ComfyServer
 
-SIZE = (72, 128)  # of every clip, picture and volume here: small, but the flow finds its motion
+SIZE = (72, 128)  # of all clips, images and volumes here: small, but large enough for optical flow
 
 
 @pytest.fixture(scope="session")
 def server(server_for):
-    """The server, shared by all tests of the session; a test must not stop it or leave a prompt running."""
+    """The server that all tests of the session share. A test must not stop it or leave a prompt running."""
     return server_for()
 
 
@@ -32,18 +32,18 @@ def clip_frames() -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def clip(clip_frames, tmp_path_factory) -> Path:
-    """Those frames as a video of five seconds: 8 frames a second, so that the volume plays at 30."""
+    """These frames as a video of five seconds, at 8 frames per second; its volume plays at 30."""
     return gid.write_video(tmp_path_factory.mktemp("clips") / "small clip.mp4", clip_frames, 8, crf=8)
 
 
 @pytest.fixture(scope="session")
 def volume() -> gid.SpectralVolume:
-    """Smooth random motion of a few pixels all over the picture."""
+    """Smooth random motion of a few pixels in the whole image."""
     return random_volume(SIZE, seed=1)
 
 
 def random_volume(size, seed=0, batch=1, bins=16, pixels=2.0) -> gid.SpectralVolume:
-    """Smooth random motion of about `pixels` pixels, B volumes of K bins."""
+    """B volumes of K bins with smooth random motion of about `pixels` pixels."""
     coarse = torch.randn(batch * bins, 4, 4, 6, generator=torch.Generator().manual_seed(seed))
     smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=True)
     falling = 1 / torch.arange(1, bins + 1).view(1, bins, 1, 1, 1)
@@ -52,7 +52,7 @@ def random_volume(size, seed=0, batch=1, bins=16, pixels=2.0) -> gid.SpectralVol
 
 @dataclass
 class Node:
-    """A node of a prompt; node[i] is its output number i."""
+    """A node of a prompt; node[i] is its output i."""
 
     id: str
 
@@ -61,11 +61,11 @@ class Node:
 
 
 class Graph:
-    """A prompt, written node by node, and what came of it.
+    """A prompt that a test writes node by node, and its results.
 
         graph.add("GID_LoopMotion", spectral_volume=volume, speed=0.5)
 
-    An input takes a Node for its first output. Widgets that are left out get their default.
+    A Node given as an input stands for its first output. Omitted widgets get their defaults.
     """
 
     def __init__(self, server: ComfyServer, folder: Path):
@@ -86,9 +86,9 @@ class Graph:
         self.prompt[node.id] = {"class_type": class_type, "inputs": values}
         return node
 
-    def picture(self, pixels) -> Node:
+    def image(self, pixels) -> Node:
         """LoadImage of float [H, W, 3 or 4] in 0..1; outputs: image, mask (1 - alpha)."""
-        path = self.folder / f"picture{next(self._numbers)}_{id(self)}.png"
+        path = self.folder / f"image{next(self._numbers)}_{id(self)}.png"
         Image.fromarray((np.asarray(pixels) * 255).round().astype(np.uint8)).save(path)
         return self.add("LoadImage", image=self.server.upload_image(path))
 
@@ -115,15 +115,15 @@ class Graph:
         return self
 
     def text(self, node: Node) -> str:
-        """What `show` showed."""
+        """The text that `show` displayed."""
         return self.entry["outputs"][node.id]["text"][0]
 
     def files(self, node: Node) -> list[Path]:
         """The files that an output node wrote."""
         return self.server.outputs({"outputs": {node.id: self.entry["outputs"].get(node.id, {})}})
 
-    def pictures(self, node: Node) -> np.ndarray:
-        """The pictures that `save` saved, uint8 [N, H, W, C]."""
+    def images(self, node: Node) -> np.ndarray:
+        """The images that `save` saved, uint8 [N, H, W, C]."""
         return np.stack([np.asarray(Image.open(file)) for file in self.files(node)])
 
 
@@ -139,7 +139,40 @@ def make_volume():
     return random_volume
 
 
+@pytest.fixture
+def provide_inputs(server, clip, clip_frames, make_volume, repo, tmp_path):
+    """provide_inputs(prompt): upload small files under all names that a prompt loads, and use the tiny model."""
+
+    def provide(prompt: dict) -> None:
+        for node in prompt.values():
+            inputs = node["inputs"]
+            if node["class_type"] == "LoadVideo":
+                path = tmp_path / inputs["file"]
+                path.write_bytes(clip.read_bytes())
+                server.upload_image(path)
+            elif node["class_type"] == "LoadImage":
+                path = tmp_path / inputs["image"]
+                image = Image.fromarray((clip_frames[0].numpy() * 255).astype(np.uint8))
+                if path.stem.endswith("_painted"):  # transparent where Load Image's mask is white: a broad stem
+                    alpha = np.full(clip_frames.shape[1:3], 255, np.uint8)
+                    alpha[8:, 30:90] = 0
+                    image.putalpha(Image.fromarray(alpha))
+                image.save(path)
+                server.upload_image(path)
+            elif node["class_type"] == "LoadAudio":
+                server.upload_image(repo / "assets" / inputs["audio"])
+            elif node["class_type"] == "GID_LoadSpectralVolume":
+                make_volume(clip_frames.shape[1:3]).save(server.base / "input" / inputs["file"])
+            elif node["class_type"] == "GID_LoadModel":
+                inputs["model_name"] = "tiny.safetensors"
+            elif node["class_type"] == "GID_PredictSpectralVolume":
+                # Large motion: two frames then differ by it, and not mainly by the blur of interpolation.
+                inputs.update(steps=3, amplitude=3.0)
+
+    return provide
+
+
 @pytest.fixture(scope="session")
 def workflows(repo) -> dict[str, dict]:
-    """Every shipped workflow by its name."""
+    """All shipped workflows by name."""
     return {path.stem: json.loads(path.read_text()) for path in sorted((repo / "workflows").glob("*.json"))}

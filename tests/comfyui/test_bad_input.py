@@ -1,4 +1,4 @@
-"""What cannot work is refused with a message that helps, leaves no file behind and does not harm the next run."""
+"""Bad input is refused with a helpful message, leaves no file behind, and does not affect the next run."""
 
 import json
 import struct
@@ -18,14 +18,14 @@ def files_below(*folders) -> set:
 
 @pytest.fixture
 def refused(server, graph):
-    """refused(kind, *words): the prompt fails, and its message holds all the words."""
+    """refused(failure, *words): the prompt fails, and its message contains all the words."""
 
     def check(failure, *words, by=None):
         folders = (server.base / "output", server.base / "temp", server.base / "input")
         before = files_below(*folders)
         with pytest.raises(failure) as raised:
             graph.run()
-        assert files_below(*folders) == before, "something was left behind"
+        assert files_below(*folders) == before, "a file was left behind"
         if failure is NodeFailed:
             message = raised.value.exception_message
             assert by is None or raised.value.node_type == by
@@ -34,7 +34,7 @@ def refused(server, graph):
         for word in words:
             assert word in message
         assert "Traceback" not in message
-        # The next prompt runs.
+        # The next prompt still runs.
         graph.prompt.clear()
         number = graph.show(graph.add("PrimitiveInt", value=7))
         assert graph.run(timeout=20).text(number) == "7"
@@ -59,7 +59,7 @@ def test_a_clip_that_is_too_short(graph, refused, frames):
     refused(NodeFailed, "at least 16 frames", f"got {frames}", by="GID_SpectralVolumeFromVideo")
 
 
-def test_a_start_that_leaves_too_little(graph, refused):
+def test_a_start_that_leaves_too_few_frames(graph, refused):
     saved(graph, graph.add("GID_SpectralVolumeFromVideo", video=empty(graph, frames=20), start_frame=10))
     refused(NodeFailed, "at least 16 frames", "got 10 from frame 10 of 20", "earlier start")
 
@@ -75,7 +75,7 @@ def test_a_broken_video_file(graph, refused, clip, tmp_path, keep):
     broken = tmp_path / f"broken{keep}.mp4"
     broken.write_bytes(data[: int(len(data) * keep)])
     saved(graph, graph.add("GID_SpectralVolumeFromVideo", video=graph.video(broken)))
-    refused(NodeFailed, "Invalid data found")  # PyAV's words, through core's Load Video
+    refused(NodeFailed, "Invalid data found")  # PyAV's message, through ComfyUI's Load Video
 
 
 @pytest.mark.parametrize(
@@ -86,17 +86,17 @@ def test_a_widget_beyond_its_limits(graph, refused, widget, value, limit):
     refused(PromptRejected, widget, str(value), str(limit))
 
 
-def test_a_choice_that_is_none(graph, refused):
-    # ComfyUI lets any text through to a node.
+def test_an_unknown_option(graph, refused):
+    # ComfyUI passes any text on to the node.
     saved(graph, graph.add("GID_SpectralVolumeFromVideo", video=empty(graph, frames=20), detrend="spline"))
     refused(NodeFailed, "detrend must be one of ('none', 'ramp'); got 'spline'")
 
 
-# -- pictures, masks, batches ------------------------------------------------------------------------------------------
+# -- images, masks, batches --------------------------------------------------------------------------------------------
 
 
-def test_a_gray_picture_is_refused_by_the_library():
-    # No core node makes an IMAGE of one channel; other packs' nodes do.
+def test_a_gray_image_is_refused_by_the_library():
+    # No core node makes an IMAGE with one channel, but nodes of other packs do.
     volume = gid.SpectralVolume(torch.zeros(1, 16, 4, 4, 4))
     with pytest.raises(ValueError, match=r"image must have 3 \(RGB\) or 4 \(RGBA\) channels; got 1.*three channels"):
         gid.render(torch.zeros(1, 4, 4, 1), gid.loop(volume))
@@ -106,7 +106,7 @@ def test_batches_that_do_not_match(graph, refused, make_volume):
     pair = graph.volume(make_volume((24, 32), batch=2))
     frames = graph.add("GID_SoftmaxSplatRender", image=empty(graph, frames=3), motion=pair)
     graph.save(frames)
-    refused(NodeFailed, "3 pictures and 2 motions", "as many of both", by="GID_SoftmaxSplatRender")
+    refused(NodeFailed, "3 images and 2 motions", "equally many of both", by="GID_SoftmaxSplatRender")
 
 
 @pytest.mark.parametrize("node", ["render", "amplify"])
@@ -117,11 +117,11 @@ def test_masks_that_do_not_match(graph, refused, make_volume, node):
         graph.save(graph.add("GID_SoftmaxSplatRender", image=empty(graph), motion=volume, mask=masks))
     else:
         saved(graph, graph.add("GID_AmplifyMotion", spectral_volume=volume, mask=masks))
-    refused(NodeFailed, "mask must be one mask or as many as there are pictures (1); got 3")
+    refused(NodeFailed, "mask must be one mask or as many as there are images (1); got 3")
 
 
-def test_a_picture_batch_does_not_fit_previews_silently(graph, make_volume):
-    # Preview Motion shows one picture: the first of each.
+def test_a_preview_shows_the_first_image_of_a_batch(graph, make_volume):
+    # Preview Motion shows the first motion on the first image.
     volume = graph.volume(make_volume((24, 32), batch=2))
     preview = graph.add("GID_PreviewMotion", motion=volume, image=empty(graph, frames=3))
     assert len(graph.run().files(preview)) == 4
@@ -134,15 +134,15 @@ def test_a_number_cannot_be_a_motion(graph, refused):
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (33, 25), (1, 40), (300, 1)])
-def test_odd_and_tiny_pictures_render(graph, make_volume, width, height):
+def test_odd_and_tiny_images_render(graph, make_volume, width, height):
     frames = graph.add(
         "GID_SoftmaxSplatRender", image=empty(graph, width, height), motion=graph.volume(make_volume((24, 32)))
     )
-    pictures = graph.save(frames)
+    images = graph.save(frames)
     holes = graph.save(graph.add("MaskToImage", mask=frames[1]))
     graph.run()
-    assert graph.pictures(pictures).shape == (150, height, width, 3)
-    assert graph.pictures(holes).shape == (150, height, width, 3)
+    assert graph.images(images).shape == (150, height, width, 3)
+    assert graph.images(holes).shape == (150, height, width, 3)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 2), (65, 33)])
@@ -162,15 +162,15 @@ def test_odd_and_tiny_clips_are_measured(server, graph, width, height):
 
 
 @pytest.mark.parametrize("start", [150, 1000])
-def test_a_loop_may_start_anywhere(graph, make_volume, start):
+def test_a_loop_may_start_at_any_frame(graph, make_volume, start):
     frames = graph.add(
         "GID_SoftmaxSplatRender",
         image=empty(graph),
         motion=graph.volume(make_volume((24, 32))),
         start_frame=start,
     )
-    pictures = graph.save(frames)
-    assert len(graph.run().pictures(pictures)) == 150 - start % 150
+    images = graph.save(frames)
+    assert len(graph.run().images(images)) == 150 - start % 150
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_a_truncated_file(server, graph, refused, good_file, keep):
     refused(NodeFailed, "short.safetensors", "cut short or damaged", by="GID_LoadSpectralVolume")
 
 
-def test_a_file_that_promises_what_is_not_there(server, graph, refused, tmp_path):
+def test_a_file_without_coefficients(server, graph, refused, tmp_path):
     header = {"format": "gid.spectral_volume", "version": "1"}
     save_file({"coefficients": torch.zeros(1, 16, 4, 2, 2)}, tmp_path / "bare.safetensors", header)
     load_and_preview(graph, stored(server, "bare.safetensors", (tmp_path / "bare.safetensors").read_bytes()))
@@ -231,7 +231,7 @@ def test_a_file_of_a_later_version(server, graph, refused, good_file, tmp_path):
     refused(NodeFailed, "version 9", "reads version 1")
 
 
-def test_a_file_that_is_not_there(graph, refused):
+def test_a_missing_file(graph, refused):
     load_and_preview(graph, "gone.safetensors")
     refused(PromptRejected, "No spectral volume named 'gone.safetensors'", "input folder")
 
@@ -239,14 +239,14 @@ def test_a_file_that_is_not_there(graph, refused):
 @pytest.mark.parametrize(
     "name", ["../../x.safetensors", "/tmp/x.safetensors", "../secret.safetensors [output]", "a/../../../x.safetensors"]
 )
-def test_loading_from_outside(server, graph, refused, good_file, name):
+def test_loading_from_outside_the_folders(server, graph, refused, good_file, name):
     outside = server.base / "secret.safetensors"
     outside.write_bytes(good_file)
     load_and_preview(graph, name)
     refused(PromptRejected, "inside ComfyUI's input or output folder", name)
 
 
-def test_loading_through_a_link_to_the_outside(server, graph, refused, good_file):
+def test_loading_through_a_symlink_out_of_the_folders(server, graph, refused, good_file):
     (server.base / "secret.safetensors").write_bytes(good_file)
     link = server.base / "input" / "link.safetensors"
     link.symlink_to(server.base / "secret.safetensors")
@@ -256,7 +256,7 @@ def test_loading_through_a_link_to_the_outside(server, graph, refused, good_file
 
 
 @pytest.mark.parametrize("prefix", ["../../evil", "/tmp/evil", "a/../../evil", "", "  "])
-def test_saving_outside(server, graph, refused, make_volume, prefix):
+def test_saving_outside_the_folder(server, graph, refused, make_volume, prefix):
     volume = graph.volume(make_volume((24, 32)))
     graph.add("GID_SaveSpectralVolume", spectral_volume=volume, filename_prefix=prefix)
     refused(PromptRejected, "inside the output folder", repr(prefix))
@@ -264,7 +264,7 @@ def test_saving_outside(server, graph, refused, make_volume, prefix):
 
 
 @pytest.mark.parametrize("prefix", ["linked/volume", "../../evil"])
-def test_a_prefix_that_comes_over_a_link(server, graph, refused, make_volume, prefix):
+def test_a_prefix_from_a_link(server, graph, refused, make_volume, prefix):
     text = graph.add("PrimitiveString", value=prefix)
     volume = graph.volume(make_volume((24, 32)))
     save = graph.add("GID_SaveSpectralVolume", spectral_volume=volume, filename_prefix=text)

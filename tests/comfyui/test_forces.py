@@ -21,13 +21,13 @@ FRAMES = 12
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
-    """A picture full of detail, [72, 128, 3] in whole steps of 1/255."""
+def photo() -> np.ndarray:
+    """Random noise, [72, 128, 3] in steps of 1/255."""
     return np.random.default_rng(0).integers(0, 256, (72, 128, 3)) / 255
 
 
 def run_and_listen(graph):
-    """Run a graph as a page does: the texts shown on nodes and what each sent to the page, by the node's id."""
+    """Run a graph as a page does. Returns the texts on nodes and the outputs sent to the page, both by node id."""
     server, texts, sent = graph.server, {}, {}
     socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={server.client_id}", timeout=60)
     try:
@@ -54,9 +54,9 @@ def run_and_listen(graph):
     return texts, sent
 
 
-def library_frames(picture, motion) -> np.ndarray:
-    """What the library renders, as Save Image writes it: uint8 [frames, H, W, 3]."""
-    frames = gid.render(torch.as_tensor(picture).float(), motion)
+def library_frames(photo, motion) -> np.ndarray:
+    """The library's frames as Save Image writes them: uint8 [frames, H, W, 3]."""
+    frames = gid.render(torch.as_tensor(photo).float(), motion)
     return (frames.clamp(0, 1) * 255).byte().numpy()
 
 
@@ -64,8 +64,8 @@ def largest_step(a, b) -> int:
     return int(np.abs(a.astype(int) - b).max())
 
 
-def rendered(graph, picture, motion):
-    return graph.save(graph.add("GID_SoftmaxSplatRender", image=graph.picture(picture), motion=motion))
+def rendered(graph, photo, motion):
+    return graph.save(graph.add("GID_SoftmaxSplatRender", image=graph.image(photo), motion=motion))
 
 
 # -- Modal Force -------------------------------------------------------------------------------------------------------
@@ -90,20 +90,20 @@ def modal(graph, volume, pokes=PULL, **inputs):
     ],
     ids=lambda value: "-".join(value),
 )  # fmt: skip
-def test_modal_force_is_the_librarys_poke(graph, picture, volume, widgets, arguments):
+def test_modal_force_equals_the_librarys_poke(graph, photo, volume, widgets, arguments):
     motion = modal(graph, volume, fps=20.0, **widgets)
-    saved = rendered(graph, picture, motion)
+    saved = rendered(graph, photo, motion)
     fps, frames = graph.show(motion[1]), graph.show(motion[2])
     graph.run()
     assert [float(graph.text(fps)), float(graph.text(frames))] == [20, FRAMES]
-    expected = gid.poke(volume, [gid.Poke(**PULL[0])], FRAMES, 20.0, **arguments)
-    made = graph.pictures(saved)
-    assert largest_step(made, library_frames(picture, expected)) <= 1
+    expected = gid.poke(volume, [gid.Poke(**PULL[0])], num_frames=FRAMES, fps=20.0, **arguments)
+    made = graph.images(saved)
+    assert largest_step(made, library_frames(photo, expected)) <= 1
     assert (made[0] == made[2]).all() and (made[8] != made[0]).mean() > 0.3
 
 
 @pytest.mark.parametrize(
-    ("pokes", "said"),
+    ("pokes", "message"),
     [
         ("[{", "The pokes are not valid JSON"),
         ('{"x": 0.5}', "The pokes must be a list"),
@@ -115,20 +115,20 @@ def test_modal_force_is_the_librarys_poke(graph, picture, volume, widgets, argum
     ids=["malformed", "no list", "outside", "NaN", "missing", "unknown"],
 )
 @pytest.mark.parametrize("over_a_link", [False, True], ids=["widget", "link"])
-def test_pokes_that_are_none_are_refused_on_the_node(graph, volume, pokes, said, over_a_link):
+def test_invalid_pokes_are_refused_on_the_node(graph, volume, pokes, message, over_a_link):
     text = graph.add("PrimitiveString", value=pokes) if over_a_link else pokes
     node = modal(graph, volume)
     graph.prompt[node.id]["inputs"]["pokes"] = text[0] if over_a_link else text
     graph.show(node[2])
-    if over_a_link:  # its text is known only when it runs
+    if over_a_link:  # the text is known only when the node runs
         with pytest.raises(NodeFailed) as failed:
             graph.run()
-        assert failed.value.node_type == "GID_ModalForce" and said in failed.value.exception_message
+        assert failed.value.node_type == "GID_ModalForce" and message in failed.value.exception_message
     else:
         with pytest.raises(PromptRejected) as refused:
             graph.run()
         (error,) = refused.value.node_errors[node.id]["errors"]
-        assert said in error["details"]
+        assert message in error["details"]
 
 
 def test_one_photo_at_a_time(graph, make_volume):
@@ -139,30 +139,30 @@ def test_one_photo_at_a_time(graph, make_volume):
     assert "got 2 photos. Poke one photo at a time" in failed.value.exception_message
 
 
-def test_an_integrator_that_would_blow_up(graph, volume):
+def test_an_integrator_that_would_diverge(graph, volume):
     graph.show(modal(graph, volume, fps=2.0, integrator="explicit_euler")[2])
     with pytest.raises(NodeFailed) as failed:
         graph.run()
     assert "explicit_euler with steps of 0.5 s blows up at" in failed.value.exception_message
 
 
-def test_without_pokes_nothing_moves(graph, picture, volume):
-    saved = rendered(graph, picture, modal(graph, volume, "", num_frames=3))
-    for frame in graph.run().pictures(saved):
-        assert (frame == np.round(picture * 255)).all()
+def test_without_pokes_nothing_moves(graph, photo, volume):
+    saved = rendered(graph, photo, modal(graph, volume, "", num_frames=3))
+    for frame in graph.run().images(saved):
+        assert (frame == np.round(photo * 255)).all()
 
 
-def test_a_poke_where_nothing_moves_is_said_on_the_node(graph, picture, volume):
+def test_a_poke_where_nothing_moves_gives_a_note_on_the_node(graph, photo, volume):
     coefficients = volume.coefficients.clone()
     coefficients[..., 64:] = 0
     pokes = [{**PULL[0], "x": 0.1}, {**PULL[0], "x": 0.9}]
     node = modal(graph, volume.replace(coefficients=coefficients), pokes)
-    saved = rendered(graph, picture, node)
+    saved = rendered(graph, photo, node)
     text, _ = run_and_listen(graph)
     assert text[node.id].startswith("12 frames, 0.40 s at 30 fps\nPoke 2 at (0.9, 0.5): nothing moves there")
-    frames = graph.pictures(saved)
+    frames = graph.images(saved)
     assert (frames[-1][:, :48] != frames[0][:, :48]).mean() > 0.3
-    # Mended, the node says so.
+    # After a correction the note disappears.
     graph.prompt[node.id]["inputs"]["pokes"] = json.dumps(pokes[:1])
     text, _ = run_and_listen(graph)
     assert text[node.id] == "12 frames, 0.40 s at 30 fps"
@@ -171,7 +171,7 @@ def test_a_poke_where_nothing_moves_is_said_on_the_node(graph, picture, volume):
 # -- Wind Force --------------------------------------------------------------------------------------------------------
 
 
-def blown(graph, volume, **inputs):
+def wind(graph, volume, **inputs):
     return graph.add("GID_Wind", **{"spectral_volume": graph.volume(volume), "num_frames": FRAMES, **inputs})
 
 
@@ -186,21 +186,21 @@ def blown(graph, volume, **inputs):
     ],
     ids=lambda value: "-".join(value),
 )  # fmt: skip
-def test_wind_force_is_the_librarys_wind(graph, picture, volume, widgets, arguments):
-    motion = blown(graph, volume, fps=5.0, **widgets)
-    saved = rendered(graph, picture, motion)
+def test_wind_force_equals_the_librarys_wind(graph, photo, volume, widgets, arguments):
+    motion = wind(graph, volume, fps=5.0, **widgets)
+    saved = rendered(graph, photo, motion)
     fps, frames = graph.show(motion[1]), graph.show(motion[2])
     graph.run()
     assert [float(graph.text(fps)), float(graph.text(frames))] == [5, FRAMES]
-    made = graph.pictures(saved)
+    made = graph.images(saved)
     expected = gid.wind(volume, num_frames=FRAMES, fps=5.0, **arguments)
-    assert largest_step(made, library_frames(picture, expected)) <= 1
+    assert largest_step(made, library_frames(photo, expected)) <= 1
     assert (made[8] != made[0]).mean() > 0.3
 
 
-def test_wind_blows_on_several_photos(graph, picture, make_volume):
-    saved = rendered(graph, picture, blown(graph, make_volume((24, 32), batch=2), num_frames=3))
-    assert len(graph.run().pictures(saved)) == 6
+def test_wind_moves_several_photos(graph, photo, make_volume):
+    saved = rendered(graph, photo, wind(graph, make_volume((24, 32), batch=2), num_frames=3))
+    assert len(graph.run().images(saved)) == 6
 
 
 # -- Audio Force -------------------------------------------------------------------------------------------------------
@@ -218,9 +218,9 @@ def beats(seconds=1.0, loud=0.5) -> np.ndarray:
     return (loud * wave / np.abs(wave).max() * 32767).astype(np.int16)
 
 
-def heard(graph, samples, tmp_path):
-    """LoadAudio of samples as a file, and what the library makes of the same."""
-    path = tmp_path / f"sound_{id(graph)}.wav"
+def load_audio(graph, samples, tmp_path):
+    """LoadAudio of the samples as a file, and the same samples as a waveform in -1..1."""
+    path = tmp_path / f"audio_{id(graph)}.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, RATE, len(samples), "NONE", ""))
         file.writeframes(samples.tobytes())
@@ -238,47 +238,47 @@ def heard(graph, samples, tmp_path):
     ],
     ids=lambda value: "-".join(value),
 )  # fmt: skip
-def test_audio_force_is_the_librarys(graph, picture, volume, tmp_path, widgets, arguments):
-    sound, waveform = heard(graph, beats(), tmp_path)
-    motion = graph.add("GID_AudioForce", spectral_volume=graph.volume(volume), audio=sound, fps=20.0, **widgets)
-    saved = rendered(graph, picture, motion)
+def test_audio_force_equals_the_librarys_from_audio(graph, photo, volume, tmp_path, widgets, arguments):
+    audio, waveform = load_audio(graph, beats(), tmp_path)
+    motion = graph.add("GID_AudioForce", spectral_volume=graph.volume(volume), audio=audio, fps=20.0, **widgets)
+    saved = rendered(graph, photo, motion)
     fps, frames = graph.show(motion[1]), graph.show(motion[2])
     graph.run()
     expected = gid.from_audio(volume, waveform, RATE, **{"fps": 20.0, **arguments})
     assert [float(graph.text(fps)), float(graph.text(frames))] == [20, len(expected)]
     assert len(expected) == widgets.get("num_frames", 20)
-    made = graph.pictures(saved)
-    assert largest_step(made, library_frames(picture, expected)) <= 1
-    assert (made[0] == np.round(picture * 255)).all() and (made[9] != made[0]).mean() > 0.1
+    made = graph.images(saved)
+    assert largest_step(made, library_frames(photo, expected)) <= 1
+    assert (made[0] == np.round(photo * 255)).all() and (made[9] != made[0]).mean() > 0.1
 
 
-def test_a_silent_sound_is_said_on_the_node(graph, picture, volume):
+def test_silent_audio_gives_a_note_on_the_node(graph, photo, volume):
     silence = graph.add("EmptyAudio", duration=0.2)
     node = graph.add("GID_AudioForce", spectral_volume=graph.volume(volume), audio=silence)
-    saved = rendered(graph, picture, node)
+    saved = rendered(graph, photo, node)
     text, _ = run_and_listen(graph)
-    assert text[node.id] == "6 frames, 0.20 s at 30 fps\nThe sound is silent, so nothing moves."
-    for frame in graph.pictures(saved):
-        assert (frame == np.round(picture * 255)).all()
+    assert text[node.id] == "6 frames, 0.20 s at 30 fps\nThe audio is silent, so nothing moves."
+    for frame in graph.images(saved):
+        assert (frame == np.round(photo * 255)).all()
 
 
 @pytest.mark.parametrize(
-    ("sound", "said"),
-    [("empty", "The sound is empty"), ("none", "brings no sound")],
+    ("case", "message"),
+    [("empty", "The audio is empty"), ("none", "holds no audio")],
 )
-def test_a_sound_that_is_none(graph, volume, clip, sound, said):
-    if sound == "empty":
+def test_missing_audio_is_refused(graph, volume, clip, case, message):
+    if case == "empty":
         audio = graph.add("EmptyAudio", duration=0.0)
-    else:  # of a video without a sound track
+    else:  # from a video without a sound track
         audio = graph.add("GetVideoComponents", video=graph.video(clip))[1]
     node = graph.add("GID_AudioForce", spectral_volume=graph.volume(volume), audio=audio)
     graph.show(node[2])
     with pytest.raises(NodeFailed) as failed:
         graph.run()
-    assert failed.value.node_type == "GID_AudioForce" and said in failed.value.exception_message
+    assert failed.value.node_type == "GID_AudioForce" and message in failed.value.exception_message
 
 
-# -- what they have in common ------------------------------------------------------------------------------------------
+# -- all three forces --------------------------------------------------------------------------------------------------
 
 
 def force(graph, kind, volume, **inputs):
@@ -293,7 +293,7 @@ def force(graph, kind, volume, **inputs):
 KINDS = ["GID_ModalForce", "GID_Wind", "GID_AudioForce"]
 
 
-def test_nothing_runs_again_when_nothing_changed(graph, tmp_path, volume):
+def test_unchanged_nodes_do_not_run_again(graph, tmp_path, volume):
     with ComfyServer(tmp_path / "comfyui", None, [], cpu=True) as server:  # the shared server has no cache
         graph = type(graph)(server, tmp_path)
         nodes = [force(graph, kind, volume) for kind in KINDS]
@@ -311,8 +311,8 @@ def test_nothing_runs_again_when_nothing_changed(graph, tmp_path, volume):
 
 @pytest.mark.parametrize("with_image", [True, False], ids=["image", "alone"])
 @pytest.mark.parametrize("kind", ["GID_ModalForce", "GID_Wind"])
-def test_the_page_gets_what_its_live_picture_shows(server, graph, kind, with_image, picture, volume):
-    node = force(graph, kind, volume, **({"image": graph.picture(picture)} if with_image else {}))
+def test_the_page_gets_the_packet_of_the_live_view(server, graph, kind, with_image, photo, volume):
+    node = force(graph, kind, volume, **({"image": graph.image(photo)} if with_image else {}))
     graph.show(node[2])
     _, sent = run_and_listen(graph)
     (live,) = sent[node.id]["gid_live"]
@@ -322,11 +322,11 @@ def test_the_page_gets_what_its_live_picture_shows(server, graph, kind, with_ima
     assert packet.header["volume_size"] == list(volume.size) and packet.header["bins"] == volume.num_bins - 1
 
 
-def test_the_image_does_not_change_the_motion(graph, picture, volume):
-    alone, seen = (force(graph, "GID_Wind", volume, **extra) for extra in ({}, {"image": graph.picture(picture)}))
-    saves = [rendered(graph, picture, node) for node in (alone, seen)]
+def test_the_image_does_not_change_the_motion(graph, photo, volume):
+    alone, seen = (force(graph, "GID_Wind", volume, **extra) for extra in ({}, {"image": graph.image(photo)}))
+    saves = [rendered(graph, photo, node) for node in (alone, seen)]
     graph.run()
-    assert (graph.pictures(saves[0]) == graph.pictures(saves[1])).all()
+    assert (graph.images(saves[0]) == graph.images(saves[1])).all()
 
 
 @pytest.mark.parametrize("kind", ["GID_ModalForce", "GID_Wind", "GID_AudioForce"])
@@ -352,10 +352,10 @@ def stems(*columns, size=(72, 96)) -> np.ndarray:
 
 
 def painted(graph, mask):
-    """Load Image's mask of a picture in which `mask` was painted: transparent there."""
-    picture = np.full((*mask.shape, 4), 0.5)
-    picture[..., 3] = 1 - mask
-    return graph.picture(picture)[1]
+    """Load Image's mask of an image that is transparent where `mask` is white."""
+    photo = np.full((*mask.shape, 4), 0.5)
+    photo[..., 3] = 1 - mask
+    return graph.image(photo)[1]
 
 
 def swaying(graph, mask, **inputs):
@@ -374,7 +374,7 @@ def swaying(graph, mask, **inputs):
     ],
     ids=lambda value: "-".join(value),
 )  # fmt: skip
-def test_sway_from_mask_is_the_librarys(graph, widgets, arguments):
+def test_sway_from_mask_equals_the_librarys_volume_from_mask(graph, widgets, arguments):
     mask = stems(20, 60)
     save = graph.add("GID_SaveSpectralVolume", spectral_volume=swaying(graph, mask, **widgets), filename_prefix="sway")
     name = graph.run().text(save).removesuffix(" [output]")
@@ -385,25 +385,25 @@ def test_sway_from_mask_is_the_librarys(graph, widgets, arguments):
     assert float((made.coefficients - expected.coefficients).abs().max()) < 1e-3 * scale
 
 
-def test_what_sways_can_be_blown_poked_and_looped(graph, tmp_path):
+def test_sway_from_mask_works_with_wind_pokes_and_loops(graph, tmp_path):
     volume = swaying(graph, stems(40), amplitude=3.0)
-    picture = np.random.default_rng(0).integers(0, 256, (72, 96, 3)) / 255
+    photo = np.random.default_rng(0).integers(0, 256, (72, 96, 3)) / 255
     motions = [
         graph.add("GID_Wind", spectral_volume=volume, num_frames=40, strength=2.0),
         graph.add("GID_ModalForce", spectral_volume=volume, pokes=json.dumps([{**PULL[0], "y": 0.2}]), num_frames=20),
         graph.add("GID_LoopMotion", spectral_volume=volume, num_frames=20),
     ]
-    saves = [rendered(graph, picture, motion) for motion in motions]
+    saves = [rendered(graph, photo, motion) for motion in motions]
     graph.run()
     for save in saves:
-        frames = graph.pictures(save)
-        assert (frames[0] == np.round(picture * 255)).all()
+        frames = graph.images(save)
+        assert (frames[0] == np.round(photo * 255)).all()
         changed = (frames != frames[0]).any((0, 3))
         assert changed[12:40, 40:48].mean() > 0.5 and not changed[:, :20].any()
 
 
-def test_roots_hold_what_they_touch_and_the_rest_is_still(graph):
-    roots = np.zeros((36, 48))  # at another size
+def test_roots_fix_what_they_touch_and_the_rest_does_not_move(graph):
+    roots = np.zeros((36, 48))  # of another size
     roots[:8, 8:16] = 1  # the head of the left bar
     node = swaying(graph, stems(20, 60), roots=painted(graph, roots))
     save = graph.add("GID_SaveSpectralVolume", spectral_volume=node, filename_prefix="sway")
@@ -414,11 +414,11 @@ def test_roots_hold_what_they_touch_and_the_rest_is_still(graph):
     assert (motion[:, 60:68] == 0).all() and (motion[:16, 16:32] == 0).all() and (motion[40:, 20:28] > 0).all()
 
 
-def test_load_images_placeholder_is_no_roots(graph):
+def test_load_images_placeholder_mask_is_ignored_as_roots(graph):
     mask = painted(graph, stems(40))
     saves = [
         graph.add("GID_SaveSpectralVolume", spectral_volume=swaying(graph, mask, **extra), filename_prefix="sway")
-        for extra in ({}, {"roots": graph.picture(np.zeros((72, 96, 3)))[1]})
+        for extra in ({}, {"roots": graph.image(np.zeros((72, 96, 3)))[1]})
     ]
     graph.run()
     first, second = (
@@ -428,16 +428,16 @@ def test_load_images_placeholder_is_no_roots(graph):
     assert torch.equal(first.coefficients, second.coefficients)
 
 
-def test_an_amplitude_that_bends_is_said_on_the_node(graph):
+def test_a_too_large_amplitude_gives_a_note_on_the_node(graph):
     node = swaying(graph, stems(40), amplitude=20.0)
     graph.show(graph.add("GID_LoopMotion", spectral_volume=node)[2])
     text, _ = run_and_listen(graph)
-    assert " % of the picture moves\n" in text[node.id] and "Lower the amplitude" in text[node.id]
+    assert " % of the image moves\n" in text[node.id] and "Lower the amplitude" in text[node.id]
 
 
 @pytest.mark.parametrize("case", ["black", "no alpha", "beside", "all"])
 def test_masks_that_cannot_sway(graph, case):
-    said = {
+    message = {
         "black": "The mask is black everywhere; paint white what is to move.",
         "no alpha": "The mask is black everywhere",
         "beside": "The roots touch no region of the mask",
@@ -445,19 +445,19 @@ def test_masks_that_cannot_sway(graph, case):
     }[case]
     mask = stems(40) if case in ("beside", "all") else np.zeros((72, 96))
     roots = {"beside": stems(5), "all": np.ones((72, 96))}.get(case)
-    source = graph.picture(np.zeros((72, 96, 3)))[1] if case == "no alpha" else mask
+    source = graph.image(np.zeros((72, 96, 3)))[1] if case == "no alpha" else mask
     node = swaying(graph, source, **({} if roots is None else {"roots": painted(graph, roots)}))
     graph.show(graph.add("GID_LoopMotion", spectral_volume=node)[2])
     with pytest.raises(NodeFailed) as failed:
         graph.run()
-    assert failed.value.node_type == "GID_VolumeFromMask" and said in failed.value.exception_message
+    assert failed.value.node_type == "GID_VolumeFromMask" and message in failed.value.exception_message
 
 
-def test_a_new_page_is_told_what_is_live_although_all_is_cached(tmp_path, volume, picture, graph):
-    """Opened anew, a page knows of no earlier run, and ComfyUI runs nothing again."""
+def test_a_new_page_gets_the_live_packet_of_cached_nodes(tmp_path, volume, photo, graph):
+    """A new page knows nothing of earlier runs, and ComfyUI does not run cached nodes again."""
     with ComfyServer(tmp_path / "base", None, cpu=True) as server:
-        graph = type(graph)(server, tmp_path)  # the usual server keeps nothing
-        source = graph.picture(picture)
+        graph = type(graph)(server, tmp_path)  # the shared server has no cache
+        source = graph.image(photo)
         node = modal(graph, volume, image=source)
         graph.save(graph.add("GID_SoftmaxSplatRender", image=source, motion=node, num_frames=2))
         first = run_and_listen(graph)[1][node.id]["gid_live"]

@@ -1,4 +1,4 @@
-"""How the pack and the library are imported: by ComfyUI, by Python, by pytest, and in which direction."""
+"""Imports of the pack and the library: by ComfyUI, by Python and by pytest, and in which direction."""
 
 import ast
 import shutil
@@ -12,7 +12,7 @@ import comfy_server
 
 HEAVY = ("torch", "numpy", "cv2", "av", "PIL", "safetensors", "diffusers", "kornia")
 
-# As ComfyUI's nodes.load_custom_node does it: the module's name is its path with the dots replaced.
+# Like ComfyUI's nodes.load_custom_node: the module's name is its path with the dots replaced.
 LOAD_AS_COMFYUI_DOES = """
 import asyncio, importlib.util, sys, types
 folder, comfyui = sys.argv[1:]
@@ -33,20 +33,20 @@ if comfyui:
     nodes = asyncio.run(asyncio.run(module.comfy_entrypoint()).get_node_list())
     assert {node.__module__.rpartition(".")[0] for node in nodes} == {name + ".nodes"}
     sys.stdout.write(" ".join(node.define_schema().node_id for node in nodes))
-    assert "diffusers" not in sys.modules  # it takes seconds, so it waits for the first model
+    assert "diffusers" not in sys.modules  # its import takes seconds and waits for the first model
 else:
     assert module.comfy_entrypoint is None
 """
 
 
 def python(code: str, *arguments, **options) -> str:
-    """Run code in a fresh Python outside the checkout; what it printed."""
+    """Run code in a new Python process outside the checkout; returns its output."""
     done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_pack_loads_beside_comfyuis_own_nodes_module(server_for, repo, tmp_path):
+def test_pack_loads_although_comfyui_has_a_module_named_nodes(server_for, repo, tmp_path):
     folder = tmp_path / "custom_nodes" / "generative-image-dynamics.v0.1"  # dots and hyphens in its path
     folder.parent.mkdir()
     folder.symlink_to(repo)
@@ -73,7 +73,7 @@ def imported(path: Path):
             yield node.lineno, node.level, node.module or node.names[0].name
 
 
-def test_the_library_knows_neither_comfyui_nor_the_nodes(repo):
+def test_the_library_imports_neither_comfyui_nor_the_nodes(repo):
     forbidden = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes", "execution"}
     for path in (repo / "gid_core").rglob("*.py"):
         depth = len(path.relative_to(repo).parts) - 1
@@ -84,21 +84,21 @@ def test_the_library_knows_neither_comfyui_nor_the_nodes(repo):
 
 
 def test_the_nodes_import_the_library_relatively(repo):
-    # `import gid_core` would find another copy of the library, or none: custom_nodes is not on Python's path.
+    # `import gid_core` would find another copy of the library or none, because custom_nodes is not on Python's path.
     for path in (repo / "nodes").rglob("*.py"):
         for line, dots, module in imported(path):
             absolute = not dots and module.partition(".")[0] in ("gid_core", "nodes")
             assert not absolute, f"{path.relative_to(repo)}:{line} imports {module}"
 
 
-def test_no_file_fills_node_class_mappings(repo):
+def test_no_file_defines_node_class_mappings(repo):
     for path in [repo / "__init__.py", *(repo / "nodes").rglob("*.py")]:
         assert "NODE_CLASS_MAPPINGS" not in path.read_text()
 
 
 @pytest.mark.parametrize("name", ["generative-image-dynamics", "generative_image_dynamics"])
-def test_tests_are_collected_whatever_the_checkout_is_called(repo, tmp_path, name):
-    # With a name that could be a package's, pytest would take the repository's __init__.py for one.
+def test_tests_are_collected_in_a_checkout_of_any_name(repo, tmp_path, name):
+    # If the name is a valid package name, pytest could treat the repository's __init__.py as a package.
     checkout = tmp_path / name
     shutil.copytree(
         repo, checkout, ignore=shutil.ignore_patterns(".*", "out", "runs", "benchmarks", "training", "__pycache__")

@@ -1,4 +1,4 @@
-"""The nodes through the server: what they promise in their tooltips."""
+"""The nodes do on the server what their tooltips say."""
 
 import json
 
@@ -12,13 +12,13 @@ import gid_core as gid
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
-    """A picture full of detail, [72, 128, 3] in whole steps of 1/255."""
+def photo() -> np.ndarray:
+    """Random noise, [72, 128, 3] in steps of 1/255."""
     return np.random.default_rng(0).integers(0, 256, (72, 128, 3)) / 255
 
 
-def as_bytes(picture) -> np.ndarray:
-    return np.round(np.asarray(picture) * 255).astype(np.uint8)
+def as_bytes(photo) -> np.ndarray:
+    return np.round(np.asarray(photo) * 255).astype(np.uint8)
 
 
 def largest_step(a, b) -> int:
@@ -38,7 +38,7 @@ def test_a_saved_volume_is_loaded_again(server, graph, volume):
     assert float(graph.text(fps)) == 23.5
     annotated = graph.text(name)
     assert annotated.startswith("kept/sway_") and annotated.endswith(".safetensors [output]")
-    assert graph.text(save) == annotated  # shown on the node, too
+    assert graph.text(save) == annotated  # the node shows it too
 
     path = server.base / "output" / annotated.removesuffix(" [output]")
     again = gid.SpectralVolume.load(path)
@@ -49,15 +49,15 @@ def test_a_saved_volume_is_loaded_again(server, graph, volume):
     assert metadata["source"] == "a test"
     assert json.loads(metadata["prompt"]) == graph.prompt
 
-    # The Load node offers the file under the name that the Save node gave, and reads it.
+    # The Load node lists the file under the name that the Save node returned, and loads it.
     assert annotated in server.object_info("GID_LoadSpectralVolume")["input"]["required"]["file"][1]["options"]
     graph.prompt.clear()
     fps = graph.show(graph.add("GID_LoadSpectralVolume", file=annotated)[1])
     assert float(graph.run().text(fps)) == 23.5
 
 
-def test_the_workflow_is_kept_in_the_file(server, graph, volume):
-    # Only the page sends the workflow, beside the prompt.
+def test_the_file_contains_the_workflow(server, graph, volume):
+    # Only the page sends the workflow along with the prompt.
     save = graph.add("GID_SaveSpectralVolume", spectral_volume=graph.volume(volume), filename_prefix="kept/workflow")
     workflow = {"nodes": [], "links": []}
     payload = {"prompt": graph.prompt, "extra_data": {"extra_pnginfo": {"workflow": workflow}}}
@@ -79,11 +79,11 @@ def test_saving_twice_makes_two_files(graph, volume):
 # -- Spectral Volume From Video ----------------------------------------------------------------------------------------
 
 
-def test_a_video_and_its_frames_measure_the_same(server, graph, clip):
+def test_a_video_and_its_frames_give_the_same_volume(server, graph, clip):
     video = graph.video(clip)
     parts = graph.add("GetVideoComponents", video=video)
     saves = []
-    # The batch is told its frame rate; the video brings its own, whatever the widget says.
+    # The batch takes its frame rate from the widget. The video has its own, so the widget is ignored.
     for source, fps in ((video, 99.0), (parts[0], 8.0)):
         measured = graph.add("GID_SpectralVolumeFromVideo", video=source, fps=fps, max_size=64)
         saves.append(graph.add("GID_SaveSpectralVolume", spectral_volume=measured, filename_prefix="kept/measured"))
@@ -108,7 +108,7 @@ def test_the_reference_is_the_start_frame(graph, clip):
         references.append(graph.save(measured[1]))
     graph.run()
     for reference in references:
-        assert (graph.pictures(reference)[0] == graph.pictures(all_frames)[7]).all()
+        assert (graph.images(reference)[0] == graph.images(all_frames)[7]).all()
 
 
 # -- Loop and Amplify --------------------------------------------------------------------------------------------------
@@ -124,54 +124,54 @@ def test_the_reference_is_the_start_frame(graph, clip):
         ({"fps": 12.0, "speed": 2.0, "num_frames": 31}, 31, 12),
     ],
 )
-def test_loop_says_its_length_and_rate(graph, volume, widgets, frames, fps):
+def test_loop_returns_its_length_and_rate(graph, volume, widgets, frames, fps):
     motion = graph.add("GID_LoopMotion", spectral_volume=graph.volume(volume), **widgets)
     shown = [graph.show(motion[1]), graph.show(motion[2])]
     graph.run()
     assert [float(graph.text(node)) for node in shown] == [fps, frames]
 
 
-def render(graph, picture, motion, **inputs):
-    source = graph.picture(picture) if isinstance(picture, np.ndarray) else picture
+def render(graph, photo, motion, **inputs):
+    source = graph.image(photo) if isinstance(photo, np.ndarray) else photo
     return graph.add("GID_SoftmaxSplatRender", image=source, motion=motion, **inputs)
 
 
-def test_gain_zero_is_the_still(graph, picture, volume):
+def test_gain_zero_gives_the_photo(graph, photo, volume):
     still = graph.add("GID_AmplifyMotion", spectral_volume=graph.volume(volume), gain=0.0)
-    saved = graph.save(render(graph, picture, still, num_frames=3))
-    for frame in graph.run().pictures(saved):
-        assert (frame == as_bytes(picture)).all()
+    saved = graph.save(render(graph, photo, still, num_frames=3))
+    for frame in graph.run().images(saved):
+        assert (frame == as_bytes(photo)).all()
 
 
-def test_amplify_leaves_alone_where_its_mask_is_black(graph, picture, volume):
+def test_amplify_changes_nothing_where_its_mask_is_black(graph, photo, volume):
     alpha = np.zeros((72, 128, 1))
     alpha[:, :64] = 1
     # LoadImage's mask is 1 - alpha: the right half is white and moves.
-    mask = graph.picture(np.concatenate([picture, alpha], axis=2))[1]
+    mask = graph.image(np.concatenate([photo, alpha], axis=2))[1]
     changed = graph.add("GID_AmplifyMotion", spectral_volume=graph.volume(volume), mask=mask, feather=4.0)
-    # What moves may cross the edge by a few pixels, but not reach far.
-    saved = graph.save(render(graph, picture, changed, start_frame=20, num_frames=2))
-    for frame in graph.run().pictures(saved):
-        assert (frame[:, :32] == as_bytes(picture)[:, :32]).all()
-        assert (frame[:, 80:] != as_bytes(picture)[:, 80:]).mean() > 0.5
+    # Moving pixels may cross the edge by a few pixels only.
+    saved = graph.save(render(graph, photo, changed, start_frame=20, num_frames=2))
+    for frame in graph.run().images(saved):
+        assert (frame[:, :32] == as_bytes(photo)[:, :32]).all()
+        assert (frame[:, 80:] != as_bytes(photo)[:, 80:]).mean() > 0.5
 
 
 # -- Softmax Splat Render ----------------------------------------------------------------------------------------------
 
 
-def test_black_in_the_mask_stays_to_the_last_bit(graph, picture, volume):
-    alpha = np.ones((36, 64, 1))  # another size than the picture's
+def test_black_in_the_mask_keeps_the_pixels_exactly(graph, photo, volume):
+    alpha = np.ones((36, 64, 1))  # another size than the photo's
     alpha[:18] = 0  # the upper half may move
-    mask = graph.picture(np.concatenate([picture[::2, ::2], alpha], axis=2))[1]
-    frames = render(graph, picture, graph.volume(volume), mask=mask, start_frame=10, num_frames=4)
+    mask = graph.image(np.concatenate([photo[::2, ::2], alpha], axis=2))[1]
+    frames = render(graph, photo, graph.volume(volume), mask=mask, start_frame=10, num_frames=4)
     saved = graph.save(frames)
-    for frame in graph.run().pictures(saved):
-        assert (frame[37:] == as_bytes(picture)[37:]).all()
-        assert (frame[:30] != as_bytes(picture)[:30]).mean() > 0.5
+    for frame in graph.run().images(saved):
+        assert (frame[37:] == as_bytes(photo)[37:]).all()
+        assert (frame[:30] != as_bytes(photo)[:30]).mean() > 0.5
 
 
-def test_load_images_placeholder_mask_is_ignored(graph, picture, volume):
-    source = graph.picture(picture)  # no alpha: LoadImage's mask is 64 x 64 zeros
+def test_load_images_placeholder_mask_is_ignored(graph, photo, volume):
+    source = graph.image(photo)  # no alpha: LoadImage's mask is 64 x 64 zeros
     shape = graph.add("MaskToImage", mask=source[1])
     size = graph.add("GetImageSize", image=shape)
     motion = graph.volume(volume)
@@ -186,73 +186,71 @@ def test_load_images_placeholder_mask_is_ignored(graph, picture, volume):
     ]
     graph.run()
     assert graph.text(kept) == "64"
-    plain, masked, amplified = (graph.pictures(save) for save in saves)
+    plain, masked, amplified = (graph.images(save) for save in saves)
     assert (plain[7] != plain[0]).any()
     assert (plain == masked).all()
     assert largest_step(plain, amplified) <= 1
 
 
-def test_alpha_moves_with_the_picture(graph, picture, volume):
+def test_alpha_moves_with_the_image(graph, photo, volume):
     alpha = np.zeros((72, 128, 1))
     alpha[20:52, 40:88] = 1
-    source = graph.picture(np.concatenate([picture, alpha], axis=2))
+    source = graph.image(np.concatenate([photo, alpha], axis=2))
     joined = graph.add("JoinImageWithAlpha", image=source, alpha=source[1])
     saved = graph.save(render(graph, joined, graph.volume(volume), num_frames=30))
-    pictures = graph.run().pictures(saved)
-    assert pictures.shape == (30, 72, 128, 4)
-    assert (pictures[0][..., 3] == as_bytes(alpha)[..., 0]).all()
-    moved = pictures[20][..., 3]
-    assert (moved != pictures[0][..., 3]).any()
-    # About as much is covered as before.
+    images = graph.run().images(saved)
+    assert images.shape == (30, 72, 128, 4)
+    assert (images[0][..., 3] == as_bytes(alpha)[..., 0]).all()
+    moved = images[20][..., 3]
+    assert (moved != images[0][..., 3]).any()
+    # The covered area stays about the same.
     assert abs((moved > 127).mean() / (alpha > 0.5).mean() - 1) < 0.15
 
 
-def test_a_part_equals_that_part_of_the_whole(graph, picture, volume):
-    source, motion = graph.picture(picture), graph.volume(volume)
+def test_a_part_equals_the_same_part_of_the_whole_clip(graph, photo, volume):
+    source, motion = graph.image(photo), graph.volume(volume)
     parts = [(0, 0), (3, 5), (140, 20), (150, 1)]
     saves = [graph.save(render(graph, source, motion, start_frame=start, num_frames=count)) for start, count in parts]
     odd = graph.save(render(graph, source, motion, start_frame=3, num_frames=5, frames_at_once=2))
     graph.run()
-    whole, middle, around, again = (graph.pictures(save) for save in saves)
+    whole, middle, around, again = (graph.images(save) for save in saves)
     assert len(whole) == 150
-    # Sums in another order differ in the seventh digit, and Save Image cuts off what is beyond the eighth bit.
+    # Sums in another order differ in the seventh digit, and Save Image truncates to eight bits.
     assert largest_step(middle, whole[3:8]) <= 1
-    assert largest_step(graph.pictures(odd), middle) <= 1
+    assert largest_step(graph.images(odd), middle) <= 1
     assert largest_step(around, np.concatenate([whole[140:], whole[:10]])) <= 1
     assert largest_step(again, whole[:1]) <= 1
 
 
-def test_holes_are_white_where_nothing_landed(graph, volume, picture):
-    # The left half moves to the left and back: a hole opens at the middle and nowhere in the right half.
+def test_holes_are_white_where_nothing_landed(graph, volume, photo):
+    # The left half moves left and back: a hole opens in the middle, and none in the right half.
     coefficients = torch.zeros(1, 16, 4, 72, 128)
     coefficients[:, 1, 0, :, :64] = 75 * 4  # x = 4 cos(w t) - 4
-    frames = render(
-        graph, picture, graph.volume(volume.replace(coefficients=coefficients)), start_frame=75, num_frames=1
-    )
+    frames = render(graph, photo, graph.volume(volume.replace(coefficients=coefficients)), start_frame=75, num_frames=1)
     saved = graph.save(graph.add("MaskToImage", mask=frames[1]))
-    (holes,) = graph.run().pictures(saved)[..., 0]
+    (holes,) = graph.run().images(saved)[..., 0]
     assert holes.shape == (72, 128)
     assert (holes[:, 58:62] > 200).all()
     assert (holes[:, 66:126] == 0).all() and (holes[:, 4:50] == 0).all()
 
 
-def test_a_motion_fits_a_picture_of_another_size(graph, picture, volume):
-    large = np.repeat(np.repeat(picture, 2, axis=0), 2, axis=1)
+def test_a_motion_fits_an_image_of_another_size(graph, photo, volume):
+    large = np.repeat(np.repeat(photo, 2, axis=0), 2, axis=1)
     saved = graph.save(render(graph, large, graph.volume(volume), start_frame=20, num_frames=1))
-    assert graph.run().pictures(saved).shape == (1, 144, 256, 3)
+    assert graph.run().images(saved).shape == (1, 144, 256, 3)
 
 
-def test_batches_come_one_clip_after_another(graph, picture, make_volume):
-    source = graph.picture(picture)
+def test_batches_come_one_clip_after_another(graph, photo, make_volume):
+    source = graph.image(photo)
     pair = graph.volume(make_volume((72, 128), batch=2, seed=5))
     both = graph.save(render(graph, source, pair, start_frame=30, num_frames=2))
-    pictures = graph.run().pictures(both)
-    assert pictures.shape == (4, 72, 128, 3)
-    assert (pictures[0] != pictures[2]).mean() > 0.3
+    images = graph.run().images(both)
+    assert images.shape == (4, 72, 128, 3)
+    assert (images[0] != images[2]).mean() > 0.3
 
 
-def test_looping_preview_is_an_endless_webp_in_temp(server, graph, picture, volume):
-    frames = render(graph, picture, graph.volume(volume))
+def test_looping_preview_is_a_looping_webp_in_temp(server, graph, photo, volume):
+    frames = render(graph, photo, graph.volume(volume))
     graph.show(frames[2])
     graph.run()
     (shown,) = graph.entry["outputs"][frames.id]["gid_loop"]
@@ -260,14 +258,14 @@ def test_looping_preview_is_an_endless_webp_in_temp(server, graph, picture, volu
     path = server.base / "temp" / shown["subfolder"] / shown["filename"]
     with Image.open(path) as webp:
         assert webp.format == "WEBP" and webp.is_animated
-        assert webp.info["loop"] == 0  # for ever
+        assert webp.info["loop"] == 0  # without end
         assert webp.n_frames == 75 and webp.size == (128, 72)
         seconds = 0
         for index in range(webp.n_frames):
             webp.seek(index)
             webp.load()
             seconds += webp.info["duration"] / 1000
-    assert seconds == pytest.approx(5, rel=0.02)  # plays as fast as the clip itself
+    assert seconds == pytest.approx(5, rel=0.02)  # plays as fast as the clip
 
 
 # -- Preview Motion ----------------------------------------------------------------------------------------------------
@@ -275,11 +273,11 @@ def test_looping_preview_is_an_endless_webp_in_temp(server, graph, picture, volu
 
 @pytest.mark.parametrize("with_image", [True, False], ids=["image", "alone"])
 @pytest.mark.parametrize("as_motion", [True, False], ids=["motion", "volume"])
-def test_preview_shows_four_pictures(server, graph, picture, volume, with_image, as_motion):
+def test_preview_shows_four_images(server, graph, photo, volume, with_image, as_motion):
     motion = graph.volume(volume)
     if as_motion:
         motion = graph.add("GID_LoopMotion", spectral_volume=motion, num_frames=60)
-    image = {"image": graph.picture(picture)} if with_image else {}
+    image = {"image": graph.image(photo)} if with_image else {}
     preview = graph.add("GID_PreviewMotion", motion=motion, **image)
     saves = [graph.save(preview[i]) for i in range(4)]
     graph.run()
@@ -289,9 +287,9 @@ def test_preview_shows_four_pictures(server, graph, picture, volume, with_image,
     for file in graph.entry["outputs"][preview.id]["images"]:
         assert file["type"] == "temp"
     for i, save in enumerate(saves):
-        output = graph.pictures(save)
+        output = graph.images(save)
         assert output.shape[0] == 1 and output.shape[-1] == 3
         assert (output[0] == shown[i]).all(), "outputs come in the order in which they are shown"
         assert 200 <= output.shape[2] <= 1024 and output.shape[1] >= 100
-        assert output.std() > 5, "the picture is empty"
-    assert shown[0].shape[1] / shown[0].shape[0] == pytest.approx(128 / 72, rel=0.02)  # the picture's own shape
+        assert output.std() > 5, "the image is empty"
+    assert shown[0].shape[1] / shown[0].shape[0] == pytest.approx(128 / 72, rel=0.02)  # the photo's proportions

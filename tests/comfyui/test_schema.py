@@ -1,6 +1,6 @@
-"""What the page and saved workflows know of the nodes: a change here breaks somebody's workflow.
+"""The schemas that the page and saved workflows rely on. A change here breaks workflows of users.
 
-The snapshot schema.json is rewritten from the running server by
+To rewrite the snapshot schema.json from the running server:
 
     GID_UPDATE_SNAPSHOT=1 python -m pytest tests/comfyui/test_schema.py
 """
@@ -17,21 +17,21 @@ SNAPSHOT = Path(__file__).with_name("schema.json")
 OWN_FILES = {
     ("GID_LoadSpectralVolume", "file"),
     ("GID_LoadModel", "model_name"),
-}  # options that depend on the user's files
+}  # their options depend on the user's files
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-SHOWN_WORDS = {"display_name", "tooltip"}  # may change freely; tested on their own
+TEXT_OPTIONS = {"display_name", "tooltip"}  # may change; other tests cover them
 LANGUAGES = ("en", "zh")
 
 
 @pytest.fixture(scope="module")
 def nodes(server) -> dict[str, dict]:
-    """The pack's nodes as the server describes them."""
+    """This pack's nodes as the server describes them."""
     ours = "custom_nodes.generative-image-dynamics"
     return {name: info for name, info in server.object_info().items() if info["python_module"] == ours}
 
 
 def inputs_of(info: dict):
-    """(name, group, type, options) of every input in order."""
+    """Yield (name, group, type, options) of each input in order."""
     for group in ("required", "optional"):
         for name, spec in info["input"].get(group, {}).items():
             kind, options = spec[0], dict(spec[1]) if len(spec) > 1 else {}
@@ -41,10 +41,10 @@ def inputs_of(info: dict):
 
 
 def summary(node_id: str, info: dict) -> dict:
-    """What must not change unnoticed."""
+    """The part of a schema that saved workflows rely on."""
     inputs = {}
     for name, group, kind, options in inputs_of(info):
-        options = {key: value for key, value in options.items() if key not in SHOWN_WORDS}
+        options = {key: value for key, value in options.items() if key not in TEXT_OPTIONS}
         if (node_id, name) in OWN_FILES:
             options.pop("options", None)
         inputs[name] = {"group": group, "type": kind, **options}
@@ -62,13 +62,13 @@ def test_schema_is_the_committed_one(nodes):
     if os.environ.get("GID_UPDATE_SNAPSHOT") == "1":
         SNAPSHOT.write_text(json.dumps(now, indent=1) + "\n")
     committed = json.loads(SNAPSHOT.read_text())
-    assert list(now) == list(committed), "nodes came or went"
+    assert list(now) == list(committed), "nodes were added or removed"
     for node_id, description in now.items():
-        # As text: the order of inputs is the order of widget values in saved workflows.
+        # Compared as text, because the order of inputs is the order of widget values in saved workflows.
         assert json.dumps(description, indent=1) == json.dumps(committed[node_id], indent=1), node_id
 
 
-def test_every_id_is_ours_and_every_node_is_described(nodes):
+def test_every_node_has_our_prefix_and_a_description(nodes):
     assert nodes
     for node_id, info in nodes.items():
         assert node_id.startswith("GID_")
@@ -94,7 +94,7 @@ def test_at_most_seven_widgets_are_visible(nodes):
         assert len(set(widgets) - set(folded)) <= 7, node_id
 
 
-def test_defaults_lie_within_their_limits(nodes):
+def test_defaults_are_within_their_limits(nodes):
     for node_id, info in nodes.items():
         for name, _, kind, options in inputs_of(info):
             if kind in ("INT", "FLOAT"):
@@ -113,15 +113,15 @@ def test_every_node_has_a_help_page(server, repo, nodes):
     assert not strangers, "help pages of nodes that do not exist"
 
 
-def test_help_pages_and_their_pictures_are_served(server, repo):
+def test_help_pages_and_their_images_are_served(server, repo):
     prefix = "/extensions/generative-image-dynamics/docs/"
     for path in (repo / "js" / "docs").rglob("*.*"):
         name = path.relative_to(repo / "js" / "docs").as_posix()
         with urllib.request.urlopen(server.url + prefix + name) as answer:
             assert answer.read() == path.read_bytes(), name
     for page in (repo / "js" / "docs").glob("*.md"):
-        for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text()):
-            assert (page.parent / picture).is_file(), f"{page.name} shows {picture}"
+        for image in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text()):
+            assert (page.parent / image).is_file(), f"{page.name} shows {image}"
 
 
 def test_help_pages_name_every_input_and_output(repo, nodes):
@@ -147,8 +147,8 @@ def test_translations_cover_every_node_input_and_output(repo, nodes, language):
             assert part["name"] and part["tooltip"], (node_id, part)
 
 
-def test_english_translation_says_what_the_nodes_say(repo, nodes):
-    # Otherwise a wording that is improved in the node never reaches the page.
+def test_english_locale_equals_the_texts_of_the_nodes(repo, nodes):
+    # The page shows the locale, so a text that is changed only in the node would never appear.
     translated = json.loads((repo / "locales" / "en" / "nodeDefs.json").read_text())
     for node_id, info in nodes.items():
         entry = translated[node_id]

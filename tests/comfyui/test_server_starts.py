@@ -9,7 +9,7 @@ def test_server_answers_with_its_nodes(server):
 
 
 def test_pack_is_loaded(server):
-    # The server fixture has already failed if the log says the import went wrong.
+    # If the log shows a failed import, the server fixture has failed already.
     assert "generative-image-dynamics" in server.log_text()
 
 

@@ -1,4 +1,4 @@
-"""Every shipped workflow fits the nodes there are, and runs to a video that moves, and loops if it should."""
+"""Each workflow of this pack fits the nodes, makes a video that moves, and loops if it should."""
 
 import json
 
@@ -16,20 +16,20 @@ WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 NOTES = {"Note", "MarkdownNote"}
 UPLOADS = ("image_upload", "video_upload", "audio_upload", "file_upload")
 
-# Not in every checkout: weights are large.
-SHIPPED = {f"{path.stem} (shipped)" for path in checkpoint.SHIPPED.parent.glob("*.safetensors")}
+# Weights are large, so not every checkout contains them.
+BUNDLED = {f"{path.stem} (shipped)" for path in checkpoint.BUNDLED_CHECKPOINT.parent.glob("*.safetensors")}
 
-# What the clip of 40 frames in 5 seconds must become: frames, frames a second, (height, width).
+# Of each video, from a clip of 40 frames in 5 seconds: frames, frames per second, (height, width).
 EXPECTED = {
     "clip_to_loop": (150, 30, (72, 128)),
     "motion_to_restyled_photo": (200, 30, (144, 256)),
     "photo_to_loop": (150, 30, (72, 128)),
     "poke_a_photo": (120, 30, (72, 128)),
-    "sound_reactive": (225, 30, (72, 128)),
+    "audio_reactive": (225, 30, (72, 128)),
     "sway_from_mask": (150, 30, (72, 128)),
     "wind_on_a_photo": (300, 30, (72, 128)),
 }
-DO_NOT_LOOP = {"poke_a_photo", "sound_reactive", "wind_on_a_photo"}
+DO_NOT_LOOP = {"poke_a_photo", "audio_reactive", "wind_on_a_photo"}
 
 
 def pytest_generate_tests(metafunc):
@@ -48,7 +48,7 @@ def object_info(server):
 
 
 def test_there_are_workflows(workflows):
-    assert set(workflows) == set(EXPECTED), "say in EXPECTED what a new workflow makes"
+    assert set(workflows) == set(EXPECTED), "add the new workflow to EXPECTED"
 
 
 def test_workflow_has_a_thumbnail(repo, name):
@@ -76,7 +76,7 @@ def spec_of(info: dict, name: str):
 
 
 def widgets_of(info: dict) -> list[str]:
-    """The names of a node's widgets in the order in which a file holds their values."""
+    """The names of a node's widgets, in the order of their values in a file."""
     names = []
     for group in ("required", "optional"):
         for name in info["input"].get(group, {}):
@@ -102,7 +102,7 @@ def test_workflow_fits_the_nodes(workflow, object_info):
             kind, options = spec_of(info, name) or ("", {})
             if kind in ("INT", "FLOAT"):
                 assert options["min"] <= value <= options["max"], f"{where}: {name} = {value}"
-            own_files = any(options.get(key) for key in UPLOADS) or (name == "model_name" and value not in SHIPPED)
+            own_files = any(options.get(key) for key in UPLOADS) or (name == "model_name" and value not in BUNDLED)
             if kind == "COMBO" and not own_files:
                 assert value in options["options"], f"{where}: {name} = {value}"
         for slot in node["inputs"]:
@@ -111,7 +111,7 @@ def test_workflow_fits_the_nodes(workflow, object_info):
         assert [slot["type"] for slot in node["outputs"]] == info["output"], where
 
 
-def test_links_join_what_fits(workflow, object_info):
+def test_links_connect_matching_types(workflow, object_info):
     nodes = {node["id"]: node for node in workflow["nodes"]}
     for link, source, output, target, slot, _ in workflow["links"]:
         given = object_info[nodes[source]["type"]]["output"][output]
@@ -122,14 +122,14 @@ def test_links_join_what_fits(workflow, object_info):
         assert link in nodes[source]["outputs"][output]["links"]
 
 
-def test_nodes_of_the_pack_say_where_they_come_from(workflow):
+def test_nodes_of_the_pack_name_their_pack(workflow):
     ours = [node for node in workflow["nodes"] if node["type"].startswith("GID_")]
     assert ours
     for node in ours:
         assert node["properties"]["cnr_id"] == "generative-image-dynamics" and node["properties"]["ver"], node["type"]
 
 
-def test_workflow_needs_only_core_nodes_beside_ours(workflow, object_info):
+def test_workflow_uses_only_our_nodes_and_core_nodes(workflow, object_info):
     for node in workflow["nodes"]:
         if node["type"] not in NOTES and not node["type"].startswith("GID_"):
             module = object_info[node["type"]]["python_module"]
@@ -143,36 +143,8 @@ def test_workflow_has_a_note_for_its_user(workflow):
 # -- the run -----------------------------------------------------------------------------------------------------------
 
 
-def provide(server, prompt: dict, clip, clip_frames, make_volume, folder) -> None:
-    """Upload something small under every name that a prompt asks for, and let a small model predict."""
-    for node in prompt.values():
-        inputs = node["inputs"]
-        if node["class_type"] == "LoadVideo":
-            path = folder / inputs["file"]
-            path.write_bytes(clip.read_bytes())
-            server.upload_image(path)
-        elif node["class_type"] == "LoadImage":
-            path = folder / inputs["image"]
-            picture = Image.fromarray((clip_frames[0].numpy() * 255).astype(np.uint8))
-            if path.stem.endswith("_painted"):  # transparent where Load Image's mask is white: a broad stem
-                alpha = np.full(clip_frames.shape[1:3], 255, np.uint8)
-                alpha[8:, 30:90] = 0
-                picture.putalpha(Image.fromarray(alpha))
-            picture.save(path)
-            server.upload_image(path)
-        elif node["class_type"] == "LoadAudio":
-            server.upload_image(ROOT / "assets" / inputs["audio"])
-        elif node["class_type"] == "GID_LoadSpectralVolume":
-            make_volume(clip_frames.shape[1:3]).save(server.base / "input" / inputs["file"])
-        elif node["class_type"] == "GID_LoadModel":
-            inputs["model_name"] = "tiny.safetensors"
-        elif node["class_type"] == "GID_PredictSpectralVolume":
-            # Enough motion that it, and not what interpolation costs, is what differs between two frames.
-            inputs.update(steps=3, amplitude=3.0)
-
-
 def decode(path):
-    """uint8 [T, H, W, 3] and frames a second."""
+    """Frames, uint8 [T, H, W, 3], and frames per second."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
@@ -180,58 +152,56 @@ def decode(path):
 
 
 def difference(a, b) -> float:
-    """Mean absolute difference of two pictures in 0..255."""
+    """Mean absolute difference of two images in 0..255."""
     return float(np.abs(np.subtract(a, b, dtype=np.float32)).mean())
 
 
-def test_workflow_makes_a_video_that_moves(
-    server, name, workflow, object_info, clip, clip_frames, make_volume, tmp_path
-):
+def test_workflow_makes_a_video_that_moves(server, name, workflow, object_info, provide_inputs):
     prompt = to_prompt(workflow, object_info)
-    provide(server, prompt, clip, clip_frames, make_volume, tmp_path)
-    # Beside the video: the picture that is rendered, and the frames as they were before H.264.
+    provide_inputs(prompt)
+    # In addition to the video: the image that is rendered, and the frames before H.264.
     ((renderer, inputs),) = (
         (number, node["inputs"]) for number, node in prompt.items() if node["class_type"] == "GID_SoftmaxSplatRender"
     )
-    still = {"images": inputs["image"], "filename_prefix": "still"}
+    photo = {"images": inputs["image"], "filename_prefix": "photo"}
     exact = {"images": [renderer, 0], "filename_prefix": "frame"}
-    extra = {"still": {"class_type": "SaveImage", "inputs": still}, "all": {"class_type": "SaveImage", "inputs": exact}}
+    extra = {"photo": {"class_type": "SaveImage", "inputs": photo}, "all": {"class_type": "SaveImage", "inputs": exact}}
     files = server.outputs(server.run(prompt | extra))
     (video,) = (file for file in files if file.suffix == ".mp4")
-    (picture,) = (np.asarray(Image.open(file)) for file in files if file.name.startswith("still"))
+    (image,) = (np.asarray(Image.open(file)) for file in files if file.name.startswith("photo"))
     rendered = [np.asarray(Image.open(file)) for file in files if file.name.startswith("frame")]
     frames, fps = decode(video)
 
     count, expected_fps, size = EXPECTED[name]
     assert (len(frames), frames.shape[1:3]) == (count, size) == (len(rendered), rendered[0].shape[:2])
     assert fps == pytest.approx(expected_fps, rel=0.001)
-    # Core's H.264 blurs more and more until the next key frame: by 5 at the end, at this size.
+    # ComfyUI's H.264 blurs more and more until the next key frame: by 5 at the end, at this size.
     assert max(difference(a, b) for a, b in zip(frames, rendered, strict=True)) < 8
-    assert difference(frames[0], picture) < 5
+    assert difference(frames[0], image) < 5
 
     steps = [difference(a, b) for a, b in zip(rendered, rendered[1:], strict=False)]
-    assert max(difference(frame, picture) for frame in rendered) > 3 * np.median(steps) > 0.1, "it does not move"
+    assert max(difference(frame, image) for frame in rendered) > 3 * np.median(steps) > 0.1, "nothing moves"
     if name not in DO_NOT_LOOP:
-        # The first frame is the only one whose pixels are not interpolated, which adds a little to the steps beside it.
-        assert difference(rendered[-1], rendered[0]) < 1.5 * max(np.median(steps), steps[0]), "the seam shows"
+        # Only the first frame is not interpolated, which increases the steps next to it a little.
+        assert difference(rendered[-1], rendered[0]) < 1.5 * max(np.median(steps), steps[0]), "the seam is visible"
     assert steps[0] < max(2 * np.median(steps), 1.2 * max(steps[1:]))
-    assert difference(rendered[0], picture) < 0.01, "it does not begin with the picture"
+    assert difference(rendered[0], image) < 0.01, "the first frame is not the image"
     with av.open(str(video)) as container:
         saved = json.loads(container.metadata["prompt"])
-        has_sound = bool(container.streams.audio)
-    assert has_sound == any(
+        has_audio = bool(container.streams.audio)
+    assert has_audio == any(
         "audio" in node["inputs"] for node in prompt.values() if node["class_type"] == "CreateVideo"
     )
     assert prompt.items() <= saved.items()
 
 
 def test_frames_follow_the_measured_motion(graph, clip, clip_frames):
-    """The loop of a clip's first frame shows the clip's own motion: it is nearer to the clip than a still is."""
+    """The loop of a clip's first frame shows the clip's motion: it is nearer to the clip than the first frame is."""
     measured = graph.add("GID_SpectralVolumeFromVideo", video=graph.video(clip), detrend="none")
     motion = graph.add("GID_LoopMotion", spectral_volume=measured, num_frames=40)
     frames = graph.save(graph.add("GID_SoftmaxSplatRender", image=measured[1], motion=motion))
-    rendered = torch.from_numpy(graph.run().pictures(frames)).float() / 255
+    rendered = torch.from_numpy(graph.run().images(frames)).float() / 255
     error = (rendered - clip_frames).square().mean(dim=(1, 2, 3))
-    still = (clip_frames[:1] - clip_frames).square().mean(dim=(1, 2, 3))
-    middle = slice(3, 37)  # the ends of a window that does not loop ring
-    assert error[middle].mean() < 0.5 * still[middle].mean()
+    static_error = (clip_frames[:1] - clip_frames).square().mean(dim=(1, 2, 3))
+    middle = slice(3, 37)  # without the ends, where a window that does not loop rings
+    assert error[middle].mean() < 0.5 * static_error[middle].mean()

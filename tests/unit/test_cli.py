@@ -1,4 +1,4 @@
-"""The command line: what each command writes, and how it says no."""
+"""The command line: what each command writes, and its errors."""
 
 import os
 
@@ -14,7 +14,7 @@ from gid_core.rendering.render import render
 from gid_core.spectral_volume import SpectralVolume
 from gid_core.synthetic.random_scene import stems_scene
 
-FAST = ("volume.safetensors", "photo.png", "--renderer", "fast")  # what `files` has, drawn as `render` does
+FAST = ("volume.safetensors", "photo.png", "--renderer", "fast-splat")  # of `files`, rendered as by `render`
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def load():
     return SpectralVolume.load("volume.safetensors"), read_image("photo.png")
 
 
-def pictures(folder):
+def images(folder):
     return torch.stack([read_image(folder / name) for name in sorted(os.listdir(folder))])
 
 
@@ -52,13 +52,13 @@ def test_loop_to_a_video(files, capsys):
     assert sorted(os.listdir()) == ["a.mp4", "photo.png", "volume.safetensors"]
 
 
-def test_loop_to_pictures(files):
+def test_loop_to_images(files):
     assert main(["loop", *FAST, "-o", "out/deep", "--frames", "6"]) == 0
     assert sorted(os.listdir("out/deep")) == [f"{i:05d}.png" for i in range(6)]
     volume, photo = load()
     expected = render(photo, loop(volume, 6))
-    torch.testing.assert_close(pictures(files / "out/deep"), expected, atol=0.51 / 255, rtol=0)
-    assert torch.equal(pictures(files / "out/deep")[0], photo)
+    torch.testing.assert_close(images(files / "out/deep"), expected, atol=0.51 / 255, rtol=0)
+    assert torch.equal(images(files / "out/deep")[0], photo)
 
 
 def test_speed_and_fps_decide_the_length(files):
@@ -71,41 +71,41 @@ def test_gain_limit_and_bands(files):
     volume, photo = load()
     command = ["loop", *FAST, "--frames", "4", "-o"]
     assert main([*command, "still", "--gain", "0"]) == 0
-    assert torch.equal(pictures(files / "still"), photo.expand(4, -1, -1, -1))
+    assert torch.equal(images(files / "still"), photo.expand(4, -1, -1, -1))
     assert main([*command, "shaped", "--gain", "1.5", "--band-gains", "1,0.5,0"]) == 0
     expected = render(photo, loop(volume.amplify(1.5, [1, 0.5, 0]), 4))
-    torch.testing.assert_close(pictures(files / "shaped"), expected, atol=0.51 / 255, rtol=0)
+    torch.testing.assert_close(images(files / "shaped"), expected, atol=0.51 / 255, rtol=0)
     assert main([*command, "limited", "--limit", "0.0001"]) == 0
-    assert (pictures(files / "limited") - photo).abs().max() < 0.02
+    assert (images(files / "limited") - photo).abs().max() < 0.02
 
 
-def test_a_mask_keeps_black_still(files):
+def test_black_mask_pixels_do_not_move(files):
     _, photo = load()
     mask = torch.zeros(48, 64, 3)
     mask[:, 32:] = 1
     write_image("mask.png", mask)
     command = ["loop", "volume.safetensors", "photo.png", "--frames", "4", "-o", "masked", "--mask", "mask.png"]
     assert main([*command, "--feather", "4"]) == 0
-    frames = pictures(files / "masked")
+    frames = images(files / "masked")
     assert torch.equal(frames[:, :, :32], photo[:, :32].expand(4, -1, -1, -1))
     assert (frames[2, :, 32:] - photo[:, 32:]).abs().max() > 0.1
 
 
-def test_a_gray_mask_slows_once(files):
+def test_a_gray_mask_is_applied_only_once(files):
     volume, photo = load()
     gray = 128 / 255
     write_image("mask.png", torch.full((48, 64, 3), gray))
     command = ["loop", "volume.safetensors", "photo.png", "--frames", "4", "-o", "masked", "--mask", "mask.png"]
     assert main([*command, "--feather", "0"]) == 0
     expected = render(photo, loop(volume.amplify(gray), 4))
-    assert (pictures(files / "masked") - expected).abs().mean() < 0.005
+    assert (images(files / "masked") - expected).abs().mean() < 0.005
 
 
 def test_transparent_photos_give_transparent_frames(files):
     _, photo = load()
     write_image("photo.png", torch.cat([photo, torch.linspace(0, 1, 64).expand(48, 64)[..., None]], dim=-1))
     assert main(["loop", *FAST, "-o", "out", "--frames", "2"]) == 0
-    assert pictures(files / "out").shape == (2, 48, 64, 4)
+    assert images(files / "out").shape == (2, 48, 64, 4)
     assert main(["loop", *FAST, "-o", "a.webm", "--frames", "3"]) == 0
     assert len(read_video("a.webm")[0]) == 3
 
@@ -119,13 +119,13 @@ def test_render_plays_once(files, capsys):
     assert sorted(os.listdir("out")) == ["00030.png", "00031.png", "00032.png"]
     volume, photo = load()
     expected = render(photo, playback(volume), start=30, count=3)
-    torch.testing.assert_close(pictures(files / "out"), expected, atol=0.51 / 255, rtol=0)
+    torch.testing.assert_close(images(files / "out"), expected, atol=0.51 / 255, rtol=0)
     assert "seamless" not in capsys.readouterr().out
     assert main(["render", *FAST, "-o", "a.mp4", "--start", "146"]) == 0
     assert len(read_video("a.mp4")[0]) == 4
 
 
-# ---- what is refused ----
+# ---- errors ----
 
 LOOP = ["loop", *FAST, "-o", "a.mp4"]
 
@@ -136,7 +136,7 @@ LOOP = ["loop", *FAST, "-o", "a.mp4"]
         (["loop", "nothing.safetensors", "photo.png", "-o", "a.mp4"], "nothing.safetensors"),
         (["loop", "photo.png", "photo.png", "-o", "a.mp4"], "photo.png cannot be read as a spectral volume"),
         (["loop", "volume.safetensors", "nothing.png", "-o", "a.mp4"], "nothing.png"),
-        (["loop", "volume.safetensors", "volume.safetensors", "-o", "a.mp4"], "cannot be read as a picture"),
+        (["loop", "volume.safetensors", "volume.safetensors", "-o", "a.mp4"], "cannot be read as an image"),
         (["loop", *FAST, "-o", "a.gif"], ".gif"),
         (["loop", *FAST, "-o", "nowhere/a.mp4"], "nowhere"),
         ([*LOOP, "--speed", "0"], "speed"),
@@ -151,7 +151,7 @@ LOOP = ["loop", *FAST, "-o", "a.mp4"]
         (["render", *LOOP[1:], "--start", "-1"], "-1"),
     ],
 )
-def test_bad_input_is_one_line_and_no_file(files, capsys, arguments, message):
+def test_bad_input_gives_one_line_and_no_file(files, capsys, arguments, message):
     assert main(arguments) == 1
     captured = capsys.readouterr()
     said = [line for line in captured.err.splitlines() if line.startswith(f"gid_core {arguments[0]}: ")]
@@ -173,11 +173,11 @@ def test_wrong_usage_shows_the_usage(arguments, capsys):
     assert stop.value.code == 2 and "usage: gid_core" in capsys.readouterr().err
 
 
-def test_interrupting_leaves_no_file(files, monkeypatch):
+def test_an_interrupt_leaves_no_file(files, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gid_core.rendering.render.warp", interrupt)
+    monkeypatch.setattr("gid_core.rendering.render.forward_warp", interrupt)
     assert main(LOOP) == 130
     assert sorted(os.listdir()) == ["photo.png", "volume.safetensors"]
 
@@ -208,17 +208,17 @@ def test_animate(model, capsys):
     assert main([*ANIMATE, "c", "--amplitude", "0"]) == 0
     renderer = GIDPipeline.from_pretrained("model.safetensors").renderer
     expected = render(read_image("photo.png"), loop(volume, 6), renderer=renderer)
-    torch.testing.assert_close(pictures(model / "a"), expected, atol=1.5 / 255, rtol=0)
-    assert (pictures(model / "a") - pictures(model / "b")).abs().max() > 0.05
-    assert torch.equal(pictures(model / "c")[3], read_image("photo.png"))
+    torch.testing.assert_close(images(model / "a"), expected, atol=1.5 / 255, rtol=0)
+    assert (images(model / "a") - images(model / "b")).abs().max() > 0.05
+    assert torch.equal(images(model / "c")[3], read_image("photo.png"))
 
 
-def test_animate_keeps_black_in_the_mask_still(model):
+def test_animate_does_not_move_black_mask_pixels(model):
     mask = torch.zeros(48, 64, 3)
     mask[:, 32:] = 1
     write_image("mask.png", mask)
     assert main([*ANIMATE, "masked", "--mask", "mask.png", "--feather", "0", "--loop-mode", "crossfade"]) == 0
-    frames, photo = pictures(model / "masked"), read_image("photo.png")
+    frames, photo = images(model / "masked"), read_image("photo.png")
     assert torch.equal(frames[:, :, :32], photo[:, :32].expand(6, -1, -1, -1))
     assert (frames[2, :, 32:] - photo[:, 32:]).abs().max() > 0.05
 
@@ -254,12 +254,12 @@ def clip(files, scene):
 
 
 def test_extract(clip, capsys):
-    command = ["extract", "clip.mp4", "-o", "new.safetensors", "--bins", "6", "--reference", "still.png"]
+    command = ["extract", "clip.mp4", "-o", "new.safetensors", "--bins", "6", "--reference", "first.png"]
     assert main([*command, "--window-seconds", "0.6"]) == 0
     volume = SpectralVolume.load("new.safetensors")
     assert volume.num_bins == 6 and volume.size == (48, 64)
     assert volume.coefficients.abs().max() > 0
-    assert (read_image("still.png") - read_video("clip.mp4")[0][0]).abs().max() < 0.01
+    assert (read_image("first.png") - read_video("clip.mp4")[0][0]).abs().max() < 0.01
     assert "6 bins" in capsys.readouterr().out
 
 

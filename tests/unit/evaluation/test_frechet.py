@@ -9,9 +9,9 @@ from scipy.stats import ortho_group
 from gid_core.evaluation.frechet import (
     bootstrap,
     frechet_distance,
-    frechet_distance_of,
+    frechet_distance_from_statistics,
     kernel_distance,
-    small_sample_caveat,
+    small_sample_warning,
 )
 
 
@@ -46,11 +46,11 @@ def textbook(a, b):
 
 
 @pytest.mark.parametrize(("count", "other", "dimensions"), [(50, 50, 3), (400, 300, 24), (500, 90, 64)])
-def test_it_is_the_closed_form(count, other, dimensions):
+def test_frechet_distance_equals_the_closed_form(count, other, dimensions):
     a, b = gaussian(count, dimensions, 1), gaussian(other, dimensions, 2, shift=0.3, spread=1.5)
     expected = textbook(a, b)
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
-    assert frechet_distance_of(*statistics(a), *statistics(b)) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance_from_statistics(*statistics(a), *statistics(b)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_one_dimension_by_hand():
@@ -60,7 +60,7 @@ def test_one_dimension_by_hand():
 
 
 @pytest.mark.parametrize(("count", "dimensions"), [(300, 40), (20, 200)])
-def test_it_agrees_with_torch_fidelity(fidelity, count, dimensions):
+def test_frechet_distance_agrees_with_torch_fidelity(fidelity, count, dimensions):
     metric, _ = fidelity
     a, b = (torch.from_numpy(gaussian(count, dimensions, s, shift=s)) for s in (3, 4))
     theirs = metric.fid_statistics_to_metric(
@@ -73,18 +73,19 @@ def test_it_agrees_with_torch_fidelity(fidelity, count, dimensions):
 def test_fewer_samples_than_dimensions(count, other):
     """Both forms agree on singular covariances, up to the square root of rounding that the second one has."""
     a, b = gaussian(count, 60, 5), gaussian(other, 60, 6, shift=0.2)
-    assert frechet_distance(a, b) == pytest.approx(frechet_distance_of(*statistics(a), *statistics(b)), rel=1e-5)
+    expected = frechet_distance_from_statistics(*statistics(a), *statistics(b))
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("count", [10, 500])
-def test_a_set_and_itself(count):
+def test_a_set_has_distance_zero_from_itself(count):
     a = gaussian(count, 60, 7, shift=3.0)
     assert frechet_distance(a, a) < 1e-10
     assert frechet_distance(a, a[::-1]) < 1e-10
-    assert frechet_distance_of(*statistics(a), *statistics(a)) < 1e-4
+    assert frechet_distance_from_statistics(*statistics(a), *statistics(a)) < 1e-4
 
 
-def test_symmetry_and_rotation():
+def test_frechet_distance_is_symmetric_and_rotation_invariant():
     a, b = gaussian(80, 30, 8), gaussian(50, 30, 9, shift=0.5)
     turn = ortho_group.rvs(30, random_state=0)
     distance = frechet_distance(a, b)
@@ -99,7 +100,7 @@ def test_a_shift_adds_its_square():
     assert frechet_distance(a, b + 2.0) == pytest.approx(frechet_distance(a, b) + 6 * 4.0)
 
 
-def test_tensors_of_any_width_are_taken():
+def test_tensors_of_any_dtype_are_accepted():
     a, b = torch.rand(9, 4), torch.rand(7, 4)
     assert frechet_distance(a.requires_grad_(), b) == pytest.approx(frechet_distance(a.detach().numpy(), b.double()))
 
@@ -113,15 +114,15 @@ def test_tensors_of_any_width_are_taken():
         (np.full((4, 3), np.nan), np.zeros((4, 3)), "NaN"),
     ],
 )
-def test_sets_that_do_not_fit_are_refused(a, b, message):
+def test_sets_of_wrong_shape_are_refused(a, b, message):
     for distance in (frechet_distance, kernel_distance):
         with pytest.raises(ValueError, match=message):
             distance(a, b)
 
 
-def test_statistics_that_do_not_fit_are_refused():
+def test_statistics_of_wrong_shape_are_refused():
     with pytest.raises(ValueError, match="two covariances"):
-        frechet_distance_of(np.zeros(3), np.eye(3), np.zeros(3), np.eye(4))
+        frechet_distance_from_statistics(np.zeros(3), np.eye(3), np.zeros(3), np.eye(4))
 
 
 # ---- kernel ----
@@ -145,7 +146,7 @@ def test_kernel_distance_is_unbiased():
     assert min(apart) > np.mean(values)
 
 
-def test_kernel_distance_depends_on_the_seed_only():
+def test_kernel_distance_is_reproducible_from_the_seed():
     a, b = gaussian(50, 8, 16), gaussian(70, 8, 17)
     one = kernel_distance(a, b, subsets=10, subset_size=20)
     assert one == kernel_distance(a, b, subsets=10, subset_size=20)
@@ -162,12 +163,12 @@ def mean_difference(a, b):
     return float(a.mean() - b.mean())
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say():
+def test_intervals_have_the_stated_coverage():
     random = np.random.default_rng(18)
     hits = 0
     for trial in range(100):
         value, low, high = bootstrap(
-            mean_difference, random.normal(1.0, 1, (40, 1)), random.normal(0, 1, (40, 1)), samples=200, seed=trial
+            mean_difference, random.normal(1.0, 1, (40, 1)), random.normal(0, 1, (40, 1)), num_resamples=200, seed=trial
         )
         assert low < value < high
         hits += low < 1.0 < high
@@ -177,10 +178,10 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 def test_a_biased_distance_stays_in_its_interval():
     """With fewer samples than dimensions, replicates lie above the distance itself; the interval does not."""
     a, b = gaussian(20, 50, 19), gaussian(20, 50, 19)[::-1] + gaussian(20, 50, 20)
-    value, low, high = bootstrap(frechet_distance, a, b, samples=100)
+    value, low, high = bootstrap(frechet_distance, a, b, num_resamples=100)
     assert value == frechet_distance(a, b) and low < value < high
-    assert bootstrap(frechet_distance, a, b, samples=100) == (value, low, high)
-    assert bootstrap(frechet_distance, a, b, samples=100, seed=1)[1:] != (low, high)
+    assert bootstrap(frechet_distance, a, b, num_resamples=100) == (value, low, high)
+    assert bootstrap(frechet_distance, a, b, num_resamples=100, seed=1)[1:] != (low, high)
 
 
 def test_windows_of_one_clip_are_drawn_together():
@@ -191,20 +192,20 @@ def test_windows_of_one_clip_are_drawn_together():
     copies = a.repeat(10, 0), b.repeat(10, 0)
 
     def width(*sets, **options):
-        _, low, high = bootstrap(mean_difference, *sets, samples=400, **options)
+        _, low, high = bootstrap(mean_difference, *sets, num_resamples=400, **options)
         return high - low
 
     assert width(*copies, groups_a=labels, groups_b=labels) == pytest.approx(width(a, b), rel=0.2)
     assert width(*copies) < 0.5 * width(a, b)
 
 
-def test_paired_sources_cancel():
+def test_pairing_narrows_the_interval():
     random = np.random.default_rng(22)
     a = random.normal(size=(30, 1)) * 10
     b = a + random.normal(size=(30, 1)) * 0.1
     labels = list(range(30))
-    _, low, high = bootstrap(mean_difference, a, b, samples=200, groups_a=labels, groups_b=labels, paired=True)
-    _, loose_low, loose_high = bootstrap(mean_difference, a, b, samples=200, groups_a=labels, groups_b=labels)
+    _, low, high = bootstrap(mean_difference, a, b, num_resamples=200, groups_a=labels, groups_b=labels, paired=True)
+    _, loose_low, loose_high = bootstrap(mean_difference, a, b, num_resamples=200, groups_a=labels, groups_b=labels)
     assert high - low < 0.1 * (loose_high - loose_low)
 
 
@@ -215,15 +216,15 @@ def test_paired_sources_cancel():
         ({"groups_b": [1, 1, 1, 1]}, "two groups"),
         ({"paired": True}, "same ones"),
         ({"groups_a": [1, 2, 3, 4], "groups_b": [1, 2, 3, 5], "paired": True}, "same ones"),
-        ({"samples": 1}, "got 1"),
+        ({"num_resamples": 1}, "got 1"),
     ],
 )
-def test_a_bootstrap_that_makes_no_sense_is_refused(options, message):
+def test_invalid_bootstrap_arguments_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         bootstrap(mean_difference, np.zeros((4, 1)), np.zeros((4, 1)), **options)
 
 
-def test_small_samples_get_a_caveat():
-    assert "singular" in small_sample_caveat(100, 400)
-    assert "biased" in small_sample_caveat(2000, 400)
-    assert small_sample_caveat(4000, 400) is None
+def test_small_samples_get_a_warning():
+    assert "singular" in small_sample_warning(100, 400)
+    assert "biased" in small_sample_warning(2000, 400)
+    assert small_sample_warning(4000, 400) is None

@@ -31,14 +31,14 @@ def ssim_by_definition(a, b):
     ).mean()
 
 
-def test_psnr_is_decibels_of_each_frame():
+def test_psnr_is_in_decibels_per_frame():
     a = torch.full((3, 4, 5, 3), 0.5)
     b = a + torch.tensor([0.1, 0.01, 0.0]).view(3, 1, 1, 1)
     torch.testing.assert_close(psnr(a, b), torch.tensor([20.0, 40.0, MAX_PSNR]).double(), atol=1e-3, rtol=0)
     assert torch.equal(psnr(a, b), psnr(b, a))
 
 
-def test_ssim_is_its_definition():
+def test_ssim_equals_its_definition():
     a = pictures()
     b = (a + 0.2 * pictures(seed=1) - 0.1).clamp(0, 1)
     expected = [ssim_by_definition(x, y) for x, y in zip(a, b, strict=True)]
@@ -63,12 +63,12 @@ def test_frames_are_scored_one_by_one(monkeypatch):
 
 @pytest.mark.parametrize("measure", [psnr, ssim])
 @pytest.mark.parametrize("change", [lambda x: x.flip(1), lambda x: x.flip(2), lambda x: x.transpose(1, 2)])
-def test_scores_do_not_depend_on_which_way_up(measure, change):
+def test_scores_do_not_depend_on_orientation(measure, change):
     a, b = pictures(), pictures(seed=1)
     torch.testing.assert_close(measure(change(a), change(b)), measure(a, b), atol=1e-6, rtol=1e-6)
 
 
-def test_frames_must_fit_together():
+def test_frames_must_have_the_same_shape():
     for measure in (psnr, ssim):
         with pytest.raises(ValueError, match=r"\[2, 24, 31, 3\] and \[1, 24, 31, 3\]"):
             measure(pictures(2), pictures(1))
@@ -78,13 +78,13 @@ def test_frames_must_fit_together():
         ssim(pictures(size=(10, 31)), pictures(size=(10, 31)))
 
 
-def test_coverage_is_what_holes_leave():
+def test_coverage_is_one_minus_holes():
     holes = torch.zeros(2, 4, 4)
     holes[0, 0, 0], holes[1, 0, :3] = 1, 0.5
     assert coverage_fraction(holes) == pytest.approx(1 - 2.5 / 32)
 
 
-def test_background_change_looks_outside_the_motion_and_its_margin():
+def test_background_change_ignores_the_motion_and_its_margin():
     frames = torch.full((3, 8, 8, 3), 0.5)
     moving = torch.zeros(8, 8, dtype=torch.bool)
     moving[:, 4:] = True

@@ -1,4 +1,4 @@
-"""Images and masks at the border: what is taken, what is refused and how, and picture files."""
+"""Input images and masks: accepted and refused shapes, resizing, and image files."""
 
 import os
 
@@ -8,42 +8,38 @@ import torch
 
 from gid_core.media.image_io import read_image, write_image
 from gid_core.tensors import feather_mask, image_batch, mask_batch, resize_maps
-
-
-def random(*shape, seed=0):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
+from random_tensors import random_uniform
 
 # ---- images ----
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_pictures_and_batches_become_channels_first(channels):
-    picture = random(5, 7, channels)
-    assert torch.equal(image_batch(picture)[0], picture.movedim(-1, 0))
-    batch = random(2, 5, 7, channels)
+def test_images_and_batches_become_channels_first(channels):
+    image = random_uniform(5, 7, channels)
+    assert torch.equal(image_batch(image)[0], image.movedim(-1, 0))
+    batch = random_uniform(2, 5, 7, channels)
     assert torch.equal(image_batch(batch), batch.movedim(-1, 1))
     assert torch.equal(image_batch(batch.numpy()), batch.movedim(-1, 1))
 
 
-def test_bytes_become_fractions():
+def test_bytes_are_scaled_to_0_to_1():
     every = torch.arange(256, dtype=torch.uint8).view(16, 16, 1).expand(16, 16, 3)
     expected = torch.linspace(0, 1, 256).view(16, 16)
-    for picture in (every, every.numpy()):
-        torch.testing.assert_close(image_batch(picture)[0, 1], expected)
+    for image in (every, every.numpy()):
+        torch.testing.assert_close(image_batch(image)[0, 1], expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_any_width_becomes_float32(dtype):
-    picture = random(4, 4, 3).to(dtype)
-    batch = image_batch(picture)
-    assert batch.dtype == torch.float32 and torch.equal(batch[0].movedim(0, -1), picture.float())
+def test_any_floating_point_type_becomes_float32(dtype):
+    image = random_uniform(4, 4, 3).to(dtype)
+    batch = image_batch(image)
+    assert batch.dtype == torch.float32 and torch.equal(batch[0].movedim(0, -1), image.float())
 
 
 @pytest.mark.parametrize(
-    ("picture", "message"),
+    ("image", "message"),
     [
-        (torch.rand(4, 4, 1), r"3 \(RGB\) or 4 \(RGBA\) channels; got 1\. Repeat a gray picture"),
+        (torch.rand(4, 4, 1), r"3 \(RGB\) or 4 \(RGBA\) channels; got 1\. Repeat a gray image"),
         (torch.rand(1, 4, 4, 2), "got 2"),
         (torch.rand(3, 64, 48), "got 48"),
         (torch.rand(4, 4), r"got \[4, 4\]"),
@@ -54,12 +50,12 @@ def test_any_width_becomes_float32(dtype):
         (torch.full((4, 4, 3), float("inf")).half(), "infinite"),
     ],
 )
-def test_pictures_that_do_not_fit_are_refused(picture, message):
+def test_images_of_wrong_shape_are_refused(image, message):
     with pytest.raises(ValueError, match=message):
-        image_batch(picture)
+        image_batch(image)
 
 
-def test_the_hint_is_for_gray_pictures_only_and_names_the_input():
+def test_the_error_names_the_input_and_gives_a_hint_only_for_gray_images():
     with pytest.raises(ValueError) as error:
         image_batch(torch.rand(4, 4, 2), name="start_image")
     assert "start_image" in str(error.value) and "gray" not in str(error.value)
@@ -68,11 +64,11 @@ def test_the_hint_is_for_gray_pictures_only_and_names_the_input():
 # ---- masks ----
 
 
-def test_masks_become_batches_within_0_and_1():
-    mask = random(5, 7)
+def test_masks_become_batches_and_are_clamped():
+    mask = random_uniform(5, 7)
     assert torch.equal(mask_batch(mask, 3), mask[None])
     assert torch.equal(mask_batch(mask.numpy(), 3), mask[None])
-    assert mask_batch(random(3, 5, 7), 3).shape == (3, 5, 7)
+    assert mask_batch(random_uniform(3, 5, 7), 3).shape == (3, 5, 7)
     clamped = mask_batch(torch.tensor([[-1.0, 0.5, 2.0]]), 1)
     assert torch.equal(clamped, torch.tensor([[[0.0, 0.5, 1.0]]]))
     assert torch.equal(mask_batch(torch.tensor([[True, False]]), 1), torch.tensor([[[1.0, 0.0]]]))
@@ -88,7 +84,7 @@ def test_masks_become_batches_within_0_and_1():
         (torch.full((5, 7), float("nan")), "NaN"),
     ],
 )
-def test_masks_that_do_not_fit_are_refused(mask, message):
+def test_masks_of_wrong_shape_are_refused(mask, message):
     with pytest.raises(ValueError, match=message):
         mask_batch(mask, 3)
 
@@ -113,9 +109,9 @@ def test_negative_feather_is_refused():
 
 
 @pytest.mark.parametrize("size", [(5, 7), (10, 14), (3, 3), (1, 1), (3, 20)])
-def test_resizing_keeps_a_constant_and_its_own_size(size):
+def test_resizing_keeps_constants_and_does_nothing_for_the_same_size(size):
     torch.testing.assert_close(resize_maps(torch.full((2, 3, 5, 7), 0.3), size), torch.full((2, 3, *size), 0.3))
-    maps = random(1, 1, *size)
+    maps = random_uniform(1, 1, *size)
     assert torch.equal(resize_maps(maps, size), maps)
 
 
@@ -129,22 +125,22 @@ def test_shrinking_averages():
 
 
 def in_bytes(*shape):
-    return (random(*shape) * 255).round() / 255
+    return (random_uniform(*shape) * 255).round() / 255
 
 
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize(
     "name", ["plain.png", "größe ünï 图片.png", "with spaces & (brackets) #1.PNG", "two.dots.webp"]
 )
-def test_lossless_files_give_back_the_same_bytes(tmp_path, channels, name):
+def test_lossless_files_keep_every_byte(tmp_path, channels, name):
     if name.endswith("webp") and channels == 4:
         pytest.skip("webp is lossy by default")
-    picture = in_bytes(9, 13, channels)
-    path = write_image(tmp_path / name, picture)
+    image = in_bytes(9, 13, channels)
+    path = write_image(tmp_path / name, image)
     read = read_image(str(path))
-    assert read.shape == picture.shape and read.dtype == torch.float32
+    assert read.shape == image.shape and read.dtype == torch.float32
     if not name.endswith("webp"):
-        torch.testing.assert_close(read, picture)
+        torch.testing.assert_close(read, image)
     assert os.listdir(tmp_path) == [name]
 
 
@@ -155,9 +151,9 @@ def test_colors_keep_their_order(tmp_path):
 
 
 def test_values_outside_are_clipped_when_written(tmp_path):
-    picture = torch.tensor([[[-1.0, 0.5, 2.0]]])
+    image = torch.tensor([[[-1.0, 0.5, 2.0]]])
     torch.testing.assert_close(
-        read_image(write_image(tmp_path / "a.png", picture)), torch.tensor([[[0.0, 0.5, 1.0]]]), atol=0.002, rtol=0
+        read_image(write_image(tmp_path / "a.png", image)), torch.tensor([[[0.0, 0.5, 1.0]]]), atol=0.002, rtol=0
     )
 
 
@@ -177,7 +173,7 @@ def test_gray_palette_and_deep_files(tmp_path):
     torch.testing.assert_close(read_image(tmp_path / "alpha.png"), both)
 
 
-def test_a_photo_taken_upright_is_read_upright(tmp_path):
+def test_the_exif_orientation_is_applied(tmp_path):
     from PIL import Image
 
     exif = Image.Exif()
@@ -186,7 +182,7 @@ def test_a_photo_taken_upright_is_read_upright(tmp_path):
     assert read_image(tmp_path / "phone.jpg").shape == (12, 8, 3)
 
 
-def test_a_missing_picture_is_named(tmp_path):
+def test_a_missing_image_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing.png"):
         read_image(tmp_path / "nothing.png")
     with pytest.raises(FileNotFoundError):
@@ -196,11 +192,11 @@ def test_a_missing_picture_is_named(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        b"this is no picture",
+        b"this is no image",
         b"",
     ],
 )
-def test_what_is_no_picture_is_refused(tmp_path, content):
+def test_a_file_that_is_not_an_image_is_refused(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.png cannot be read"):
         read_image(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""Video files: what is written is read again, whole or not at all."""
+"""Video files: a written video is read again; writing is atomic; windows of clips."""
 
 import math
 import os
@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from gid_core.media import video_io as video
-from gid_core.media.video_io import read_video, write_video
+from gid_core.media.video_io import clip_windows, read_video, write_video
 
 
 def moving(frames=12, height=48, width=64, channels=3):
-    """Smooth pictures, which codecs keep well."""
+    """Smooth frames, which codecs preserve well."""
     y, x = torch.arange(height).view(-1, 1, 1), torch.arange(width).view(1, -1, 1)
     color = torch.arange(channels)
     rows = [0.5 + 0.35 * torch.sin(0.09 * x + 0.12 * y + 0.3 * t + color) for t in range(frames)]
@@ -25,7 +25,7 @@ def psnr(one, two):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm", ".MP4"])
-def test_what_is_written_is_read_again(tmp_path, suffix):
+def test_a_written_video_is_read_again(tmp_path, suffix):
     clip = moving()
     path = write_video(tmp_path / f"größe 1{suffix}", clip, 24.0)
     frames, fps = read_video(str(path))
@@ -44,7 +44,7 @@ def test_the_frame_rate_is_kept(tmp_path, fps):
 
 @pytest.mark.parametrize("size", [(47, 64), (48, 63), (47, 63)])
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
-def test_odd_sides_are_widened_by_the_last_row_or_column(tmp_path, size, suffix):
+def test_odd_sides_are_extended_by_the_last_row_or_column(tmp_path, size, suffix):
     clip = moving(3, *size)
     frames, _ = read_video(write_video(tmp_path / f"a{suffix}", clip, 10))
     height, width = size
@@ -57,7 +57,7 @@ def test_odd_sides_are_widened_by_the_last_row_or_column(tmp_path, size, suffix)
         assert psnr(frames[:, :, width], frames[:, :, width - 1]) > 30
 
 
-def test_better_quality_is_closer_and_larger(tmp_path):
+def test_a_smaller_crf_gives_a_smaller_error_and_a_larger_file(tmp_path):
     clip = (moving(6) + 0.1 * torch.randn(6, 48, 64, 3, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     good, bad = (write_video(tmp_path / f"{crf}.mp4", clip, 10, crf=crf) for crf in (5, 40))
     assert good.stat().st_size > 2 * bad.stat().st_size
@@ -88,7 +88,7 @@ def test_alpha_is_dropped_where_the_format_has_none(tmp_path):
     assert psnr(frames, clip[..., :3]) > 35
 
 
-def test_frames_and_chunks_are_taken_as_they_come(tmp_path):
+def test_frames_and_chunks_are_encoded_as_they_arrive(tmp_path):
     clip, asked = moving(9), []
 
     def chunks():
@@ -109,15 +109,15 @@ def test_the_first_frame_is_encoded_before_the_last_is_made(tmp_path, monkeypatc
     monkeypatch.setattr(av.VideoFrame, "from_ndarray", lambda *a, **k: events.append("encode") or encode(*a, **k))
 
     def frames():
-        for picture in moving(4):
+        for image in moving(4):
             events.append("make")
-            yield picture
+            yield image
 
     write_video(tmp_path / "a.mp4", frames(), 10)
     assert events == ["make", "encode"] * 4
 
 
-def test_writing_does_not_touch_the_frames(tmp_path):
+def test_writing_does_not_change_the_frames(tmp_path):
     clip = moving(3, 33, 33) * 1.5 - 0.2
     kept = clip.clone()
     write_video(tmp_path / "a.mp4", clip, 10)
@@ -138,7 +138,7 @@ def test_an_existing_file_is_replaced(tmp_path):
     assert len(read_video(path)[0]) == 5 and os.listdir(tmp_path) == ["a.mp4"]
 
 
-# ---- what is refused ----
+# ---- invalid input ----
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.avi", "a", "mp4"])
@@ -157,7 +157,7 @@ def test_an_unknown_suffix_is_refused_before_anything_is_written(tmp_path, name)
         float("inf"),
     ],
 )
-def test_an_impossible_rate_is_refused(tmp_path, fps):
+def test_an_invalid_frame_rate_is_refused(tmp_path, fps):
     with pytest.raises(ValueError, match="fps"):
         write_video(tmp_path / "a.mp4", moving(2), fps)
     assert os.listdir(tmp_path) == []
@@ -180,7 +180,7 @@ class Canceled(Exception):
 
 
 @pytest.mark.parametrize("after", [0, 1, 20])
-def test_canceling_leaves_the_old_file_and_nothing_else(tmp_path, after):
+def test_canceling_keeps_the_old_file_and_leaves_no_other(tmp_path, after):
     path = write_video(tmp_path / "a.mp4", moving(3, 32, 32), 10)
     before = path.read_bytes()
 
@@ -193,7 +193,7 @@ def test_canceling_leaves_the_old_file_and_nothing_else(tmp_path, after):
     assert os.listdir(tmp_path) == ["a.mp4"] and path.read_bytes() == before
 
 
-def test_a_failing_rename_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failing_rename_leaves_no_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
@@ -217,7 +217,7 @@ def test_a_missing_video_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no video", bytes(5000)])
-def test_what_is_no_video_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_video_is_refused(tmp_path, content):
     (tmp_path / "a.mp4").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.mp4"):
         read_video(tmp_path / "a.mp4")
@@ -225,7 +225,7 @@ def test_what_is_no_video_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_truncated_mp4_is_refused(tmp_path, share):
-    """Its index is at the end."""
+    """The index of an MP4 file is at its end."""
     path = write_video(tmp_path / "a.mp4", moving(), 10)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
@@ -234,7 +234,7 @@ def test_a_truncated_mp4_is_refused(tmp_path, share):
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
-def test_a_truncated_mkv_gives_what_there_is_or_is_refused(tmp_path, share):
+def test_a_truncated_mkv_gives_its_first_frames_or_is_refused(tmp_path, share):
     path = write_video(tmp_path / "a.mkv", moving(), 10)
     whole, data = read_video(path)[0], path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
@@ -246,7 +246,7 @@ def test_a_truncated_mkv_gives_what_there_is_or_is_refused(tmp_path, share):
         assert 0 < len(frames) < len(whole)
 
 
-def test_sound_alone_is_refused(tmp_path):
+def test_a_file_with_only_audio_is_refused(tmp_path):
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=16000)
         sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
@@ -257,7 +257,7 @@ def test_sound_alone_is_refused(tmp_path):
         read_video(tmp_path / "a.mp4")
 
 
-def test_a_part_is_read_from_its_start(tmp_path):
+def test_reading_can_start_at_any_frame(tmp_path):
     path = write_video(tmp_path / "a.mp4", moving(20, 32, 48), 12)
     whole, fps = read_video(path)
     part, part_fps = read_video(path, start=7, max_frames=5)
@@ -267,3 +267,25 @@ def test_a_part_is_read_from_its_start(tmp_path):
         assert torch.equal(read_video(file, start=19)[0], whole[19:])
     with pytest.raises(ValueError, match="only 20 frames"):
         read_video(path, start=20)
+
+
+# ---- windows ----
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "settings", "expected"),
+    [
+        (400, {}, [(0, 150)]),
+        (100, {}, [(0, 100)]),
+        (400, {"count": 3}, [(0, 150), (125, 150), (250, 150)]),
+        (151, {"count": 2}, [(0, 150), (1, 150)]),
+        (151, {"count": 3}, [(0, 150)]),  # three windows would not all start at different frames
+        (180, {"count": 3, "min_extra": 30}, [(0, 150)]),
+        (181, {"count": 3, "min_extra": 30}, [(0, 150), (15, 150), (31, 150)]),
+        (90, {"count": 3, "loops": True}, [(0, 90), (30, 90), (60, 90)]),
+        (400, {"seconds": 0.2, "min_frames": 16}, [(0, 16)]),
+        (10, {"seconds": 0.2, "min_frames": 16}, [(0, 10)]),
+    ],
+)
+def test_windows_are_spread_over_the_clip(num_frames, settings, expected):
+    assert clip_windows(num_frames, 30, **settings) == expected

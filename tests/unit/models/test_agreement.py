@@ -1,4 +1,4 @@
-"""What the shipped model makes does not depend on who does the arithmetic: relative to the motion, up to 1e-3."""
+"""The bundled model predicts the same motion on every device and backend, up to 1e-3 of the motion."""
 
 from dataclasses import replace
 
@@ -9,10 +9,10 @@ import gid_core as gid
 from gid_core.models.pipeline import GIDPipeline
 
 
-def predicted(photo, device="cpu"):
+def predict(photo, device="cpu"):
     pipe = GIDPipeline.from_pretrained(device=device)
     config = pipe.model.config
-    pipe.model.config = replace(config, volume=replace(config.volume, pixels=256 * 144))  # a quarter of the time
+    pipe.model.config = replace(config, volume=replace(config.volume, image_area=256 * 144))  # a quarter of the time
     return pipe(photo, num_inference_steps=6, seed=3, resolution=128)
 
 
@@ -22,25 +22,25 @@ def photo(repo):
 
 
 @pytest.fixture(scope="module")
-def usual(photo):
-    return predicted(photo)
+def expected(photo):
+    return predict(photo)
 
 
-def relative(volume, other):
+def relative_difference(volume, other):
     difference = (volume.coefficients - other.coefficients).abs().max()
     return float(difference / volume.coefficients.abs().max())
 
 
-def test_other_convolutions_on_the_cpu(photo, usual):
-    """PyTorch's own instead of oneDNN's, which add up in another order, as those of another device do."""
+def test_native_convolutions_agree_with_onednn(photo, expected):
+    """PyTorch's native convolutions add up in another order than oneDNN's, as those of another device do."""
     with torch.backends.mkldnn.flags(enabled=False):
-        assert 0 < relative(usual, predicted(photo)) <= 1e-3  # 5e-6 after 25 steps
+        assert 0 < relative_difference(expected, predict(photo)) <= 1e-3  # 5e-6 after 25 steps
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
-def test_the_gpu(photo, usual):
-    assert relative(usual, predicted(photo, "cuda")) <= 1e-3
-    motion = gid.loop(usual)
+def test_gpu_agrees_with_cpu(photo, expected):
+    assert relative_difference(expected, predict(photo, "cuda")) <= 1e-3
+    motion = gid.loop(expected)
     frames = [
         gid.render(photo, motion, count=4, device=device, renderer=GIDPipeline.from_pretrained(device=device).renderer)
         for device in ("cpu", "cuda")

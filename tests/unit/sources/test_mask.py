@@ -1,4 +1,4 @@
-"""Sway from a mask: how the mesh swings, and what the volume made of it keeps and refuses."""
+"""A volume from a mask: its regions, supports, modes and amplitudes, and invalid input."""
 
 import math
 import warnings
@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from gid_core.motion import loop
-from gid_core.sources.mask import _foot, _response, volume_from_mask
-from gid_core.sources.spring_mesh import elastic_modes
+from gid_core.sources.mask import mode_response, volume_from_mask
+from gid_core.sources.mask_regions import support_cells
 
 
 def bar(height=64, width=64, left=30, thick=4, top=8, bottom=60):
@@ -33,84 +33,7 @@ def swing(volume):
     return (volume.coefficients[0, 1:].square().sum((0, 1)) * (2 / volume.period**2)).sqrt()
 
 
-def cantilever(length=60, thick=2):
-    density = np.ones((length + 1, thick))
-    held = np.zeros_like(density, dtype=bool)
-    held[-1] = True
-    return elastic_modes(density, held, 4)
-
-
-# ---- the mesh ----
-
-
-@pytest.mark.parametrize("thick", [1, 2, 4])
-def test_a_slender_bar_swings_as_beams_do(thick):
-    modes = cantilever(thick=thick)
-    ratio = modes.frequencies / modes.frequencies[0]
-    # Euler-Bernoulli: (1.8751, 4.6941, 7.8548)^2
-    assert ratio[1] == pytest.approx(6.267, rel=0.05)
-    assert ratio[2] == pytest.approx(17.55, rel=0.08)
-
-
-def test_the_first_mode_of_a_bar_is_its_beam_shape():
-    shape = cantilever().shapes[0]
-    assert np.abs(shape[1]).max() < 0.05 * np.abs(shape[0]).max()
-    height = np.linspace(0, 1, 61)
-    beta, ratio = 1.8751, 0.7341
-    expected = np.cosh(beta * height) - np.cos(beta * height) - ratio * (np.sinh(beta * height) - np.sin(beta * height))
-    found = shape[0, :61, 0][::-1]
-    np.testing.assert_allclose(found / found[-1], expected / expected[-1], atol=0.02)
-
-
-def test_stiffness_of_a_beam_grows_as_it_should():
-    # f_1 ~ thickness / length^2
-    base = cantilever(60, 2).frequencies[0]
-    assert cantilever(60, 4).frequencies[0] / base == pytest.approx(
-        2, rel=0.12
-    )  # springs across take part in thin bars
-    assert cantilever(30, 2).frequencies[0] / base == pytest.approx(4, rel=0.06)
-
-
-def test_a_bar_across_two_half_filled_columns_is_as_stiff_as_within_one():
-    density = np.full((61, 2), 0.5)
-    held = np.zeros_like(density, dtype=bool)
-    held[-1] = True
-    assert elastic_modes(density, held, 1).frequencies[0] == pytest.approx(cantilever(60, 1).frequencies[0], rel=0.3)
-
-
-def test_a_thread_is_no_weaker_than_the_least_density():
-    held = np.zeros((31, 1), bool)
-    held[-1] = True
-    thin, least = (elastic_modes(np.full((31, 1), density), held, 2).frequencies for density in (0.01, 0.25))
-    np.testing.assert_allclose(thin, least)
-
-
-def test_modes_are_orthogonal_and_both_solvers_agree():
-    modes = cantilever(20, 2)
-    product = np.einsum("mdyx,ndyx,yx->mn", modes.shapes, modes.shapes, modes.mass)
-    np.testing.assert_allclose(product, np.eye(4), atol=1e-8)
-    import gid_core.sources.spring_mesh as mesh
-
-    dense, mesh_dense = cantilever(60, 2), mesh.DENSE
-    try:
-        mesh.DENSE = 10**6
-        np.testing.assert_allclose(cantilever(60, 2).frequencies, dense.frequencies, rtol=1e-5)
-    finally:
-        mesh.DENSE = mesh_dense
-
-
-def test_a_mesh_must_be_held_and_able_to_move():
-    density = np.ones((5, 5))
-    with pytest.raises(ValueError, match="held nowhere"):
-        elastic_modes(density, np.zeros((5, 5), bool), 2)
-    with pytest.raises(ValueError, match="leave some to move"):
-        elastic_modes(density, np.ones((5, 5), bool), 2)
-
-
-# ---- the volume ----
-
-
-def test_a_bar_is_still_at_its_foot_and_swings_most_at_its_tip_sideways():
+def test_a_bar_is_fixed_at_its_base_and_moves_most_at_its_tip_sideways():
     volume = volume_from_mask(bar())
     rms = swing(volume)
     assert rms[58:60, 30:34].abs().max() == 0
@@ -120,7 +43,7 @@ def test_a_bar_is_still_at_its_foot_and_swings_most_at_its_tip_sideways():
     assert along < 0.25 * sideways
 
 
-def test_motion_reaches_a_soft_rim_beyond_the_mask_and_no_further():
+def test_motion_fades_out_over_a_rim_around_the_mask():
     rms = swing(volume_from_mask(bar(), amplitude=0.02))  # a rim of 8 % of 64 pixels
     row = rms[10]
     assert (row[:24] == 0).all() and (row[40:] == 0).all()
@@ -128,14 +51,14 @@ def test_motion_reaches_a_soft_rim_beyond_the_mask_and_no_further():
     assert row[26] < 0.5 * row[30]
 
 
-def test_amplitude_is_as_asked_and_zero_is_stillness():
+def test_the_amplitude_is_as_requested():
     for amplitude in (0.004, 0.02):
         volume = volume_from_mask(torch.stack([bar(), plant()]), amplitude=amplitude)
         torch.testing.assert_close(volume.amplitude, torch.full((2,), amplitude), rtol=1e-4, atol=0)
     assert volume_from_mask(bar(), amplitude=0).coefficients.abs().max() == 0
 
 
-def test_a_loop_begins_at_rest_and_sways_about_the_photo():
+def test_a_loop_begins_at_rest_and_sways_to_both_sides_of_the_photo():
     volume = volume_from_mask(plant())
     motion = loop(volume).displacement()[0]
     assert motion[0].abs().max() == 0
@@ -146,7 +69,7 @@ def test_a_loop_begins_at_rest_and_sways_about_the_photo():
     assert tip.max() > 0.2 * tip.abs().max() and tip.min() < -0.2 * tip.abs().max()
 
 
-def test_the_slowest_mode_is_in_its_bin_and_louder_bins_are_slower():
+def test_the_bin_of_the_slowest_mode_has_the_most_energy():
     for base, own in ((0.4, 2), (0.6, 3), (1.0, 5)):
         loudness = volume_from_mask(bar(), base_frequency=base).coefficients[0, 1:].square().sum((1, 2, 3))
         assert int(loudness.argmax()) + 1 == own
@@ -170,15 +93,15 @@ def test_a_slender_plant_moves_in_several_shapes():
         ([1, 1, 1.0], 0.4, [2, 2, 2]),
     ],
 )
-def test_modes_have_their_own_bins_and_their_true_amplitudes(modes, base, bins):
-    mixed = np.abs(_response(np.array(modes, float), base, np.arange(16) * 0.2, (0, 0)))
+def test_modes_peak_in_separate_bins_with_their_own_amplitudes(modes, base, bins):
+    mixed = np.abs(mode_response(np.array(modes, float), base, np.arange(16) * 0.2, (0, 0)))
     heard = mixed[:, mixed.any(0)]
     assert (mixed[0] == 0).all() and heard.shape[1] == len(bins)
     np.testing.assert_array_equal(heard.argmax(0), bins)
     np.testing.assert_allclose(heard.max(0), 1 / (base * np.array(modes[: len(bins)])), rtol=1e-6)
 
 
-def test_a_short_region_is_faster_and_swings_less():
+def test_a_short_region_is_faster_and_moves_less():
     mask = bar(top=8, bottom=60, left=10)
     mask[34:60, 50:54] = 1
     coefficients = volume_from_mask(mask).coefficients[0, 1:].square().sum(1)
@@ -188,7 +111,7 @@ def test_a_short_region_is_faster_and_swings_less():
     assert 0.3 < rms[:, 40:].max() / rms[:, :30].max() < 0.75
 
 
-def test_a_tiny_region_is_not_too_fast_to_be_seen_and_swings_little():
+def test_the_frequency_of_a_tiny_region_is_limited_and_it_moves_little():
     mask = bar(top=4, left=10)
     mask[55:60, 50:53] = 1
     volume = volume_from_mask(mask)
@@ -198,34 +121,34 @@ def test_a_tiny_region_is_not_too_fast_to_be_seen_and_swings_little():
     assert 0 < rms[:, 40:].max() < 0.2 * rms[:, :30].max()
 
 
-def test_the_seed_decides():
+def test_the_seed_determines_the_motion():
     first = volume_from_mask(plant(), seed=3).coefficients
     assert torch.equal(first, volume_from_mask(plant(), seed=3).coefficients)
     assert not torch.allclose(first, volume_from_mask(plant(), seed=4).coefficients)
 
 
 def turned(coefficients):
-    """Slices of a picture turned by a quarter, counterclockwise: (x, y) becomes (y, -x)."""
+    """Slices of an image rotated by 90 degrees counterclockwise: (x, y) becomes (y, -x)."""
     spun = coefficients.rot90(1, (-2, -1))
     return torch.cat([spun[:, :, 2:], -spun[:, :, :2]], 2)
 
 
 @pytest.mark.parametrize("with_roots", [False, True])
-def test_a_turned_picture_sways_the_same_when_gravity_turns_with_it(with_roots):
+def test_rotating_image_and_gravity_rotates_the_motion(with_roots):
     roots = F.pad(torch.ones(4, 64), (0, 0, 60, 0)) if with_roots else None
     plain = volume_from_mask(plant(), roots)
     other = volume_from_mask(plant().rot90(), None if roots is None else roots.rot90(), gravity_degrees=0)
     torch.testing.assert_close(other.coefficients, turned(plain.coefficients), atol=2e-3, rtol=1e-3)
 
 
-def test_a_mirrored_picture_sways_the_same_or_the_other_way_round():
+def test_mirroring_the_image_mirrors_the_motion():
     plain = volume_from_mask(plant())
     mirrored = plain.coefficients.flip(-1) * torch.tensor([-1.0, -1, 1, 1]).view(1, 1, 4, 1, 1)
     other = volume_from_mask(plant().flip(-1)).coefficients
     torch.testing.assert_close(other, -mirrored, atol=2e-3, rtol=1e-3)
 
 
-def test_gravity_up_holds_what_hangs():
+def test_with_gravity_up_a_region_is_held_at_its_top():
     standing, hanging = volume_from_mask(bar()), volume_from_mask(bar(), gravity_degrees=-90)
     assert swing(standing)[58, 31] == 0 and swing(standing)[9, 31] > 0
     assert swing(hanging)[9, 31] == 0 and swing(hanging)[58, 31] > 0
@@ -260,16 +183,16 @@ def edge_of(solid):
 
 @pytest.mark.parametrize("turn", range(4))
 @pytest.mark.parametrize("slope", [0, 8, 20])
-def test_what_is_tall_stands_on_its_whole_underside(slope, turn):
+def test_a_tall_region_is_held_along_its_whole_underside(slope, turn):
     solid = on_a_slope(10, 80, 50, 88, slope)
-    foot = np.rot90(_foot(np.rot90(solid, turn), 90.0 - 90 * turn), -turn)
+    foot = np.rot90(support_cells(np.rot90(solid, turn), 90.0 - 90 * turn), -turn)
     assert foot[edge_of(solid)].all() and foot.sum() < 0.12 * solid.sum()
 
 
-def test_a_rough_underside_is_held_too():
+def test_a_rough_underside_is_held_completely():
     solid = on_a_slope(10, 80, 50, 88, 15)
     rough = solid & ~(edge_of(solid) & (np.arange(96) % 3 == 0))
-    assert _foot(rough, 90.0)[edge_of(rough)].all()
+    assert support_cells(rough, 90.0)[edge_of(rough)].all()
 
 
 @pytest.mark.parametrize(
@@ -284,9 +207,9 @@ def test_a_rough_underside_is_held_too():
         (ball(48, 48, 38, 38), [(76, 24, 72)]),
     ],
 )
-def test_what_overhangs_or_leans_is_held_at_its_low_end(solid, expected):
-    """Held cells lie within the given places (top row, first and last column), some in each."""
-    foot = _foot(solid, 90.0)
+def test_an_overhanging_or_leaning_region_is_held_at_its_low_end(solid, expected):
+    """Held cells lie only within the given areas (top row, first and last column), and some lie in each."""
+    foot = support_cells(solid, 90.0)
     inside = np.zeros_like(foot)
     for top, first, last in expected:
         assert foot[top:, first : last + 1].any()
@@ -305,7 +228,7 @@ def test_roots_hold_and_may_adjoin_the_mask():
     assert rms[60:].max() == 0 and rms[59, 30:34].max() == 0 and rms[8, 31] > 0
 
 
-def test_far_regions_do_not_influence_each_other():
+def test_distant_regions_do_not_influence_each_other():
     mask = torch.zeros(64, 128)
     mask[:, :64] = plant()
     alone = volume_from_mask(mask).coefficients
@@ -317,7 +240,7 @@ def test_far_regions_do_not_influence_each_other():
     assert both[..., 90:].abs().max() > 0 and both[..., 64:90].abs().max() == 0
 
 
-def test_a_region_the_roots_leave_loose_stays_still_with_a_warning():
+def test_a_region_without_roots_stays_still_with_a_warning():
     mask = torch.zeros(64, 128)
     mask[8:60, 20:24] = mask[8:50, 30:34] = 1  # within the first bar's rim
     roots = torch.zeros(64, 128)
@@ -327,7 +250,7 @@ def test_a_region_the_roots_leave_loose_stays_still_with_a_warning():
     assert rms[8:50, 30:34].max() == 0 and rms[10, 28] > 0 and rms[10, 22] > 0
 
 
-def test_a_picture_twice_as_large_moves_the_same():
+def test_the_motion_does_not_depend_on_the_image_size():
     big = volume_from_mask(F.interpolate(plant()[None, None], scale_factor=2)[0, 0], grid=64)
     small = volume_from_mask(plant(), grid=64)
     halved = big.resize((64, 64))
@@ -341,7 +264,7 @@ def test_a_picture_twice_as_large_moves_the_same():
 
 
 @pytest.mark.parametrize("slant", [0, 40, 150])
-def test_a_stem_one_pixel_thin_survives_and_carries_its_head(slant):
+def test_a_stem_one_pixel_wide_moves_together_with_its_head(slant):
     import cv2
 
     mask = np.zeros((576, 1024), np.float32)
@@ -354,7 +277,7 @@ def test_a_stem_one_pixel_thin_survives_and_carries_its_head(slant):
     assert column[3] < 1.2 * head < 3 * column[3]
 
 
-def test_a_white_picture_sways_whole():
+def test_a_completely_white_mask_sways():
     volume = volume_from_mask(torch.ones(36, 64))
     rms = swing(volume)
     assert rms[-1].max() == 0 and rms[0].min() > 0
@@ -370,12 +293,12 @@ def test_specks_are_dropped():
         volume_from_mask(mask)
 
 
-def test_other_volumes_can_be_asked_for():
+def test_bins_frame_rate_and_period_are_as_requested():
     volume = volume_from_mask(bar(), num_bins=8, fps=24, period=96)
     assert (volume.num_bins, volume.fps, volume.period, volume.size) == (8, 24, 96, (64, 64))
 
 
-def test_a_wide_swing_of_a_small_region_is_warned_of():
+def test_a_too_large_amplitude_is_warned_of():
     with pytest.warns(UserWarning, match="Lower the amplitude"):
         volume_from_mask(bar(top=40), amplitude=0.05)
     with warnings.catch_warnings():
@@ -400,7 +323,7 @@ def roots_at(rows):
         ({"roots": torch.zeros(64, 64)}, "roots is black"),
         ({"roots": roots_at(slice(0, 3))}, "touch no region"),
         ({"roots": torch.ones(64, 64)}, "roots hold all"),
-        ({"roots": torch.ones(64, 20)}, "not of one picture"),
+        ({"roots": torch.ones(64, 20)}, "not of one image"),
         ({"roots": torch.ones(3, 64, 64)}, "roots must be one mask"),
         ({"gravity_degrees": math.nan}, "gravity_degrees"),
         ({"amplitude": -1}, "amplitude"),
@@ -415,6 +338,6 @@ def roots_at(rows):
         ({"grid": 1000}, "grid"),
     ],
 )
-def test_what_cannot_sway_is_refused(arguments, message):
+def test_invalid_input_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         volume_from_mask(**{"mask": bar(), **arguments})

@@ -1,4 +1,4 @@
-"""Video to spectral volume: accuracy on exact scenes, conventions, warnings, refusals."""
+"""Video to spectral volume: accuracy on exact scenes, conventions, warnings and invalid input."""
 
 import math
 import warnings
@@ -9,15 +9,15 @@ import torch
 
 from gid_core import loop
 from gid_core.motion import Motion, playback_coordinates
-from gid_core.sources.video import MIN_FRAMES, continuation, extract_spectral_volume, fill_unreliable
+from gid_core.sources.video import MIN_FRAMES, extract_spectral_volume, extrapolate_displacement, fill_unreliable
 from gid_core.synthetic import random_scene as synthetic
 
 # Made-up flow that moves everything is warned of, rightly.
 pytestmark = pytest.mark.filterwarnings("ignore:The camera")
 
 
-def still(count=20, height=12, width=16, **kwargs):
-    """A clip in which nothing is to be measured: for tests that bring their own flow."""
+def gray_clip(count=20, height=12, width=16, **kwargs):
+    """A uniform gray clip, for tests with external flow."""
     return torch.full((count, height, width, 3), 0.5, **kwargs)
 
 
@@ -32,7 +32,7 @@ def sway(times, height=12, width=16):
     return torch.from_numpy(path)
 
 
-def own(path):
+def external_flow(path):
     return lambda reference, frames: path[: len(frames)]
 
 
@@ -45,20 +45,20 @@ def stems():
 
 def displacement(volume, count=150):
     time = torch.arange(count, dtype=torch.float64) * volume.period / count
-    return Motion(volume, playback_coordinates(volume, time, pin=False), volume.fps).displacement()[0].numpy()
+    return Motion(volume, playback_coordinates(volume, time, start_at_rest=False), volume.fps).displacement()[0].numpy()
 
 
 @pytest.mark.parametrize("width, limit", [(3, 0.2), (6, 0.1), (12, 0.1)])
 def test_stems_are_measured(stems, width, limit):
     scene, _, volume = stems
     error = np.linalg.norm(displacement(volume) - scene.displacements(range(150)), axis=1).mean(0)
-    assert error[scene.interior(width=width)].mean() <= limit
+    assert error[scene.interior_mask(width=width)].mean() <= limit
 
 
-def test_still_background_stays_still(stems):
+def test_a_static_background_does_not_move(stems):
     scene, _, volume = stems
     leak = np.linalg.norm(displacement(volume), axis=1).mean(0)
-    assert leak[scene.background(margin=1)].mean() <= 0.08
+    assert leak[scene.background_mask(margin=1)].mean() <= 0.08
 
 
 def test_conventions_of_the_volume(stems):
@@ -70,23 +70,23 @@ def test_conventions_of_the_volume(stems):
 
 def test_the_transform_is_exact():
     truth = np.fft.rfft(sway(np.arange(150) / 30).numpy(), axis=0)[:16]
-    volume = extract_spectral_volume(still(150), 30, flow=own(sway(np.arange(150) / 30)))
+    volume = extract_spectral_volume(gray_clip(150), 30, flow=external_flow(sway(np.arange(150) / 30)))
     complex_bins = torch.view_as_complex(volume.coefficients[0].unflatten(1, (2, 2)).movedim(2, -1).contiguous())
     np.testing.assert_allclose(complex_bins.numpy(), truth, atol=2e-3)
 
 
 @pytest.mark.parametrize("fps", [24, 25, 29.97, 50, 60])
 def test_any_frame_rate_gives_the_same_volume(fps):
-    expected = extract_spectral_volume(still(150), 30, flow=own(sway(np.arange(150) / 30)))
+    expected = extract_spectral_volume(gray_clip(150), 30, flow=external_flow(sway(np.arange(150) / 30)))
     count = round(5 * fps)
-    volume = extract_spectral_volume(still(count), fps, flow=own(sway(np.arange(count) * 5 / count)))
+    volume = extract_spectral_volume(gray_clip(count), fps, flow=external_flow(sway(np.arange(count) * 5 / count)))
     assert volume.period == 150 and volume.fps == pytest.approx(150 * fps / count)
     torch.testing.assert_close(volume.coefficients, expected.coefficients, atol=2e-3, rtol=0)
 
 
-def test_a_window_is_cut_out_and_a_short_clip_is_used_whole():
-    assert extract_spectral_volume(still(100), 10, flow=own(torch.zeros(100, 2, 12, 16))).duration == 5
-    short = extract_spectral_volume(still(45), 30, flow=own(torch.zeros(45, 2, 12, 16)))
+def test_one_window_is_measured_and_a_short_clip_is_used_completely():
+    assert extract_spectral_volume(gray_clip(100), 10, flow=external_flow(torch.zeros(100, 2, 12, 16))).duration == 5
+    short = extract_spectral_volume(gray_clip(45), 30, flow=external_flow(torch.zeros(45, 2, 12, 16)))
     assert short.duration == 1.5 and short.fps == 100
     seen = []
 
@@ -94,29 +94,29 @@ def test_a_window_is_cut_out_and_a_short_clip_is_used_whole():
         seen.append((reference, frames))
         return torch.zeros(len(frames), 2, 12, 16)
 
-    clip = still(60) + torch.arange(60)[:, None, None, None] / 1000
+    clip = gray_clip(60) + torch.arange(60)[:, None, None, None] / 1000
     extract_spectral_volume(clip, 10, start=7, window_seconds=2, detrend="ramp", flow=flow)
     assert torch.equal(seen[0][0], clip[7]) and torch.equal(seen[0][1], clip[7:28])  # 20 frames and the next
 
 
-def test_few_frames_leave_high_bins_empty():
-    volume = extract_spectral_volume(still(MIN_FRAMES), 30, flow=own(torch.randn(MIN_FRAMES, 2, 12, 16)))
+def test_bins_above_the_nyquist_frequency_are_zero():
+    volume = extract_spectral_volume(gray_clip(MIN_FRAMES), 30, flow=external_flow(torch.randn(MIN_FRAMES, 2, 12, 16)))
     assert (volume.coefficients[:, 8:] == 0).all() and (volume.coefficients[:, 7] != 0).any()
 
 
-def test_ramp_takes_off_the_line_to_the_next_frame():
+def test_ramp_subtracts_the_line_to_the_next_frame():
     drift = torch.arange(151)[:, None, None, None] / 150 * torch.tensor([3.0, -2.0])[:, None, None]
     path = sway(np.arange(151) / 30)
-    expected = extract_spectral_volume(still(150), 30, flow=own(path))
-    volume = extract_spectral_volume(still(151), 30, detrend="ramp", flow=own(path + drift))
+    expected = extract_spectral_volume(gray_clip(150), 30, flow=external_flow(path))
+    volume = extract_spectral_volume(gray_clip(151), 30, detrend="ramp", flow=external_flow(path + drift))
     assert volume.detrend == "ramp"
     torch.testing.assert_close(volume.coefficients, expected.coefficients, atol=5e-3, rtol=0)
 
 
-def test_ramp_continues_a_clip_that_ends():
+def test_the_end_of_a_clip_is_extrapolated():
     path = torch.linspace(0, 2, 21)[:, None, None, None].expand(21, 2, 4, 4)
-    pictures = np.linspace(0, 1, 20, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 3), np.float32)
-    torch.testing.assert_close(continuation(path[:20], pictures), path[20])
+    frames = np.linspace(0, 1, 20, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 3), np.float32)
+    torch.testing.assert_close(extrapolate_displacement(path[:20], frames), path[20])
 
 
 def test_a_perfect_loop_has_no_ramp(stems):
@@ -130,12 +130,12 @@ def test_smaller_flow_grid_keeps_the_motion(stems):
     small = extract_spectral_volume(frames[:60], 30, max_size=128)
     assert small.size == (80, 128)
     big = extract_spectral_volume(frames[:60], 30)
-    inside = torch.from_numpy(scene.interior(width=12, margin=2))[::2, ::2]
+    inside = torch.from_numpy(scene.interior_mask(width=12, margin=2))[::2, ::2]
     a, b = loop(small.resize((160, 256))).magnitude()[0, ::2, ::2][inside], loop(big).magnitude()[0, ::2, ::2][inside]
     assert float(a.mean()) == pytest.approx(float(b.mean()), rel=0.1)
 
 
-def test_unreliable_motion_is_filled_from_around_and_fades_where_nothing_is_sure():
+def test_unreliable_motion_is_filled_from_its_surroundings_or_fades_out():
     volume = torch.ones(2, 4, 40, 60)
     volume[:, :, 18:22, 28:32] = 50
     confidence = torch.ones(40, 60)
@@ -153,7 +153,7 @@ def noisy_wall(height, width, seed=0):
     return (smooth - smooth.min()) / (smooth.max() - smooth.min())
 
 
-def test_a_cut_is_named():
+def test_a_cut_is_warned_of_with_its_frame():
     clip = np.concatenate([np.repeat(noisy_wall(40, 60, s)[None], 12, 0) for s in (0, 1)])
     with pytest.warns(UserWarning, match="frame 12"):
         extract_spectral_volume(clip, 30)
@@ -173,7 +173,7 @@ def shaken(count=30, amplitude=3.0):
     return np.stack(views).clip(0, 1)
 
 
-def test_a_moving_camera_is_warned_of_and_taken_out():
+def test_camera_motion_is_warned_of_or_removed():
     with pytest.warns(UserWarning, match="camera"):
         moving = extract_spectral_volume(shaken(), 30)
     with warnings.catch_warnings():
@@ -204,13 +204,13 @@ def test_number_types_and_alpha_are_accepted(stems):
     "change, message",
     [
         (dict(frames=torch.zeros(0, 8, 8, 3)), r"at least 16 frames; got \[0, 8, 8, 3\]"),
-        (dict(frames=still(15)), "at least 16 frames; got 15"),
+        (dict(frames=gray_clip(15)), "at least 16 frames; got 15"),
         (dict(frames=torch.zeros(20, 8, 8)), r"\[T, H, W, 3\].*got \[20, 8, 8\]"),
         (dict(frames=torch.zeros(20, 8, 8, 1)), "three channels"),
         (dict(frames=torch.zeros(20, 3, 8, 8)), "channel axis"),
-        (dict(frames=still(20, dtype=torch.float64).fill_(float("nan"))), "frame 0 holds NaN"),
+        (dict(frames=gray_clip(20, dtype=torch.float64).fill_(float("nan"))), "frame 0 holds NaN"),
         (dict(frames=torch.zeros(20, 8, 8, 3, dtype=torch.int32)), "uint8"),
-        (dict(frames=still() * 510), "Divide them by 255"),
+        (dict(frames=gray_clip() * 510), "Divide them by 255"),
         (dict(fps=0), "fps"),
         (dict(fps=float("inf")), "fps"),
         (dict(num_bins=0), "num_bins must be 1 to 76"),
@@ -223,6 +223,6 @@ def test_number_types_and_alpha_are_accepted(stems):
         (dict(max_size=0), "max_size"),
     ],
 )
-def test_bad_input_is_refused_with_a_reason(change, message):
+def test_invalid_input_is_refused_with_a_reason(change, message):
     with pytest.raises(ValueError, match=message):
-        extract_spectral_volume(**{"frames": still(), "fps": 30, **change})
+        extract_spectral_volume(**{"frames": gray_clip(), "fps": 30, **change})

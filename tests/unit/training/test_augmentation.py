@@ -1,6 +1,7 @@
-"""Augmentation: pictures and their motion must change together, and by the generator alone."""
+"""Augmentation: photos and their motion must change together, determined by the generator alone."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,18 +9,15 @@ import torch.nn.functional as F
 
 from gid_core.motion import loop, playback_coordinates
 from gid_core.spectral_volume import SpectralVolume, modal_sum
-from gid_core.training.augmentation import Augmentation, augment, composite, moving_region, still
+from gid_core.training.augmentation import NO_AUGMENTATION, Augmentation, augment, composite, motion_mask, static_sample
 
 SIZE = (64, 96)
 GRID = (16, 24)
-PLAIN = dict(
-    size=SIZE, min_scale=1.0, max_scale=1.0, max_rotation=0.0, flip=0.0, color=0.0, blur=0.0, noise=0.0, gray=0.0,
-    time_shift=False, time_reversal=0.0,
-)  # fmt: skip
 
 
 def settings(**changes):
-    return Augmentation(**{**PLAIN, **changes})
+    """No augmentation, except for these changes."""
+    return replace(NO_AUGMENTATION, **{"size": SIZE, **changes})
 
 
 def seeded(seed=0):
@@ -27,7 +25,7 @@ def seeded(seed=0):
 
 
 def smooth_photo(size=SIZE, seed=0):
-    """uint8 [H, W, 3], smooth enough to be interpolated without harm."""
+    """uint8 [H, W, 3], smooth enough to be interpolated accurately."""
     small = torch.rand(1, 3, size[0] // 16, size[1] // 16, generator=seeded(seed))
     photo = F.interpolate(small, size=size, mode="bicubic", align_corners=False)[0].permute(1, 2, 0)
     return (photo.clamp(0, 1) * 255).round().byte()
@@ -45,10 +43,10 @@ def constant_volume(vector, grid=GRID):
     return SpectralVolume(coefficients, detrend="ramp").at_rest()
 
 
-# ---- nothing, and chance ----
+# ---- identity and randomness ----
 
 
-def test_nothing_to_do_gives_the_sample_back():
+def test_no_augmentation_returns_the_sample():
     photo, volume = smooth_photo(), random_volume()
     pixels, coefficients = augment(photo, volume, seeded(), settings())
     assert pixels.dtype == coefficients.dtype == torch.float32
@@ -56,9 +54,9 @@ def test_nothing_to_do_gives_the_sample_back():
     torch.testing.assert_close(coefficients / 50, volume.coefficients[0] / 50, atol=1e-5, rtol=1e-5)
 
 
-def test_a_seed_stands_for_one_result():
+def test_the_seed_determines_the_result():
     photo, volume = smooth_photo((128, 192)), random_volume((32, 48))
-    everything = Augmentation(size=SIZE, blur=1.0, noise=1.0)
+    everything = Augmentation(size=SIZE, blur_probability=1.0, noise_probability=1.0)
     first, again = (augment(photo, volume, seeded(3), everything) for _ in range(2))
     torch.rand(5)  # the global generator must not matter
     other = augment(photo, volume, seeded(4), everything)
@@ -69,17 +67,17 @@ def test_a_seed_stands_for_one_result():
 def test_shapes_range_and_rest_with_all_defaults():
     photo, volume = smooth_photo((272, 480)), random_volume((68, 120))
     for seed in range(8):
-        pixels, coefficients = augment(photo, volume, seeded(seed), Augmentation(noise=1.0))
+        pixels, coefficients = augment(photo, volume, seeded(seed), Augmentation(noise_probability=1.0))
         assert pixels.shape == (3, 288, 512) and coefficients.shape == (6, 4, 72, 128)
         assert 0 <= float(pixels.min()) and float(pixels.max()) <= 1 and float(pixels.std()) > 0.02
         at_rest = coefficients[0, 0::2] + 2 * coefficients[1:, 0::2].sum(0)
         assert float(at_rest.abs().max()) < 1e-2 and float(coefficients[0, 1::2].abs().max()) == 0
 
 
-def test_inputs_are_left_alone():
+def test_inputs_are_not_changed():
     photo, volume = smooth_photo(), random_volume()
     before = photo.clone(), volume.coefficients.clone()
-    augment(photo, volume, seeded(), Augmentation(size=SIZE, gray=1.0, noise=1.0))
+    augment(photo, volume, seeded(), Augmentation(size=SIZE, grayscale_probability=1.0, noise_probability=1.0))
     assert torch.equal(photo, before[0]) and torch.equal(volume.coefficients, before[1])
 
 
@@ -92,14 +90,14 @@ def test_impossible_settings_are_refused(bad):
 # ---- the affine map ----
 
 
-def test_flip_negates_x_and_twice_is_nothing():
+def test_flip_negates_x_and_is_its_own_inverse():
     photo, volume = smooth_photo(), random_volume()
-    pixels, coefficients = augment(photo, volume, seeded(), settings(flip=1.0))
+    pixels, coefficients = augment(photo, volume, seeded(), settings(flip_probability=1.0))
     expected = volume.coefficients[0].flip(-1) * torch.tensor([-1.0, -1, 1, 1]).view(1, 4, 1, 1)
     torch.testing.assert_close(pixels, (photo.permute(2, 0, 1) / 255).flip(-1), atol=1e-5, rtol=0)
     torch.testing.assert_close(coefficients, expected, atol=2e-3, rtol=1e-5)
     mirrored = (pixels.permute(1, 2, 0) * 255).round().byte(), volume.replace(coefficients=coefficients[None])
-    pixels, coefficients = augment(*mirrored, seeded(1), settings(flip=1.0))
+    pixels, coefficients = augment(*mirrored, seeded(1), settings(flip_probability=1.0))
     torch.testing.assert_close(pixels, photo.permute(2, 0, 1) / 255, atol=1e-5, rtol=0)
     torch.testing.assert_close(coefficients, volume.coefficients[0], atol=4e-3, rtol=1e-5)
 
@@ -112,13 +110,13 @@ def test_scale_multiplies_vectors():
 
 
 def test_grids_of_other_ratios_give_vectors_in_output_pixels():
-    volume = constant_volume([3, -1, 2, 5], grid=(32, 24))  # a photo pixel is 1/4 of one across and 1/2 down
+    volume = constant_volume([3, -1, 2, 5], grid=(32, 24))  # a photo pixel is 1/4 of its width and 1/2 of its height
     _, coefficients = augment(smooth_photo(), volume, seeded(), settings())
     torch.testing.assert_close(coefficients[1, :, 8, 8], torch.tensor([3.0, -1, 1, 2.5]))
 
 
-def test_rotation_turns_vectors_with_the_picture():
-    """The angle is measured in the picture, from two marks on a level line, and then looked for in the vectors."""
+def test_rotation_rotates_vectors_with_the_photo():
+    """The angle is measured in the photo, from two marks on a horizontal line, and compared with the vectors."""
     photo = torch.zeros(128, 128, 3, dtype=torch.uint8)
     marks = [(62, 40), (62, 88)]
     for row, column in marks:
@@ -127,12 +125,12 @@ def test_rotation_turns_vectors_with_the_picture():
     options = settings(size=(128, 128), max_rotation=20.0, max_scale=1.0)
     for seed in range(4):
         pixels, coefficients = augment(photo, volume, seeded(seed), options)
-        found = []
+        centers = []
         for half in (slice(0, 64), slice(64, 128)):
             part = pixels[0, :, half]
             ys, xs = torch.meshgrid(*[torch.arange(n, dtype=torch.float32) for n in part.shape], indexing="ij")
-            found.append(torch.stack([(xs * part).sum(), (ys * part).sum()]) / part.sum())
-        (dx, dy) = found[1] - found[0] + torch.tensor([64.0, 0])
+            centers.append(torch.stack([(xs * part).sum(), (ys * part).sum()]) / part.sum())
+        (dx, dy) = centers[1] - centers[0] + torch.tensor([64.0, 0])
         angle = math.atan2(float(dy), float(dx))
         assert 0.01 < abs(angle) < math.radians(20.5)
         middle = coefficients[1, :, 16, 16]
@@ -141,41 +139,48 @@ def test_rotation_turns_vectors_with_the_picture():
 
 
 @pytest.mark.parametrize("move", [(8, 0), (0, 8), (-4, 12)])
-def test_picture_and_motion_stay_consistent(move):
-    """A photo moved by F, augmented, is the augmented photo moved by the augmented F."""
+def test_photo_and_motion_stay_consistent(move):
+    """Augmentation commutes with moving the photo by F."""
     dx, dy = move
     photo = smooth_photo((128, 192), seed=2)
     moved = photo.roll((dy, dx), (0, 1))
     volume = constant_volume([dx / 4, 0, dy / 4, 0], grid=(32, 48))
     options = Augmentation(
-        size=SIZE, color=0.0, blur=0.0, noise=0.0, gray=0.0, time_shift=False, time_reversal=0.0, max_rotation=15.0
+        size=SIZE,
+        color_jitter=0.0,
+        blur_probability=0.0,
+        noise_probability=0.0,
+        grayscale_probability=0.0,
+        time_shift=False,
+        time_reversal_probability=0.0,
+        max_rotation=15.0,
     )
     for seed in range(6):
         before, coefficients = augment(photo, volume, seeded(seed), options)
         after, _ = augment(moved, volume, seeded(seed), options)
         flow = F.interpolate(coefficients[1, 0::2][None], size=SIZE, mode="bilinear", align_corners=False)[0] * 4
         ys, xs = torch.meshgrid(*[torch.arange(n, dtype=torch.float32) for n in SIZE], indexing="ij")
-        x, y = xs + flow[0], ys + flow[1]  # `after` there shows what `before` shows here
+        x, y = xs + flow[0], ys + flow[1]  # `after` at (x, y) equals `before` at (xs, ys)
 
-        def at(x, y, image=after):
+        def sample(x, y, image=after):
             grid = torch.stack([(2 * x + 1) / SIZE[1] - 1, (2 * y + 1) / SIZE[0] - 1], -1)[None]
             return F.grid_sample(image[None], grid, align_corners=False, padding_mode="border")[0]
 
         inside = ..., slice(20, -20), slice(24, -24)
-        error = (at(x, y) - before)[inside].abs().mean()
-        wrong = (at(xs - flow[0], ys - flow[1]) - before)[inside].abs().mean()
+        error = (sample(x, y) - before)[inside].abs().mean()
+        wrong = (sample(xs - flow[0], ys - flow[1]) - before)[inside].abs().mean()
         assert error < 0.006
         assert wrong > 5 * error
 
 
-def test_volume_lies_where_the_photo_does():
-    """A bright square that alone moves is still where the motion is, to a fraction of a pixel of the volume."""
+def test_volume_is_aligned_with_the_photo():
+    """A single moving bright square stays where the motion is, to a fraction of a pixel of the volume."""
     photo = torch.zeros(128, 192, 3, dtype=torch.uint8)
     photo[48:80, 80:120] = 255
     coefficients = torch.zeros(1, 3, 4, 32, 48)
     coefficients[:, 1, 0, 12:20, 20:30] = 1
     volume = SpectralVolume(coefficients, detrend="ramp")
-    options = settings(size=(96, 160), max_scale=1.2, min_scale=0.9, max_rotation=10.0, flip=0.5)
+    options = settings(size=(96, 160), max_scale=1.2, min_scale=0.9, max_rotation=10.0, flip_probability=0.5)
     for seed in range(8):
         pixels, motion = augment(photo, volume, seeded(seed), options)
         shown = F.avg_pool2d(pixels[:1], 4)[0]
@@ -186,7 +191,7 @@ def test_volume_lies_where_the_photo_does():
         assert float((centers[0] - centers[1]).abs().max()) < 0.06
 
 
-def test_mirrored_borders_move_the_other_way():
+def test_mirrored_borders_move_in_the_opposite_direction():
     volume = constant_volume([3, 0, 2, 0])
     options = settings(min_scale=0.5, max_scale=0.5)
     _, coefficients = augment(smooth_photo(), volume, seeded(), options)
@@ -195,8 +200,8 @@ def test_mirrored_borders_move_the_other_way():
     assert coefficients[1, 0::2, 1, 1].tolist() == pytest.approx([-1.5, -1])
 
 
-def test_the_crop_lies_in_the_picture():
-    """Where the scale allows it: no vector of a constant field is mirrored."""
+def test_the_crop_is_inside_the_photo():
+    """If the scale allows it: no vector of a constant field is mirrored."""
     volume = constant_volume([1, 0, 0, 0], grid=(32, 48))
     for seed in range(20):
         options = settings(size=(128, 192), min_scale=0.85, max_scale=1.6, max_rotation=5.0)
@@ -212,7 +217,7 @@ def displacement(volume, time):
     return modal_sum(volume.coefficients, playback_coordinates(volume, time))
 
 
-def test_time_shift_begins_elsewhere_in_the_period():
+def test_time_shift_starts_at_another_time_of_the_period():
     volume = random_volume(bins=6)
     for seed in range(5):
         _, coefficients = augment(smooth_photo(), volume, seeded(seed), settings(time_shift=True))
@@ -226,52 +231,54 @@ def test_time_shift_begins_elsewhere_in_the_period():
         torch.testing.assert_close(loop(shifted).displacement(), expected, atol=2e-3, rtol=0)
 
 
-def test_time_reversal_runs_backwards():
+def test_time_reversal_plays_backward():
     volume = random_volume(bins=6)
-    _, coefficients = augment(smooth_photo(), volume, seeded(), settings(time_reversal=1.0))
-    backwards = loop(volume.replace(coefficients=coefficients[None])).displacement()
-    forwards = loop(volume).displacement()
-    torch.testing.assert_close(backwards, forwards[:, [0, *range(volume.period - 1, 0, -1)]], atol=2e-3, rtol=0)
-    assert float((backwards - forwards).abs().max()) > 0.1
+    _, coefficients = augment(smooth_photo(), volume, seeded(), settings(time_reversal_probability=1.0))
+    backward = loop(volume.replace(coefficients=coefficients[None])).displacement()
+    forward = loop(volume).displacement()
+    torch.testing.assert_close(backward, forward[:, [0, *range(volume.period - 1, 0, -1)]], atol=2e-3, rtol=0)
+    assert float((backward - forward).abs().max()) > 0.1
 
 
-def test_motion_that_is_not_periodic_keeps_its_time():
+def test_motion_that_is_not_periodic_is_not_shifted_in_time():
     volume = random_volume(detrend="none")
-    _, coefficients = augment(smooth_photo(), volume, seeded(), settings(time_shift=True, time_reversal=1.0))
+    _, coefficients = augment(
+        smooth_photo(), volume, seeded(), settings(time_shift=True, time_reversal_probability=1.0)
+    )
     torch.testing.assert_close(coefficients, volume.coefficients[0], atol=2e-3, rtol=1e-5)
 
 
 # ---- colors ----
 
 
-def test_colors_change_the_photo_and_nothing_else():
+def test_color_jitter_changes_the_photo_only():
     photo, volume = smooth_photo(), random_volume()
     plain = augment(photo, volume, seeded(), settings())
-    seen = set()
+    means = set()
     for seed in range(5):
-        pixels, coefficients = augment(photo, volume, seeded(seed), settings(color=0.2))
+        pixels, coefficients = augment(photo, volume, seeded(seed), settings(color_jitter=0.2))
         assert torch.equal(coefficients, plain[1])
         assert 0.003 < float((pixels - plain[0]).abs().mean()) < 0.25
-        seen.add(round(float(pixels.mean()), 4))
-    assert len(seen) == 5
+        means.add(round(float(pixels.mean()), 4))
+    assert len(means) == 5
 
 
-def test_gray_has_no_color():
-    pixels, _ = augment(smooth_photo(), random_volume(), seeded(), settings(gray=1.0))
+def test_grayscale_has_no_color():
+    pixels, _ = augment(smooth_photo(), random_volume(), seeded(), settings(grayscale_probability=1.0))
     assert float((pixels - pixels.mean(0)).abs().max()) < 1e-4
     assert float(pixels.std()) > 0.02
 
 
-@pytest.mark.parametrize("change", ["blur", "noise"])
+@pytest.mark.parametrize("change", ["blur_probability", "noise_probability"])
 def test_blur_and_noise(change):
     photo = (torch.rand(*SIZE, 3, generator=seeded()) * 255).byte()
     photo = (photo / 2 + 64).byte()
     plain, _ = augment(photo, random_volume(), seeded(), settings())
     pixels, _ = augment(photo, random_volume(), seeded(), settings(**{change: 1.0}))
-    assert (float(pixels.std()) < float(plain.std())) == (change == "blur")
+    assert (float(pixels.std()) < float(plain.std())) == (change == "blur_probability")
 
 
-# ---- pasting ----
+# ---- compositing ----
 
 
 def scene(seed, moving=None, vector=(5.0, 1.0, 2.0, -3.0)):
@@ -302,18 +309,18 @@ def test_composite_has_the_motion_of_a_inside_and_of_b_outside():
         assert bool((motion[:, :, ~inside] == 0.25).all())
         red = F.avg_pool2d((photo[0] - photo[1] > 0.6).float()[None], 4)[0] > 0.5
         assert float((red == inside).float().mean()) > 0.98
-        deep = F.max_pool2d(inside.float()[None], 7, 1, 3)[0] == 0
-        far = deep.repeat_interleave(4, 0).repeat_interleave(4, 1)
+        outside = F.max_pool2d(inside.float()[None], 7, 1, 3)[0] == 0
+        far = outside.repeat_interleave(4, 0).repeat_interleave(4, 1)
         assert torch.equal(photo[:, far], b_photo[:, far])
         shifted.add(tuple(inside.nonzero()[0].tolist()))
     assert mirrored == {(5.0, 1.0, 2.0, -3.0), (-5.0, -1.0, 2.0, -3.0)}
     assert len(shifted) > 6
 
 
-def test_what_the_picture_cuts_off_stays_at_its_edge():
+def test_region_at_the_border_stays_at_the_border():
     a = scene(1, (slice(20, 32), slice(10, 26)))  # stands on the lower edge
     for seed in range(12):
-        _, motion = composite(a, still(scene(2)[0], num_bins=3), seeded(seed))
+        _, motion = composite(a, static_sample(scene(2)[0], num_bins=3), seeded(seed))
         inside = motion[1].abs().sum(0) > 0
         assert bool(inside[-1].any())
 
@@ -328,20 +335,20 @@ def test_composite_needs_some_but_not_all_to_move():
     assert composite(a, b, seeded()) is not a
 
 
-def test_composite_is_decided_by_its_generator():
+def test_composite_is_determined_by_its_generator():
     a, b = scene(1, (slice(10, 22), slice(14, 30))), scene(2)
     first, again = composite(a, b, seeded(5)), composite(a, b, seeded(5))
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
 
 
-def test_still_and_its_empty_region():
-    photo, motion = still(scene(2)[0], num_bins=3)
+def test_static_sample_has_an_empty_mask():
+    photo, motion = static_sample(scene(2)[0], num_bins=3)
     assert motion.shape == (3, 4, 32, 48) and not motion.any()
-    assert not moving_region(photo, motion).any()
+    assert not motion_mask(photo, motion).any()
 
 
 def test_a_pasted_edge_is_soft_but_narrow():
-    alpha = moving_region(*scene(1, (slice(10, 22), slice(14, 30))))
+    alpha = motion_mask(*scene(1, (slice(10, 22), slice(14, 30))))
     row = alpha[64]
     between = int(((row > 0.02) & (row < 0.98)).sum())
     assert 0 < between <= 16  # two edges

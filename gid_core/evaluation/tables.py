@@ -1,0 +1,28 @@
+"""Markdown tables of results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; cells are converted with str."""
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def metrics_table(rows: Mapping[str, Mapping[str, float | Sequence[float]]]) -> str:
+    """A Markdown table of {method: {metric: value or [value, low, high]}}; a missing metric is a dash."""
+    metrics = list(dict.fromkeys(metric for row in rows.values() for metric in row))
+    body = [[method, *(_format(row.get(metric)) for metric in metrics)] for method, row in rows.items()]
+    return markdown_table(["method", *metrics], body)
+
+
+def _format(value: float | Sequence[float] | None) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, Sequence):
+        center, low, high = value
+        return f"{center:.3g} ({low:.3g} … {high:.3g})"
+    return f"{value:.4g}"

@@ -1,0 +1,47 @@
+"""The evaluation as a whole, on small synthetic clips and with toy features in place of the networks."""
+
+import shutil
+
+import pytest
+
+from gid_core.evaluation import runner
+from gid_core.evaluation.clip_folder import find_clips
+
+
+def test_true_motion_scores_better_than_the_repeated_photo(evaluation_results):
+    _, _, summary = evaluation_results
+    assert summary["clips"] == ["scene0", "scene1", "scene2"] and summary["groups"] == 2
+    repeat, true = summary["methods"]["repeat"], summary["methods"]["true"]
+    assert true["psnr"][0] > repeat["psnr"][0] + 2
+    assert true["FVD"][0] < repeat["FVD"][0]
+    assert true["auc"][0] > 0.9 and repeat["auc"][0] == 0.5
+    for row in (repeat, true):
+        for value, low, high in row.values():
+            assert value != value or low <= value <= high
+    assert set(summary["missing"]) == {"dtfvd16", "dtfvd32", "inception"}
+    assert len(summary["curves"]["true"]["FVD"]) == 70 // 16
+
+
+def test_an_interrupted_run_resumes(evaluation_results, tmp_path, toy_networks):
+    clips, out, summary = evaluation_results
+    copy = tmp_path / "copy"
+    shutil.copytree(out, copy)
+    lost = next((copy / "true").glob("scene1-*.json"))
+    lost.unlink()
+    again = []
+    with pytest.warns(UserWarning, match="short"):
+        second = runner.evaluate(
+            clips,
+            ["repeat", "true"],
+            copy,
+            toy_networks(weights=str(copy)),
+            progress=lambda m, c: again.append((m, c.name)),
+        )
+    assert again == [("real", "short"), ("true", "scene1")]
+    assert second["methods"]["true"]["FVD"] == pytest.approx(summary["methods"]["true"]["FVD"], rel=1e-3)
+
+
+def test_clips_of_one_source_are_refused(clip_folder, tmp_path, toy_networks):
+    clips = [clip for clip in find_clips(clip_folder) if clip.group == "a"]
+    with pytest.raises(ValueError, match="at least 2 sources"):
+        runner.evaluate(clips, ["repeat"], tmp_path, toy_networks())
