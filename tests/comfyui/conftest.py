@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import websocket
 from PIL import Image
 
 import gid_core as gid
@@ -113,6 +115,37 @@ class Graph:
     def run(self, timeout=120.0) -> "Graph":
         self.entry = self.server.run(self.prompt, timeout)
         return self
+
+    def run_and_listen(self) -> tuple[dict[str, str], dict[str, dict]]:
+        """Run as a page does; the texts on nodes and the outputs sent to the page, both by node id."""
+        server, texts, sent = self.server, {}, {}
+        socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={server.client_id}", timeout=60)
+        try:
+            number = server.queue(self.prompt)
+            while True:
+                message = socket.recv()
+                if isinstance(message, bytes):
+                    kind, length = struct.unpack(">II", message[:8])
+                    if kind == 3:  # a line of text
+                        texts[message[8 : 8 + length].decode()] = message[8 + length :].decode()
+                    continue
+                message = json.loads(message)
+                data = message["data"]
+                if data.get("prompt_id") != number:
+                    continue
+                assert message["type"] != "execution_error", data
+                if message["type"] == "executed":
+                    sent[data["node"]] = data["output"]
+                if message["type"] == "execution_success":
+                    break
+        finally:
+            socket.close()
+        self.entry = server.wait(number)
+        return texts, sent
+
+    def render(self, photo, motion) -> Node:
+        """SaveImage of the frames of a photo [H, W, 3] with a motion."""
+        return self.save(self.add("GID_SoftmaxSplatRender", image=self.image(photo), motion=motion))
 
     def text(self, node: Node) -> str:
         """The text that `show` displayed."""

@@ -1,7 +1,6 @@
 """Modal Force, Wind Force, Audio Force and Sway From Mask through the server, without a page."""
 
 import json
-import struct
 import urllib.request
 import uuid
 import wave
@@ -9,7 +8,6 @@ import wave
 import numpy as np
 import pytest
 import torch
-import websocket
 
 import gid_core as gid
 from comfy_server import ComfyServer, NodeFailed, PromptRejected
@@ -26,34 +24,6 @@ def photo() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (72, 128, 3)) / 255
 
 
-def run_and_listen(graph):
-    """Run a graph as a page does. Returns the texts on nodes and the outputs sent to the page, both by node id."""
-    server, texts, sent = graph.server, {}, {}
-    socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={server.client_id}", timeout=60)
-    try:
-        number = server.queue(graph.prompt)
-        while True:
-            message = socket.recv()
-            if isinstance(message, bytes):
-                kind, length = struct.unpack(">II", message[:8])
-                if kind == 3:  # a line of text
-                    texts[message[8 : 8 + length].decode()] = message[8 + length :].decode()
-                continue
-            message = json.loads(message)
-            data = message["data"]
-            if data.get("prompt_id") != number:
-                continue
-            assert message["type"] != "execution_error", data
-            if message["type"] == "executed":
-                sent[data["node"]] = data["output"]
-            if message["type"] == "execution_success":
-                break
-    finally:
-        socket.close()
-    graph.entry = server.wait(number)
-    return texts, sent
-
-
 def library_frames(photo, motion) -> np.ndarray:
     """The library's frames as Save Image writes them: uint8 [frames, H, W, 3]."""
     frames = gid.render(torch.as_tensor(photo).float(), motion)
@@ -62,10 +32,6 @@ def library_frames(photo, motion) -> np.ndarray:
 
 def largest_step(a, b) -> int:
     return int(np.abs(a.astype(int) - b).max())
-
-
-def rendered(graph, photo, motion):
-    return graph.save(graph.add("GID_SoftmaxSplatRender", image=graph.image(photo), motion=motion))
 
 
 # -- Modal Force -------------------------------------------------------------------------------------------------------
@@ -92,7 +58,7 @@ def modal(graph, volume, pokes=PULL, **inputs):
 )  # fmt: skip
 def test_modal_force_equals_the_librarys_poke(graph, photo, volume, widgets, arguments):
     motion = modal(graph, volume, fps=20.0, **widgets)
-    saved = rendered(graph, photo, motion)
+    saved = graph.render(photo, motion)
     fps, frames = graph.show(motion[1]), graph.show(motion[2])
     graph.run()
     assert [float(graph.text(fps)), float(graph.text(frames))] == [20, FRAMES]
@@ -147,7 +113,7 @@ def test_an_integrator_that_would_diverge(graph, volume):
 
 
 def test_without_pokes_nothing_moves(graph, photo, volume):
-    saved = rendered(graph, photo, modal(graph, volume, "", num_frames=3))
+    saved = graph.render(photo, modal(graph, volume, "", num_frames=3))
     for frame in graph.run().images(saved):
         assert (frame == np.round(photo * 255)).all()
 
@@ -157,14 +123,14 @@ def test_a_poke_where_nothing_moves_gives_a_note_on_the_node(graph, photo, volum
     coefficients[..., 64:] = 0
     pokes = [{**PULL[0], "x": 0.1}, {**PULL[0], "x": 0.9}]
     node = modal(graph, volume.replace(coefficients=coefficients), pokes)
-    saved = rendered(graph, photo, node)
-    text, _ = run_and_listen(graph)
+    saved = graph.render(photo, node)
+    text, _ = graph.run_and_listen()
     assert text[node.id].startswith("12 frames, 0.40 s at 30 fps\nPoke 2 at (0.9, 0.5): nothing moves there")
     frames = graph.images(saved)
     assert (frames[-1][:, :48] != frames[0][:, :48]).mean() > 0.3
     # After a correction the note disappears.
     graph.prompt[node.id]["inputs"]["pokes"] = json.dumps(pokes[:1])
-    text, _ = run_and_listen(graph)
+    text, _ = graph.run_and_listen()
     assert text[node.id] == "12 frames, 0.40 s at 30 fps"
 
 
@@ -188,7 +154,7 @@ def wind(graph, volume, **inputs):
 )  # fmt: skip
 def test_wind_force_equals_the_librarys_wind(graph, photo, volume, widgets, arguments):
     motion = wind(graph, volume, fps=5.0, **widgets)
-    saved = rendered(graph, photo, motion)
+    saved = graph.render(photo, motion)
     fps, frames = graph.show(motion[1]), graph.show(motion[2])
     graph.run()
     assert [float(graph.text(fps)), float(graph.text(frames))] == [5, FRAMES]
@@ -199,7 +165,7 @@ def test_wind_force_equals_the_librarys_wind(graph, photo, volume, widgets, argu
 
 
 def test_wind_moves_several_photos(graph, photo, make_volume):
-    saved = rendered(graph, photo, wind(graph, make_volume((24, 32), batch=2), num_frames=3))
+    saved = graph.render(photo, wind(graph, make_volume((24, 32), batch=2), num_frames=3))
     assert len(graph.run().images(saved)) == 6
 
 
@@ -241,7 +207,7 @@ def load_audio(graph, samples, tmp_path):
 def test_audio_force_equals_the_librarys_from_audio(graph, photo, volume, tmp_path, widgets, arguments):
     audio, waveform = load_audio(graph, beats(), tmp_path)
     motion = graph.add("GID_AudioForce", spectral_volume=graph.volume(volume), audio=audio, fps=20.0, **widgets)
-    saved = rendered(graph, photo, motion)
+    saved = graph.render(photo, motion)
     fps, frames = graph.show(motion[1]), graph.show(motion[2])
     graph.run()
     expected = gid.from_audio(volume, waveform, RATE, **{"fps": 20.0, **arguments})
@@ -255,8 +221,8 @@ def test_audio_force_equals_the_librarys_from_audio(graph, photo, volume, tmp_pa
 def test_silent_audio_gives_a_note_on_the_node(graph, photo, volume):
     silence = graph.add("EmptyAudio", duration=0.2)
     node = graph.add("GID_AudioForce", spectral_volume=graph.volume(volume), audio=silence)
-    saved = rendered(graph, photo, node)
-    text, _ = run_and_listen(graph)
+    saved = graph.render(photo, node)
+    text, _ = graph.run_and_listen()
     assert text[node.id] == "6 frames, 0.20 s at 30 fps\nThe audio is silent, so nothing moves."
     for frame in graph.images(saved):
         assert (frame == np.round(photo * 255)).all()
@@ -314,7 +280,7 @@ def test_unchanged_nodes_do_not_run_again(graph, tmp_path, volume):
 def test_the_page_gets_the_packet_of_the_live_view(server, graph, kind, with_image, photo, volume):
     node = force(graph, kind, volume, **({"image": graph.image(photo)} if with_image else {}))
     graph.show(node[2])
-    _, sent = run_and_listen(graph)
+    _, sent = graph.run_and_listen()
     (live,) = sent[node.id]["gid_live"]
     with urllib.request.urlopen(f"{server.url}/gid/live/{live['digest']}") as answer:
         packet = unpack(answer.read())
@@ -324,7 +290,7 @@ def test_the_page_gets_the_packet_of_the_live_view(server, graph, kind, with_ima
 
 def test_the_image_does_not_change_the_motion(graph, photo, volume):
     alone, seen = (force(graph, "GID_Wind", volume, **extra) for extra in ({}, {"image": graph.image(photo)}))
-    saves = [rendered(graph, photo, node) for node in (alone, seen)]
+    saves = [graph.render(photo, node) for node in (alone, seen)]
     graph.run()
     assert (graph.images(saves[0]) == graph.images(saves[1])).all()
 
@@ -340,119 +306,6 @@ def test_a_widget_beyond_its_limits(graph, volume, kind, widget, value, limit):
     assert widget in str(refused.value.node_errors) and limit in str(refused.value.node_errors)
 
 
-# -- Sway From Mask ----------------------------------------------------------------------------------------------------
-
-
-def stems(*columns, size=(72, 96)) -> np.ndarray:
-    """A mask of upright bars that end at the lower border."""
-    mask = np.zeros(size)
-    for column in columns:
-        mask[10:, column : column + 8] = 1
-    return mask
-
-
-def painted(graph, mask):
-    """Load Image's mask of an image that is transparent where `mask` is white."""
-    photo = np.full((*mask.shape, 4), 0.5)
-    photo[..., 3] = 1 - mask
-    return graph.image(photo)[1]
-
-
-def swaying(graph, mask, **inputs):
-    mask = painted(graph, mask) if isinstance(mask, np.ndarray) else mask
-    return graph.add("GID_VolumeFromMask", mask=mask, **inputs)
-
-
-@pytest.mark.parametrize(
-    ("widgets", "arguments"),
-    [
-        ({}, {}),
-        ({"gravity": "up", "seed": 2**64 - 1}, {"gravity_degrees": -90.0, "seed": 2**64 - 1}),
-        ({"gravity": "left", "amplitude": 2.0}, {"gravity_degrees": 180.0, "amplitude": 0.02}),
-        ({"gravity": "right", "base_frequency": 1.0}, {"gravity_degrees": 0.0, "base_frequency": 1.0}),
-        ({"grid": 48}, {"grid": 48}),
-    ],
-    ids=lambda value: "-".join(value),
-)  # fmt: skip
-def test_sway_from_mask_equals_the_librarys_volume_from_mask(graph, widgets, arguments):
-    mask = stems(20, 60)
-    save = graph.add("GID_SaveSpectralVolume", spectral_volume=swaying(graph, mask, **widgets), filename_prefix="sway")
-    name = graph.run().text(save).removesuffix(" [output]")
-    made = gid.SpectralVolume.load(graph.server.base / "output" / name)
-    expected = gid.volume_from_mask(torch.from_numpy(mask).float(), **arguments)
-    assert made.size == (72, 96) and (made.fps, made.period) == (expected.fps, expected.period)
-    scale = float(expected.coefficients.abs().max())
-    assert float((made.coefficients - expected.coefficients).abs().max()) < 1e-3 * scale
-
-
-def test_sway_from_mask_works_with_wind_pokes_and_loops(graph, tmp_path):
-    volume = swaying(graph, stems(40), amplitude=3.0)
-    photo = np.random.default_rng(0).integers(0, 256, (72, 96, 3)) / 255
-    motions = [
-        graph.add("GID_Wind", spectral_volume=volume, num_frames=40, strength=2.0),
-        graph.add("GID_ModalForce", spectral_volume=volume, pokes=json.dumps([{**PULL[0], "y": 0.2}]), num_frames=20),
-        graph.add("GID_LoopMotion", spectral_volume=volume, num_frames=20),
-    ]
-    saves = [rendered(graph, photo, motion) for motion in motions]
-    graph.run()
-    for save in saves:
-        frames = graph.images(save)
-        assert (frames[0] == np.round(photo * 255)).all()
-        changed = (frames != frames[0]).any((0, 3))
-        assert changed[12:40, 40:48].mean() > 0.5 and not changed[:, :20].any()
-
-
-def test_roots_fix_what_they_touch_and_the_rest_does_not_move(graph):
-    roots = np.zeros((36, 48))  # of another size
-    roots[:8, 8:16] = 1  # the head of the left bar
-    node = swaying(graph, stems(20, 60), roots=painted(graph, roots))
-    save = graph.add("GID_SaveSpectralVolume", spectral_volume=node, filename_prefix="sway")
-    text, _ = run_and_listen(graph)
-    assert "The roots touch 1 of the 2 regions of the mask; the others stay still" in text[node.id]
-    made = gid.SpectralVolume.load(graph.server.base / "output" / graph.text(save).removesuffix(" [output]"))
-    motion = made.coefficients.abs().amax((0, 1, 2))
-    assert (motion[:, 60:68] == 0).all() and (motion[:16, 16:32] == 0).all() and (motion[40:, 20:28] > 0).all()
-
-
-def test_load_images_placeholder_mask_is_ignored_as_roots(graph):
-    mask = painted(graph, stems(40))
-    saves = [
-        graph.add("GID_SaveSpectralVolume", spectral_volume=swaying(graph, mask, **extra), filename_prefix="sway")
-        for extra in ({}, {"roots": graph.image(np.zeros((72, 96, 3)))[1]})
-    ]
-    graph.run()
-    first, second = (
-        gid.SpectralVolume.load(graph.server.base / "output" / graph.text(save).removesuffix(" [output]"))
-        for save in saves
-    )
-    assert torch.equal(first.coefficients, second.coefficients)
-
-
-def test_a_too_large_amplitude_gives_a_note_on_the_node(graph):
-    node = swaying(graph, stems(40), amplitude=20.0)
-    graph.show(graph.add("GID_LoopMotion", spectral_volume=node)[2])
-    text, _ = run_and_listen(graph)
-    assert " % of the image moves\n" in text[node.id] and "Lower the amplitude" in text[node.id]
-
-
-@pytest.mark.parametrize("case", ["black", "no alpha", "beside", "all"])
-def test_masks_that_cannot_sway(graph, case):
-    message = {
-        "black": "The mask is black everywhere; paint white what is to move.",
-        "no alpha": "The mask is black everywhere",
-        "beside": "The roots touch no region of the mask",
-        "all": "The roots hold all of the mask",
-    }[case]
-    mask = stems(40) if case in ("beside", "all") else np.zeros((72, 96))
-    roots = {"beside": stems(5), "all": np.ones((72, 96))}.get(case)
-    source = graph.image(np.zeros((72, 96, 3)))[1] if case == "no alpha" else mask
-    node = swaying(graph, source, **({} if roots is None else {"roots": painted(graph, roots)}))
-    graph.show(graph.add("GID_LoopMotion", spectral_volume=node)[2])
-    with pytest.raises(NodeFailed) as failed:
-        graph.run()
-    assert failed.value.node_type == "GID_VolumeFromMask" and message in failed.value.exception_message
-
-
 def test_a_new_page_gets_the_live_packet_of_cached_nodes(tmp_path, volume, photo, graph):
     """A new page knows nothing of earlier runs, and ComfyUI does not run cached nodes again."""
     with ComfyServer(tmp_path / "base", None, cpu=True) as server:
@@ -460,6 +313,6 @@ def test_a_new_page_gets_the_live_packet_of_cached_nodes(tmp_path, volume, photo
         source = graph.image(photo)
         node = modal(graph, volume, image=source)
         graph.save(graph.add("GID_SoftmaxSplatRender", image=source, motion=node, num_frames=2))
-        first = run_and_listen(graph)[1][node.id]["gid_live"]
+        first = graph.run_and_listen()[1][node.id]["gid_live"]
         server.client_id = uuid.uuid4().hex
-        assert run_and_listen(graph)[1][node.id]["gid_live"] == first
+        assert graph.run_and_listen()[1][node.id]["gid_live"] == first

@@ -163,12 +163,15 @@ def test_workflow_makes_a_video_that_moves(server, name, workflow, object_info, 
     ((renderer, inputs),) = (
         (number, node["inputs"]) for number, node in prompt.items() if node["class_type"] == "GID_SoftmaxSplatRender"
     )
-    photo = {"images": inputs["image"], "filename_prefix": "photo"}
+    source = {"images": inputs["image"], "filename_prefix": "source"}
     exact = {"images": [renderer, 0], "filename_prefix": "frame"}
-    extra = {"photo": {"class_type": "SaveImage", "inputs": photo}, "all": {"class_type": "SaveImage", "inputs": exact}}
+    extra = {
+        "source": {"class_type": "SaveImage", "inputs": source},
+        "all": {"class_type": "SaveImage", "inputs": exact},
+    }
     files = server.outputs(server.run(prompt | extra))
     (video,) = (file for file in files if file.suffix == ".mp4")
-    (image,) = (np.asarray(Image.open(file)) for file in files if file.name.startswith("photo"))
+    (image,) = (np.asarray(Image.open(file)) for file in files if file.name.startswith("source"))
     rendered = [np.asarray(Image.open(file)) for file in files if file.name.startswith("frame")]
     frames, fps = decode(video)
 
