@@ -24,9 +24,8 @@ from gid_core.models.pipeline import GIDPipeline
 from gid_core.models.sampling import Condition, sample_latents
 from gid_core.models.seam import seam_loss
 from gid_core.motion import loop
-from gid_core.spectral_volume import SpectralVolume
+from gid_core.spectral_volume import SpectralVolume, temporal_dft
 from gid_core.synthetic.random_scene import random_scene
-from gid_core.tensors import temporal_dft
 
 PERIOD, BINS, FPS, SIDE = 150, 16, 30.0, 48
 TOY_MODES = ((0.35, 1.0), (0.8, 0.5), (1.6, 0.2))  # Hz, amplitude

@@ -27,7 +27,7 @@ from gid_core.models.sampling import Condition, sample_latents
 from gid_core.training.augmentation import NO_AUGMENTATION
 from gid_core.training.motion_dataset import Mixture, MotionDataset
 from gid_core.training.motion_samples import MotionSample, find_motion_samples, load_motion_sample
-from gid_core.training.stages import Batch, make_stage, modulus_target
+from gid_core.training.stages import make_stage, modulus_target
 from gid_core.training.trainer import TrainingConfig
 
 FOLDER = Path("runs/overfit")
@@ -43,6 +43,8 @@ CONFIG = replace(
 )
 TIMESTEPS = (100, 300, 500, 700, 900)  # of 1000
 LOSS_SEEDS = 8  # the loss is a mean over this many draws
+
+Batch = tuple[Tensor, Tensor]  # photos [B, 3, H, W], coefficients [B, K, 4, h, w]
 
 
 class RepeatedItems(Dataset):

@@ -261,6 +261,32 @@ class SpectralVolume:
         return cls(coefficients, *time_base, metadata)
 
 
+def temporal_dft(displacement: Tensor, num_bins: int) -> Tensor:
+    """First K bins of the temporal DFT of trajectories, unnormalized (paper eq. 2).
+
+    The inverse is `modal_sum` with the coordinates of `motion.playback_coordinates`. It lacks the bins from K on.
+
+    Args:
+        displacement: float [B, T, 2, H, W], the T samples of one period, F_0 included.
+        num_bins: K, at most T // 2 + 1.
+
+    Returns:
+        float32 [B, K, 4, H, W]: x_re, x_im, y_re, y_im.
+
+    Raises:
+        ValueError: if T samples do not have so many bins.
+    """
+    batch, period, _, height, width = displacement.shape
+    if not 1 <= num_bins <= period // 2 + 1:
+        raise ValueError(f"{period} samples have 1 to {period // 2 + 1} bins; got num_bins={num_bins}.")
+    angle = 2 * np.pi / period * np.outer(np.arange(num_bins), np.arange(period))
+    basis = torch.as_tensor(np.stack([np.cos(angle), -np.sin(angle)], 1), dtype=displacement.dtype)  # [K, 2, T]
+    flat = displacement.reshape(batch, period, -1)
+    product = basis.to(displacement.device).reshape(1, num_bins * 2, period) @ flat
+    slices = product.view(batch, num_bins, 2, 2, height, width)  # [B, K, re/im, x/y, H, W]
+    return slices.transpose(2, 3).reshape(batch, num_bins, 4, height, width).float()
+
+
 def modal_sum(coefficients: Tensor, coordinates: Tensor) -> Tensor:
     """Displacements F_t(p) = Re sum_k S_k(p) q_k(t), as one matrix product (paper eq. 6).
 

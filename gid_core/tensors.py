@@ -107,30 +107,6 @@ def resize_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
     return soft * (F.interpolate(mask.unsqueeze(1), size=tuple(size), mode="nearest-exact") > 0)
 
 
-def temporal_dft(displacement: Tensor, num_bins: int) -> Tensor:
-    """First K bins of the temporal DFT of trajectories, unnormalized (paper eq. 2).
-
-    Args:
-        displacement: float [B, T, 2, H, W], the T samples of one period, F_0 included.
-        num_bins: K, at most T // 2 + 1.
-
-    Returns:
-        float32 [B, K, 4, H, W]: x_re, x_im, y_re, y_im.
-
-    Raises:
-        ValueError: if T samples do not have so many bins.
-    """
-    batch, period, _, height, width = displacement.shape
-    if not 1 <= num_bins <= period // 2 + 1:
-        raise ValueError(f"{period} samples have 1 to {period // 2 + 1} bins; got num_bins={num_bins}.")
-    angle = 2 * np.pi / period * np.outer(np.arange(num_bins), np.arange(period))
-    basis = torch.as_tensor(np.stack([np.cos(angle), -np.sin(angle)], 1), dtype=displacement.dtype)  # [K, 2, T]
-    flat = displacement.reshape(batch, period, -1)
-    product = basis.to(displacement.device).reshape(1, num_bins * 2, period) @ flat
-    slices = product.view(batch, num_bins, 2, 2, height, width)  # [B, K, re/im, x/y, H, W]
-    return slices.transpose(2, 3).reshape(batch, num_bins, 4, height, width).float()
-
-
 def box_mean(maps: Maps, radius: int) -> Maps:
     """Mean over the (2 radius + 1)^2 window around every pixel; the border is repeated outside.
 

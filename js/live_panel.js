@@ -206,7 +206,7 @@ export class LivePanel {
 
   #drawFrame(now) {
     this.pendingFrame = 0;
-    const dragging = this.dragOrigin !== undefined;
+    const dragging = this.clipStartMs !== undefined; // the poke editor sets it during a drag
     if (this.playing && !dragging) {
       this.time += Math.min((now - (this.lastFrameTime ?? now)) / 1000, MAX_CLOCK_STEP);
       if (this.time >= this.duration) {
@@ -218,14 +218,14 @@ export class LivePanel {
       }
     }
     // During a drag the clock follows real time and stops at the end of the clip.
-    if (dragging) this.time = Math.min((now - this.dragOrigin) / 1000, this.duration);
+    if (dragging) this.time = Math.min((now - this.clipStartMs) / 1000, this.duration);
     this.lastFrameTime = now;
     this.onPoll();
     this.evaluate(this.time, this.q);
     this.view?.draw(this.q);
     this.clock.textContent = `${this.time.toFixed(2)} / ${this.duration.toFixed(2)} s`;
     this.onFrame(this.time);
-    if (this.playing || this.dragOrigin !== undefined) this.requestDraw();
+    if (this.playing || this.clipStartMs !== undefined) this.requestDraw();
   }
 
   #updateVisibility() {

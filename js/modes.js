@@ -148,7 +148,7 @@ export class Modes {
     return [dx / this.width, dy / this.height];
   }
 
-  /** Where a poke at fractions (x, y) takes hold: [column, row] of the grid, or null if nothing moves there. */
+  /** The point that a poke at fractions (x, y) moves: [column, row] of the grid, or null if nothing moves there. */
   findPoint(x, y) {
     const [column, row] = this.#toGrid(x, y);
     const [offsets, weights] = this.#corners(column, row);

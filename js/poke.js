@@ -54,7 +54,7 @@ export function findPull(modes, x, y) {
   return cache.get(key);
 }
 
-/** Where a pull of one point by any D holds the modes. */
+/** Modal coordinates that hold one point at any offset D. */
 export class PokePull {
   constructor(modes, [column, row]) {
     this.modes = modes;
@@ -88,7 +88,7 @@ export class PokePull {
   }
 
   /** Modal coordinates that hold the point at (dx, dy), in fractions; written into `out` [n, 2]. */
-  hold(dx, dy, { strength, maxDisplacement }, out) {
+  heldCoordinates(dx, dy, { strength, maxDisplacement }, out) {
     const { slices, squaredField, modes } = this;
     const [x, y] = [dx * modes.width, dy * modes.height];
     const length = x * x + y * y;
@@ -121,10 +121,10 @@ function pokeResponse(poke, pull, gamma, settings) {
   const position = new Float64Array(2 * count); // at the release
   const velocity = new Float64Array(2 * count);
   if (isKick) {
-    pull.hold(poke.dx, poke.dy, settings, velocity);
+    pull.heldCoordinates(poke.dx, poke.dy, settings, velocity);
     for (let i = 0; i < velocity.length; i++) velocity[i] *= omega[i >> 1];
   } else {
-    pull.hold(...pokeOffset(poke, hold), settings, position);
+    pull.heldCoordinates(...pokeOffset(poke, hold), settings, position);
     if (poke.path.length && hold > 0) releaseVelocity(poke, pull, position, velocity, settings);
   }
   const freeMotion = (sinceRelease, q, v) => {
@@ -150,7 +150,7 @@ function pokeResponse(poke, pull, gamma, settings) {
       if (table && time * fps >= firstFrame) readTable(table, time * fps - firstFrame, q);
       else freeMotion(Math.max(sinceRelease, 0), q);
     } else if (time - poke.time > -TIME_TOLERANCE) {
-      pull.hold(...pokeOffset(poke, Math.max(time - poke.time, 0)), settings, q);
+      pull.heldCoordinates(...pokeOffset(poke, Math.max(time - poke.time, 0)), settings, q);
     } else return false;
     return true;
   };
@@ -159,7 +159,8 @@ function pokeResponse(poke, pull, gamma, settings) {
 /** Writes the velocity of a drag at its release, in the modes' own time, into `velocity`. */
 function releaseVelocity(poke, pull, position, velocity, { speed, ...settings }) {
   const window = Math.min(VELOCITY_WINDOW, poke.hold);
-  const before = pull.hold(...pokeOffset(poke, poke.hold - window), settings, new Float64Array(position.length));
+  const out = new Float64Array(position.length);
+  const before = pull.heldCoordinates(...pokeOffset(poke, poke.hold - window), settings, out);
   for (let i = 0; i < velocity.length; i += 2) {
     const [re, im] = [position[i] - before[i], position[i + 1] - before[i + 1]].map((step) => step / (window * speed));
     const maxVelocity = MAX_RELEASE_VELOCITY * pull.modes.omega[i >> 1] * Math.hypot(position[i], position[i + 1]);

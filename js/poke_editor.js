@@ -92,8 +92,8 @@ export class PokeEditor extends ForceEditor {
     const { time } = this.panel;
     let used = 0;
     for (const poke of this.pokes) {
-      const pull = used < this.forceArrows.length ? activeOffset(poke, time - poke.time) : null;
-      if (pull) this.forceArrows[used++].show(poke.x, poke.y, poke.x + pull[0], poke.y + pull[1]);
+      const offset = used < this.forceArrows.length ? activeOffset(poke, time - poke.time) : null;
+      if (offset) this.forceArrows[used++].show(poke.x, poke.y, poke.x + offset[0], poke.y + offset[1]);
     }
     if (this.drag && used < this.forceArrows.length) {
       const { x, y, dx, dy } = this.drag;
@@ -181,8 +181,8 @@ export class PokeEditor extends ForceEditor {
     // A drag at the end of the clip starts the clip again.
     if (panel.time > panel.duration - 1.5 / this.settings.fps) panel.seek(0);
     this.drag = {
-      id: event.pointerId, startTime: event.timeStamp, startPoint: [event.clientX, event.clientY], moved: false,
-      x, y, dx: 0, dy: 0, time: panel.time, samples: [[0, 0, 0]], q: null,
+      id: event.pointerId, pressedAtMs: event.timeStamp, startPoint: [event.clientX, event.clientY], moved: false,
+      x, y, dx: 0, dy: 0, clipTime: panel.time, samples: [[0, 0, 0]], q: null,
     };
     this.cursor = { x, y };
     this.select(-1);
@@ -190,26 +190,27 @@ export class PokeEditor extends ForceEditor {
 
   onDrag(event) {
     const { drag, panel } = this;
-    if (event.type === "pointermove" || event.type === "pointerup") this.pull(event);
+    if (event.type === "pointermove" || event.type === "pointerup") this.updateDrag(event);
     if (event.type === "pointermove") return;
     this.drag = null;
-    panel.dragOrigin = undefined;
+    panel.clipStartMs = undefined;
     if (event.type === "pointerup" && drag.moved) this.release(drag);
     else this.updateButtons();
     panel.requestDraw();
   }
 
-  pull(event) {
+  updateDrag(event) {
     const { drag, panel } = this;
     drag.moved ||= Math.hypot(event.clientX - drag.startPoint[0], event.clientY - drag.startPoint[1]) >= DRAG_THRESHOLD;
     if (!drag.moved) return;
     const [x, y] = this.positionOf(event);
     drag.dx = clamp(x - drag.x);
     drag.dy = clamp(y - drag.y);
-    drag.samples.push([(event.timeStamp - drag.startTime) / 1000, drag.dx, drag.dy]);
-    const pull = findPull(this.modes, drag.x, drag.y);
-    drag.q = pull?.hold(drag.dx, drag.dy, this.settings, drag.q ?? new Float64Array(panel.q.length)) ?? null;
-    panel.dragOrigin = drag.startTime - 1000 * drag.time; // from now on the clock follows the drag
+    drag.samples.push([(event.timeStamp - drag.pressedAtMs) / 1000, drag.dx, drag.dy]);
+    const pokePull = findPull(this.modes, drag.x, drag.y);
+    const out = drag.q ?? new Float64Array(panel.q.length);
+    drag.q = pokePull?.heldCoordinates(drag.dx, drag.dy, this.settings, out) ?? null;
+    panel.clipStartMs = drag.pressedAtMs - 1000 * drag.clipTime; // from now on the clock follows the drag
     panel.setMessage(drag.q ? "" : "Nothing moves there");
     panel.requestDraw();
   }
@@ -218,7 +219,7 @@ export class PokeEditor extends ForceEditor {
     const { panel } = this;
     panel.repeat = !panel.prefersReducedMotion;
     if (drag.q) {
-      this.add(pokeFromDrag({ x: drag.x, y: drag.y }, drag.time, drag.samples, panel.duration - drag.time));
+      this.add(pokeFromDrag({ x: drag.x, y: drag.y }, drag.clipTime, drag.samples, panel.duration - drag.clipTime));
       panel.play();
     } else this.updateButtons();
   }

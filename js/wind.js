@@ -28,8 +28,8 @@ export function windMotion(modes, settings) {
   const width = 2 * modes.count;
   const factor = strength * modes.limitFactor(strength, maxDisplacement) * modes.loopMagnitude;
   for (let n = 0; n < numFrames; n++) {
-    const part = loops ? 1 : Math.min(n / (fps * FADE_IN), 1);
-    const faded = factor * part * part * (3 - 2 * part);
+    const fadeProgress = loops ? 1 : Math.min(n / (fps * FADE_IN), 1);
+    const faded = factor * fadeProgress * fadeProgress * (3 - 2 * fadeProgress);
     for (let i = n * width; i < (n + 1) * width; i++) equilibrium[i] *= faded;
   }
   const table = simulate(modes.omega, gamma, equilibrium, dt, { integrator, periodic: loops });

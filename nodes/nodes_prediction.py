@@ -173,13 +173,13 @@ class PredictSpectralVolume(io.ComfyNode):
         photos = image_batch(image).permute(0, 2, 3, 1)
         mask = optional_mask(mask, photos.shape[1:3])
         # A crossfade changes the period, which all volumes of a batch share, so it is applied to the whole batch.
-        crossfade = loop_guidance if loop_guidance is not None and loop_guidance.mode == "crossfade" else None
+        crossfade_guidance = loop_guidance if loop_guidance is not None and loop_guidance.mode == "crossfade" else None
         prediction = _BatchedPrediction(
             model,
             dict(
                 num_inference_steps=steps,
                 guidance_scale=guidance,
-                loop_guidance=None if crossfade else loop_guidance,
+                loop_guidance=None if crossfade_guidance else loop_guidance,
                 amplitude=amplitude,
                 sampler=SAMPLERS[sampler],
                 resolution=resolution,
@@ -188,12 +188,12 @@ class PredictSpectralVolume(io.ComfyNode):
             total=len(photos) * variations * steps,
         )
         masks = None if mask is None else mask_batch(mask, len(photos)).expand(len(photos), -1, -1)
-        parts = []
+        volumes = []
         for index, photo in enumerate(photos):
             seeds = [(seed + index + i) % MAX_SEED for i in range(variations)]
-            parts += prediction.predict(photo, seeds, None if masks is None else masks[index])
-        volume = parts[0].replace(coefficients=torch.cat([part.coefficients for part in parts]))
-        volume = crossfade.apply(volume) if crossfade else volume
+            volumes += prediction.predict(photo, seeds, None if masks is None else masks[index])
+        volume = volumes[0].replace(coefficients=torch.cat([item.coefficients for item in volumes]))
+        volume = crossfade_guidance.apply(volume) if crossfade_guidance else volume
         images = image if variations == 1 else photos.repeat_interleave(variations, 0).to(image)
         preview = save_looping_preview(_motion_maps(volume, photos, variations), fps=1.0)
         return io.NodeOutput(volume, images, ui={"gid_loop": [preview]})
@@ -260,8 +260,8 @@ class _BatchedPrediction:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on any device."""
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or any(words in str(error) for words in ("out of memory", "can't allocate memory"))
+    messages = ("out of memory", "can't allocate memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in messages)
 
 
 def _memory_required(model: ManagedPipeline, photo: Tensor, count: int, resolution: int) -> float:
@@ -277,7 +277,7 @@ def _memory_required(model: ManagedPipeline, photo: Tensor, count: int, resoluti
 def _motion_maps(volume: SpectralVolume, photos: Tensor, variations: int) -> Tensor:
     """Motion maps of the first photo's variations, [N, H, W, 3]."""
     motions = [
-        loop(volume.replace(coefficients=part))
-        for part in volume.coefficients[:variations][:MAX_PREVIEW_VARIATIONS].split(1)
+        loop(volume.replace(coefficients=coefficients))
+        for coefficients in volume.coefficients[: min(variations, MAX_PREVIEW_VARIATIONS)].split(1)
     ]
     return torch.stack([motion_map(motion, photos[:1], PREVIEW_SIZE) for motion in motions])

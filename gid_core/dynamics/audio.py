@@ -2,9 +2,9 @@
 
 Each mode has a frequency band of the audio; the bands are spaced evenly in octaves. The loudness of the band above its
 moving average drives the mode: an envelope follower with a fast attack and a slow release gives its equilibrium along
-the direction. So a beat pushes and a steady tone does not. The modes are oscillators, so they ring after a beat. Sway
-is slower than music, and a mode slower than the beat would follow only its first stroke. Modes below
-MIN_MODE_FREQUENCY respond as if they had that frequency, with their own shape and amplitude.
+the direction. So a beat drives the mode and a steady tone does not. The modes are oscillators, so they ring after a
+beat. Most modes are slower than music, and a mode slower than the beat would respond only to the first beat. Therefore
+modes below MIN_MODE_FREQUENCY respond as if they had that frequency, with their own shape and amplitude.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ REFERENCE_QUANTILE = 0.95  # of the loudness of a band over time; it becomes 1
 MIN_BAND_LEVEL = 0.05  # a band quieter than this share of the loudest band is not amplified further
 AVERAGE_SECONDS = 2.0  # of the moving average that the loudness is compared with
 # Response of the modes.
-MODE_AMPLITUDE = 0.75  # largest amplitude of a mode at strength 1 over that in the loop: all modes move at once
-BAND_SHARE = 0.5  # share of its own band in what drives a mode; the rest is the loudest band
+MODE_AMPLITUDE = 0.75  # peak of a mode at strength 1, relative to the loop; below 1 because all modes peak together
+BAND_SHARE = 0.5  # weight of a mode's own band in its drive; the rest is the loudest band
 MIN_MODE_FREQUENCY = 2.0  # Hz: 120 beats per minute
 
 
@@ -61,7 +61,7 @@ def from_audio(
         num_frames: frames to make, >= 1; None makes a motion as long as the audio. After the audio ends, the motion
             decays.
         fps: frames per second; None takes the volume's.
-        direction_degrees: where a loud moment pushes: 0 is right, 90 is down.
+        direction_degrees: direction in which a loud moment moves the photo: 0 is right, 90 is down.
         strength: >= 0; at 1 the loudest moment moves about as far as the volume's loop. It is softly limited by
             `max_displacement`.
         attack, release: time constants in seconds of the envelope follower, >= 0.
@@ -142,12 +142,14 @@ def band_loudness(mono: Tensor, sample_rate: float, num_frames: int, fps: float,
 
 def follow_envelope(loudness: np.ndarray, fps: float, attack: float, release: float) -> np.ndarray:
     """Envelope follower over [frames, bands]: rises with the time constant `attack`, falls with `release`, seconds."""
-    rise, fall = (math.exp(-1 / (fps * seconds)) if seconds > 0 else 0.0 for seconds in (attack, release))
+    attack_decay, release_decay = (
+        math.exp(-1 / (fps * seconds)) if seconds > 0 else 0.0 for seconds in (attack, release)
+    )
     level = np.zeros(loudness.shape[1])
     envelope = np.empty_like(loudness)
     for frame, target in enumerate(loudness):
-        retained = np.where(target > level, rise, fall)
-        level = target + retained * (level - target)
+        decay = np.where(target > level, attack_decay, release_decay)
+        level = target + decay * (level - target)
         envelope[frame] = level
     return envelope
 

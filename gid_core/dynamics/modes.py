@@ -1,7 +1,7 @@
 """The modes of a spectral volume: everything that pokes, wind and audio need to know about it.
 
-Bin 0 is not a mode: it does not oscillate, and the forces count F from the photo as the rest position. Its modal
-coordinate stays 0.
+Bin 0 is not a mode: it does not oscillate. For the forces the photo is the rest position, so its modal coordinate
+stays 0.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor
 from ..motion import Motion
 from ..spectral_volume import SpectralVolume
 
-# Where a poke takes hold. The page uses the same numbers (js/constants.js).
+# The point that a poke moves. The page uses the same numbers (js/constants.js).
 STATIC_THRESHOLD = 0.02  # a pixel moves if its activity is above this share of STATIC_QUANTILE of the activity
 STATIC_QUANTILE = 0.99  # quantile over the pixels of the photo
 SEARCH_RADIUS = 0.02  # how far from a static point a moving one is searched, as a fraction of the width
 # Size of the motion of a random force.
 PEAK_FACTOR = 3.0  # largest displacement over its rms, which the soft limit assumes
-STEP_ENERGY_SIDE = 160  # pixels along the longest side that `Modes.step_energy` looks at
-STEP_ENERGY_BINS = 16  # modes up to which it looks at that many; of more modes it looks at fewer pixels
+STEP_ENERGY_SIDE = 160  # `Modes.step_energy` samples at most this many pixels along the longest side
+STEP_ENERGY_BINS = 16  # with more modes than this, it samples proportionally fewer pixels
 
 Number = TypeVar("Number", float, np.ndarray)
 
@@ -81,8 +81,8 @@ class Modes:
     def step_energy(self) -> np.ndarray:
         """G, the Gram matrix that measures how far a step of the modes moves the photo: float64 [2 K, 2 K].
 
-        d G d = sum_p m(p)^2 |F(p)|^2 for the field F of the coordinates d = (re_0, im_0, re_1, ...), where m(p) is
-        the activity. For large volumes, or many bins, the sum runs over every n-th row and column of pixels only.
+        d G d = sum_p m(p)^2 |F(p)|^2, where d = (re_0, im_0, re_1, ...) are modal coordinates, F is their displacement
+        field and m(p) is the activity. If the volume is large or has many bins, only every n-th row and column counts.
         """
         volume, num_bins = self.volume, self.num_bins
         stride = math.ceil(max(volume.size) / STEP_ENERGY_SIDE * max(1, (num_bins - 1) / STEP_ENERGY_BINS))
@@ -133,7 +133,7 @@ class Modes:
         return _bilinear(self.volume.coefficients[0], column, row).cpu().double().numpy()
 
     def find_point(self, x: float, y: float) -> tuple[float, float] | None:
-        """Where a poke of the first photo at fractions (x, y) takes hold.
+        """The point of the first photo that a poke at fractions (x, y) moves.
 
         Returns:
             (column, row) in pixels: the point itself if it moves, else the most active pixel within SEARCH_RADIUS;
@@ -164,7 +164,7 @@ class Modes:
 
 
 def soft_limit(peak: Number, limit: float) -> Number:
-    """Factor that keeps peak x factor below `limit`: 1 / (1 + (peak / limit)^4)^(1/4), which is 1 to fourth order."""
+    """Factor that keeps peak x factor below `limit`: 1 / (1 + (peak / limit)^4)^(1/4), about 1 for small peaks."""
     return (1 + (peak / limit) ** 4) ** -0.25
 
 
@@ -182,5 +182,5 @@ def _bilinear(maps: Tensor, column: float, row: float) -> Tensor:
     left, top = min(int(column), max(width - 2, 0)), min(int(row), max(height - 2, 0))
     patch = maps[..., top : top + 2, left : left + 2]
     u, v = column - left, row - top
-    across = patch[..., 0] * (1 - u) + patch[..., -1] * u
-    return across[..., 0] * (1 - v) + across[..., -1] * v
+    rows = patch[..., 0] * (1 - u) + patch[..., -1] * u
+    return rows[..., 0] * (1 - v) + rows[..., -1] * v

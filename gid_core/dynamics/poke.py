@@ -1,12 +1,12 @@
 """Pokes: the response of the modes when a point of the photo is pulled and released (paper section 6).
 
-A pull by D pixels at the point p holds mode k where the paper's eq. 9 puts it. Its strength is solved so that p itself
-moves by D along D:
+A pull by D pixels at the point p gives mode k the coordinate of the paper's eq. 9, times a factor that is equal for all
+modes and makes p itself move by |D| in the direction of D:
 
     q_k = |D|^2 conj(D . S_k(p)) / (g + 0.005 t),   g = sum_k |D . S_k(p)|^2,   t = |D|^2 sum_k |S_k(p)|^2
 
-where D . S = Dx Sx + Dy Sy. The share of t keeps q small where p does not move along D. After its release, every mode
-is a free oscillator, evaluated in closed form at any frame rate.
+where D . S = Dx Sx + Dy Sy. The term with t keeps q small where p cannot move along D. After the release, every mode is
+a free oscillator, evaluated in closed form at any frame rate.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .poke_list import Poke
 from .settings import check_settings
 
 # The page uses the same numbers (js/constants.js).
-SOFTNESS = 0.005  # share of t in the denominator above
+SOFTNESS = 0.005  # factor of t in the denominator above
 VELOCITY_WINDOW = 0.05  # seconds before the release over which the velocity of a drag is measured
-MAX_RELEASE_VELOCITY = 3.0  # of a mode, in w |q|
-TIME_TOLERANCE = 1e-6  # seconds; a time this close to a frame counts as the frame's, however n / fps rounds
+MAX_RELEASE_VELOCITY = 3.0  # largest velocity of a mode at its release, as a multiple of w |q|
+TIME_TOLERANCE = 1e-6  # seconds; times this close to a frame count as equal to it, because n / fps is rounded
 
 
 def poke(
@@ -93,7 +93,7 @@ def poke(
 
 
 class PokePull:
-    """Where a pull of one point by any D holds the modes; the fields of the volume are evaluated once.
+    """Modal coordinates that hold one point at any offset D; the fields of the volume are evaluated once.
 
     Args:
         modes: of one photo.
@@ -112,14 +112,14 @@ class PokePull:
         slices = modes.sample(*point)  # [K, 4]
         self.slices = np.stack([slices[:, 0] + 1j * slices[:, 1], slices[:, 2] + 1j * slices[:, 3]])  # x, y: [2, K]
         self.slices[:, 0] = 0
-        # The field of a pull is linear in D except for a scalar, so two fields give its peak for any D.
+        # The field of a pull is linear in D up to a scalar factor, so two fields give its peak for any D.
         conj = np.stack([self.slices.real, -self.slices.imag], -1)
         fields = modal_sum(volume.coefficients, torch.from_numpy(conj).float())[0].flatten(2)  # [x or y, 2, pixels]
         self.squared_field = torch.stack(
             [fields[0].square().sum(0), 2 * (fields[0] * fields[1]).sum(0), fields[1].square().sum(0)]
         )
 
-    def hold(self, offset: np.ndarray) -> np.ndarray:
+    def held_coordinates(self, offset: np.ndarray) -> np.ndarray:
         """Modal coordinates, complex [n, K], that hold the point at `offset` = (dx, dy), [n, 2] fractions."""
         d = np.asarray(offset, dtype=np.float64) * self.size
         along = d @ self.slices
@@ -148,11 +148,11 @@ def _response(
     free = since_release >= 0
     held = (times - item.time > -TIME_TOLERANCE) & (since_release < 0)
     if held.any():
-        q[held] = pull.hold(item.offset(np.maximum(times[held] - item.time, 0)))
+        q[held] = pull.held_coordinates(item.offset(np.maximum(times[held] - item.time, 0)))
     if not free.any():
         return q
     if item.kind == "kick":
-        velocity = omega * pull.hold(np.array([[item.dx, item.dy]]))[0]
+        velocity = omega * pull.held_coordinates(np.array([[item.dx, item.dy]]))[0]
         position = np.zeros_like(velocity)
     else:
         position, velocity = _release_state(pull, item, speed)
@@ -168,7 +168,7 @@ def _response(
 def _release_state(pull: PokePull, item: Poke, speed: float) -> tuple[np.ndarray, np.ndarray]:
     """Position and velocity of the modes when a pull is released, in the modes' own time."""
     window = min(VELOCITY_WINDOW, item.hold)
-    before, position = pull.hold(item.offset([item.hold - window, item.hold]))
+    before, position = pull.held_coordinates(item.offset([item.hold - window, item.hold]))
     if not item.path or window == 0:
         return position, np.zeros_like(position)
     velocity = (position - before) / (window * speed)

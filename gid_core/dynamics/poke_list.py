@@ -79,8 +79,8 @@ class Poke:
         """(dx, dy) of a pull at times [frames] since the press, 0 <= time <= hold: float64 [frames, 2]."""
         time = np.asarray(time, dtype=np.float64)
         if not self.path:
-            part = np.clip(time / self.hold, 0, 1) if self.hold > 0 else np.ones_like(time)
-            return smoothstep(part)[:, None] * np.array([self.dx, self.dy])
+            progress = np.clip(time / self.hold, 0, 1) if self.hold > 0 else np.ones_like(time)
+            return smoothstep(progress)[:, None] * np.array([self.dx, self.dy])
         t, dx, dy = np.array(self.path).T
         if t[0] > 0:
             t, dx, dy = (np.insert(values, 0, 0.0) for values in (t, dx, dy))

@@ -1,15 +1,17 @@
 """Wind: an endless or looping breeze on the modes of a volume. Not in the paper.
 
-Every mode k is driven by turbulence near its own frequency, modulated by gusts w(t), and deflected along the wind:
+Turbulence near its own frequency drives every mode k, gusts w(t) modulate it, and the wind deflects the mode:
 
     r_k(t) = (2 / T) A w(t) (n_k s_k(t) + L u_k)
 
+* r_k(t) is the equilibrium of mode k, T the volume's period in samples, A the strength after the soft limit.
 * s_k(t) = sum_j b_j exp(i (2 pi f_j t + phase_j)): twelve phasors within half an octave of f_k, with larger weights
   near f_k. They rotate in the same direction as bin k does in the loop, so pixels keep their order of motion.
 * n_k gives the response of the mode, an oscillator with the transfer function H_k, the same amplitude as in the loop:
   1 / sqrt(sum_f |sum_{f_j = f} b_j exp(i phase_j)|^2 |H_k(f)|^2).
-* w(t) = (1 + I g(t))^2 / sqrt(1 + 6 I^2 + 3 I^4), I = 0.35 gustiness: the pressure of a wind whose speed g varies with
-  the von Karman spectrum of turbulence, S(f) ~ (1 + (f / 0.2 Hz)^2)^(-5/6), over 0.03 .. 0.4 Hz.
+* w(t) = (1 + I g(t))^2 / sqrt(1 + 6 I^2 + 3 I^4), I = 0.35 * gustiness: the pressure of a wind of the speed 1 + I g(t).
+  The deviation g has rms 1 and the von Karman spectrum of turbulence, S(f) ~ (1 + (f / 0.2 Hz)^2)^(-5/6), over
+  0.03 .. 0.4 Hz. The root makes the rms of w equal to 1 for Gaussian g.
 * u_k is the alignment of mode k with the wind, |u_k| <= 1; L = 0.5 is the mean deflection.
 
 A loop is rotated in time so that it begins, and so ends, where it moves least: its seam is never at a large step.
@@ -40,7 +42,7 @@ GUST_FREQUENCIES = np.geomspace(0.03, 0.4, 8)  # Hz
 GUST_CORNER = 0.2  # Hz: corner frequency of the von Karman spectrum
 TURBULENCE_INTENSITY = 0.35  # rms over mean of the wind's speed at gustiness 1
 MEAN_DEFLECTION = 0.5  # deflection along the wind over the amplitude of the loop, for full alignment
-FADE_IN = 1.0  # seconds of the result until an endless wind has full strength
+FADE_IN = 1.0  # until an endless wind has full strength; seconds of the result, so `speed` does not change the fade
 SEAM_FRAMES = 5  # frames on either side of a loop's seam that should have small steps
 MIN_MEAN_SQUARE = 1e-9  # of a mode's response, below which it is not amplified further
 MAX_SEED = 2**32  # seeds count modulo this number
@@ -106,8 +108,8 @@ def wind(
     equilibrium = wind_equilibrium(modes.omega, gamma, time, alignment, gustiness, int(seed), loop_seconds)
     equilibrium *= strength * modes.limit_factor(strength, max_displacement) * modes.loop_magnitude
     if not loops:
-        part = np.clip(np.arange(num_frames) / (fps * FADE_IN), 0, 1)
-        equilibrium *= smoothstep(part)[:, None]
+        fade_progress = np.clip(np.arange(num_frames) / (fps * FADE_IN), 0, 1)
+        equilibrium *= smoothstep(fade_progress)[:, None]
     coordinates = simulate(modes.omega, gamma, equilibrium, dt, integrator, periodic=loops)
     if loops:
         coordinates = np.roll(coordinates, -find_seam(coordinates, modes.step_energy), 0)
@@ -151,8 +153,9 @@ def wind_equilibrium(
         complex [frames, K].
     """
     intensity = TURBULENCE_INTENSITY * gustiness
-    speed = 1 + intensity * gust_speed(time, seed, loop_seconds)
-    pressure = speed**2 / math.sqrt(1 + 6 * intensity**2 + 3 * intensity**4)
+    wind_speed = 1 + intensity * gust_speed(time, seed, loop_seconds)
+    # The root makes the rms of the pressure equal to 1 for a Gaussian `gust_speed`.
+    pressure = wind_speed**2 / math.sqrt(1 + 6 * intensity**2 + 3 * intensity**4)
     turbulence = np.zeros((len(time), len(omega)), dtype=np.complex128)
     for k in range(1, len(omega)):
         if loop_seconds is not None and omega[k] * loop_seconds < math.pi:

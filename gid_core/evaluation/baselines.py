@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ..models.pipeline import GIDPipeline
 from ..motion import Motion, loop, playback
-from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume
-from ..tensors import fit_size, resize_maps, temporal_dft
+from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume, temporal_dft
+from ..tensors import fit_size, resize_maps
 from .networks.feature_networks import FeatureFunction
 
 # Motion is smooth: it is computed on a grid of at most this many pixels per side, and scaled to the photo by rendering.
@@ -54,22 +54,21 @@ def global_translation(photo: Tensor, *, seed: int = 0) -> Motion:
     amplitude = torch.tensor([1.0, SWAY_Y_TO_X]) / torch.arange(1, DEFAULT_BINS)[:, None]
     bins = torch.stack([amplitude * phase.cos(), amplitude * phase.sin()], -1)  # [K - 1, x/y, re/im]
     constant = torch.stack([-2 * bins[..., 0].sum(0), torch.zeros(2)], -1)  # so that F_0 = 0
-    point = SpectralVolume(torch.cat([constant[None], bins]).view(1, DEFAULT_BINS, 4, 1, 1))
-    x, y = loop(point).displacement()[0].unbind(1)
+    one_pixel_volume = SpectralVolume(torch.cat([constant[None], bins]).view(1, DEFAULT_BINS, 4, 1, 1))
+    x, y = loop(one_pixel_volume).displacement()[0].unbind(1)
     mean = float(torch.hypot(x, y).mean())
     height, width = _grid_size(photo)
-    coefficients = point.coefficients.expand(-1, -1, -1, height, width)
-    return loop(point.replace(coefficients=coefficients * (SWAY_MEAN_PIXELS * width / 256 / mean)))
+    coefficients = one_pixel_volume.coefficients.expand(-1, -1, -1, height, width)
+    return loop(one_pixel_volume.replace(coefficients=coefficients * (SWAY_MEAN_PIXELS * width / 256 / mean)))
 
 
 @dataclass(frozen=True)
 class EulerianField:
     """A static velocity field, followed by Euler integration: x_{t+1} = x_t + v(x_t) (Holynski et al. 2021).
 
-    The method is made for water and smoke, which flow on; a static field cannot reverse. The displacements are exact in
-    every frame: the `Motion` holds all 76 rfft bins of the 150 integrated positions, and plays them once. That is a
-    true spectrum, so spectral metrics apply to it: the drift appears as a sawtooth's spectrum, falling as 1/k, and as a
-    seam.
+    The method is made for water and smoke, which flow one way; a static field cannot reverse. The displacements are
+    exact in every frame: the `Motion` holds all 76 rfft bins of the 150 integrated positions, and plays them once.
+    Spectral metrics therefore apply to it: the drift has the spectrum of a sawtooth, falling as 1/k, and makes a seam.
 
     Attributes:
         velocity: float32 [2, h, w], (dx, dy) in pixels of its own grid per frame, at 30 frames per second.
@@ -89,8 +88,8 @@ class EulerianField:
             motion: of the reference (`playback` of the extracted volume), one photo's.
             match: "speed" gives each pixel its mean speed, mean_t |F_{t+1} - F_t|, along the axis of its largest
                 motion, in the direction in which the line fitted to its path rises: as much motion as in the clip,
-                but it carries things away. "drift" gives each pixel its mean velocity, the least-squares static field,
-                which the paper trains on: closer to the clip, but almost static where motion oscillates.
+                but displacements grow without limit. "drift" gives each pixel its mean velocity, the least-squares
+                static field, which the paper trains on: closer to the clip, but almost static where motion oscillates.
         """
         if match not in ("speed", "drift"):
             raise ValueError(f'match is "speed" or "drift"; got {match!r}.')

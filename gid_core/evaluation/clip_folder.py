@@ -85,7 +85,7 @@ def load_window(clip: Clip) -> tuple[Tensor, float]:
         raise ValueError(f"{clip.path.name} has {len(frames)} frames; the evaluation needs {MIN_FRAMES} or more.")
     height, width = frames.shape[1:3]
     size = cover_size((height, width), (HEIGHT, WIDTH))
-    resized = torch.cat([resize_maps(part.permute(0, 3, 1, 2), size) for part in frames.split(16)])
+    resized = torch.cat([resize_maps(batch.permute(0, 3, 1, 2), size) for batch in frames.split(16)])
     return resized.permute(0, 2, 3, 1).clamp(0, 1).contiguous(), fps
 
 

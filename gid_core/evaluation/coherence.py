@@ -48,7 +48,7 @@ def bin_coherence(volume: SpectralVolume, distance: int = 1) -> Tensor:
         by_axis = []
         for axis in axes:
             count = re.shape[axis] - distance
-            a_re, b_re, a_im, b_im = (part.narrow(axis, start, count) for part in (re, im) for start in (0, distance))
+            a_re, b_re, a_im, b_im = (x.narrow(axis, start, count) for x in (re, im) for start in (0, distance))
             # S(p) conj S(p + d), written out: some devices have no complex tensors.
             real = dot(a_re, b_re) + dot(a_im, b_im)
             imaginary = dot(a_im, b_re) - dot(a_re, b_im)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# The score of equal frames, dB: 8-bit images are the same below this error, and means over clips stay finite.
+# PSNR of equal frames in dB. The error at this value is invisible in 8-bit images, and means over clips stay finite.
 MAX_PSNR = 100.0
 SSIM_WINDOW = 11  # taps of the Gaussian window
 CHUNK_BYTES = 32 * 2**20  # frames that are compared at a time
@@ -55,8 +55,8 @@ def ssim(frames: Tensor, true: Tensor) -> Tensor:
         raise ValueError(f"SSIM needs images of at least {SSIM_WINDOW} x {SSIM_WINDOW}; got {height} x {width}.")
     chunk = max(1, CHUNK_BYTES // (12 * height * width))
     scores = []
-    for part, true_part in zip(frames.split(chunk), true.split(chunk), strict=True):
-        a, b = (x.float().permute(0, 3, 1, 2).contiguous() for x in (part, true_part))
+    for batch, true_batch in zip(frames.split(chunk), true.split(chunk), strict=True):
+        a, b = (x.float().permute(0, 3, 1, 2).contiguous() for x in (batch, true_batch))
         # eps = 0: c1 and c2 already keep the quotient finite, and equal images then score exactly 1.
         similarity = ssim_map(a, b, SSIM_WINDOW, max_val=1.0, eps=0.0, padding="valid")
         scores.append(similarity.mean((1, 2, 3), dtype=torch.float64))

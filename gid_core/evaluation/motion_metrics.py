@@ -11,7 +11,7 @@ Conventions
   grid is multiplied by 256 / W.
 * A pixel *moves* when its mean displacement over time exceeds `MOVING_PIXELS`.
 * Spectra are compared in bins 1 .. K-1 of the true volume. Bin 0 is left out: the other bins and F_0 = 0 determine it.
-* Where a metric is undefined (nothing moves, say), it is NaN.
+* Where a metric is undefined (for example, if nothing moves), it is NaN.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ..tensors import resize_flow, resize_maps
 MOVING_PIXELS = 0.25
 # Smallest amplitude (pixels at 256 wide) in log spectra: far below what flow can measure or an eye can see.
 AMPLITUDE_FLOOR = 1e-3
-# Largest relative difference of two volumes' durations; beyond it, their bins stand for other frequencies.
+# Largest relative difference of two volumes' durations. Beyond it, bins of the same number differ in frequency.
 DURATION_TOLERANCE = 0.25
 SEAM_FRAMES = 5  # steps on either side of a loop's seam that count as near it
 CHUNK_BYTES = 32 * 2**20  # displacements that are evaluated at a time
@@ -72,7 +72,7 @@ def mean_magnitude(motion: MotionLike, size: tuple[int, int] | None = None) -> T
 
 
 def moving_pixels(motion: MotionLike, threshold: float = MOVING_PIXELS) -> Tensor:
-    """Mask of moving pixels, bool [H, W]: mean_t |F_t(p)| > threshold (pixels at 256 wide). A mask is returned."""
+    """Mask of moving pixels, bool [H, W]: mean_t |F_t(p)| > threshold (pixels at 256 wide); a mask is unchanged."""
     if isinstance(motion, Tensor) and motion.dtype == torch.bool:
         return motion
     return mean_magnitude(motion) > threshold
@@ -137,7 +137,8 @@ def log_spectrum_distance(true: SpectralVolume, predicted: SpectralVolume, movin
     """Difference in strength of two motion spectra, bin by bin, regardless of phase and place.
 
     d = sqrt(mean_{k, axis} (ln A_k,axis - ln A'_k,axis)^2), with A the RMS over the moving pixels of the amplitude
-    2 |S_k,axis(p)| / T in pixels at 256 wide, at least `AMPLITUDE_FLOOR`. Motion g times as strong is at |ln g|.
+    2 |S_k,axis(p)| / T in pixels at 256 wide, at least `AMPLITUDE_FLOOR`. Motion that is g times as strong has the
+    distance |ln g|.
 
     Args:
         true, predicted: volumes over windows of similar length, as `loop` or `playback` plays them; `predicted` is
@@ -184,8 +185,8 @@ def bin_wasserstein(true: SpectralVolume, predicted: SpectralVolume) -> Tensor:
     """1-Wasserstein distance of the distributions of amplitude over all pixels, for each bin.
 
     W1 = mean_i |a_(i) - a'_(i)| over sorted amplitudes a(p) = 2 |S_k(p)| / T, |.| over both axes: the mean distance
-    by which amplitude must be moved to turn one histogram into the other. Motion g times as strong is at |g - 1| times
-    the mean amplitude.
+    by which amplitude must be moved to turn one histogram into the other. Motion that is g times as strong has the
+    distance |g - 1| times the mean amplitude.
 
     Args:
         true, predicted: as in `log_spectrum_distance`.
@@ -257,14 +258,14 @@ def flow_error(
     moving: Tensor | None = None,
     flow: FlowFunction | None = None,
 ) -> float:
-    """Mean end-point error |F'_t(p) - F_t(p)| between the flow F' of rendered frames and the commanded F.
+    """Mean end-point error |F'_t(p) - F_t(p)| between the flow F' of rendered frames and the F they show.
 
     F' is the optical flow from the photo to every stride-th frame; the mean is over pixels that stay in the image.
     Optical flow has errors of its own, most at occlusions: compare renderers with each other, not with 0.
 
     Args:
         frames: [N, H, W, 3], rendered along `motion`; frame i is frame i of the motion.
-        motion: commanded displacements, of at least N frames; scaled to the image size.
+        motion: the motion that was rendered, of at least N frames; scaled to the image size.
         photo: [H, W, 3], what was rendered; default: frames[0], which it is if the motion has F_0 = 0.
         stride: 1 measures every frame; larger is faster, but very large steps are harder to follow.
         moving: bool [H, W], the pixels to average over; default: all.
@@ -284,10 +285,10 @@ def flow_error(
     selected = True if moving is None else moving.bool().cpu()
     errors = []
     for estimate, time in zip(measured[1:], range(stride, count, stride), strict=True):
-        commanded = resize_flow(_displacement(motion, time, time + 1).cpu(), (height, width))[0]
-        end_x, end_y = commanded[0] + x, commanded[1] + y
+        true_flow = resize_flow(_displacement(motion, time, time + 1).cpu(), (height, width))[0]
+        end_x, end_y = true_flow[0] + x, true_flow[1] + y
         inside = (end_x >= 0) & (end_x <= width - 1) & (end_y >= 0) & (end_y <= height - 1)
-        errors.append(_vector_norm(estimate - commanded)[inside & selected])
+        errors.append(_vector_norm(estimate - true_flow)[inside & selected])
     all_errors = torch.cat(errors)
     return float(all_errors.mean(dtype=torch.float64) * _pixel_scale(width)) if all_errors.numel() else float("nan")
 

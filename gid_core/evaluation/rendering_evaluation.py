@@ -1,7 +1,7 @@
 """The evaluation of rendering alone: frames rendered along a clip's own flow, compared with its real frames.
 
-Rows are renderers; columns are PSNR, SSIM and LPIPS. Images are 256 x 160 and flow is estimated, as in the one
-published table of this kind (see the method notes). The clips differ, so only the order of rows is comparable.
+Rows are renderers; columns are PSNR, SSIM and LPIPS. Images are 256 x 160 and flow is estimated. Figures of other
+publications are from other clips, so at most the order of rows is comparable with theirs.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def render_with(renderer: Renderer) -> RenderMethod:
 
     @torch.inference_mode()
     def render_frames(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
-        paint = renderer(photo, importance)
-        return torch.cat([paint(part)[0] for part in flow.split(RENDER_BATCH)])
+        frame_renderer = renderer(photo, importance)
+        return torch.cat([frame_renderer(flow_batch)[0] for flow_batch in flow.split(RENDER_BATCH)])
 
     return render_frames
 

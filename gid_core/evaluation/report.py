@@ -33,7 +33,7 @@ DESCRIPTIONS = {
     "reference_error": "RMS displacement of frame 0, px",
     "coverage": "share of rendered pixels that received a source pixel",
     "leak": "mean displacement of static pixels, px",
-    "flow_error": "difference of the rendered frames' flow from the commanded motion, px",
+    "flow_error": "difference of the rendered frames' flow from the motion that was rendered, px",
 }
 COLORS = ("#1a73d9", "#d9480f", "#2b8a3e", "#862e9c", "#c92a2a", "#5c5f66")
 STYLE = """

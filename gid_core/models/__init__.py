@@ -15,5 +15,5 @@ upsampling          a coarse volume upsampled along the edges of the photo
 pipeline            `GIDPipeline`: photo in, volume out
 rendering_network   frames with clean edges from a photo and a motion (section 5)
 checkpoint          a model in one safetensors file
-convert             checkpoints with the names of version 1
+checkpoint_v1       checkpoints of version 1 under today's names
 """

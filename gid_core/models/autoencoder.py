@@ -54,7 +54,8 @@ class SliceAutoencoder(nn.Module):
         )
         if config.skip_connection:  # start as average pooling and interpolation, nearly without noise
             for layer in (self.vae.quant_conv, self.vae.decoder.conv_out):
-                nn.init.zeros_(layer.weight), nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
             nn.init.constant_(self.vae.quant_conv.bias[config.latent_channels :], INITIAL_LOG_VARIANCE)
         self.register_buffer("latent_mean", torch.zeros(num_bins, config.latent_channels))
         self.register_buffer("latent_std", torch.ones(num_bins, config.latent_channels))
@@ -116,7 +117,8 @@ class SliceAutoencoder(nn.Module):
         Args:
             batches: pairs of slices [B, K, 4, H, W] and their `latent_scale`.
         """
-        self.latent_mean.zero_(), self.latent_std.fill_(1)
+        self.latent_mean.zero_()
+        self.latent_std.fill_(1)
         count, total, total_square = 0, torch.zeros(()), torch.zeros(())
         for slices, latent_scale in batches:
             latents = self.encode(slices, latent_scale).double().transpose(1, 2)  # [B, C, K, h, w]
@@ -125,7 +127,8 @@ class SliceAutoencoder(nn.Module):
             count += latents[:, 0, 0].numel()
         mean = total / count
         variance = (total_square / count - mean**2).clamp_min(MIN_VARIANCE)
-        self.latent_mean.copy_(mean.T), self.latent_std.copy_(variance.sqrt().T)
+        self.latent_mean.copy_(mean.T)
+        self.latent_std.copy_(variance.sqrt().T)
 
 
 def gradient_loss(a: Tensor, b: Tensor) -> Tensor:

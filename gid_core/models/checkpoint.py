@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..media.atomic import atomic_write
+from .checkpoint_v1 import convert_config, convert_tensors
 from .config import ModelConfig
-from .convert import convert_config, convert_tensors
 from .motion_model import MotionModel
 
 FORMAT = "gid.motion_model"
@@ -84,7 +84,7 @@ def read_header(path: str | os.PathLike) -> dict[str, str]:
 def load_model(path: str | os.PathLike | None = None) -> MotionModel:
     """Load a model on the CPU in float32, frozen and in evaluation mode.
 
-    A file of version 1 is converted (see `convert`) and logged at level INFO.
+    A file of version 1 is converted (see `checkpoint_v1`) and logged at level INFO.
 
     Args:
         path: of the file. None loads the bundled checkpoint.

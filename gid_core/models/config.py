@@ -54,7 +54,7 @@ class AutoencoderConfig:
     layers_per_block: residual blocks per level.
     mid_block_add_attention: attention over positions in the lowest level.
     skip_connection: adds the average-pooled slice to the first four latent channels, and the upsampled latent to the
-        decoder's output. The networks learn only the residual, which takes minutes instead of days (ours).
+        decoder's output. The networks learn only the residual, which takes minutes instead of days. Not in the paper.
     """
 
     block_out_channels: tuple[int, ...] = (16, 32, 64)
@@ -77,9 +77,9 @@ class ImageEncoderConfig:
         trained from scratch (the paper's).
     feature_channels: of the features.
     hidden_channels: of the head's or the ResNet's inner layers.
-    prior: whether the encoder also predicts how much each frequency moves at each position (ours). A regression trains
-        it before the denoiser. Latents are divided by it, as slices are by their scale in eq. 4, so the diffusion
-        sees motion of one size everywhere and static regions stay static.
+    prior: whether the encoder also predicts how much each frequency moves at each position; not in the paper. A
+        regression trains it before the denoiser. Latents are divided by it, as slices are by their scale in eq. 4, so
+        the diffusion sees motion of one size everywhere and static regions stay static.
     dropout: share of the head's channels that are dropped in training.
     """
 

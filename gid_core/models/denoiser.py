@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .config import MAX_BINS, ModelConfig
 
 MIN_CHANNELS_PER_GROUP, MAX_GROUPS = 16, 32  # of group normalization
-# Range of the arguments of the sinusoidal embedding (`Timesteps`), over which bin numbers are scaled.
+# Bins 0..MAX_BINS are scaled to the embedding's input range 0..1000, like timesteps.
 MAX_TIMESTEP = 1000
 BIN_EMBEDDING_STD = 0.02  # of the initial values
 
@@ -19,8 +19,8 @@ class Denoiser(nn.Module):
 
     The U-Net processes slices as a batch and tells them apart by an embedding of their bin, which is added to the
     timestep's. In the "coordinated" layout every layer ends with attention over the K slices of each position. Its
-    output starts at zero, so stage 2 of the training begins where stage 1 ended. Modules are named as in diffusers'
-    UNet2DModel.
+    output starts at zero, so stage 2 of the training begins where stage 1 ended. Layouts: see `DenoiserConfig.layout`.
+    The top-level modules are named as in diffusers' UNet2DModel; the layers inside the blocks are not.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -31,7 +31,7 @@ class Denoiser(nn.Module):
         super().__init__()
         unet, num_bins = config.denoiser, config.volume.num_bins
         self.stacked = unet.layout == "stacked"
-        num_slices = num_bins if self.stacked else 1
+        slices_per_item = num_bins if self.stacked else 1  # slices in one item of the network's batch
         latent_channels = config.autoencoder.latent_channels
         channels, embedding_channels = unet.block_out_channels, 4 * unet.block_out_channels[0]
         heads = unet.num_attention_heads
@@ -44,7 +44,7 @@ class Denoiser(nn.Module):
         self.time_proj = Timesteps(channels[0], flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(channels[0], embedding_channels)
         self.frequency_embedding = None if self.stacked else TimestepEmbedding(channels[0], embedding_channels)
-        in_channels = num_slices * (latent_channels + 2 * config.encoder.prior) + config.encoder.feature_channels
+        in_channels = slices_per_item * (latent_channels + 2 * config.encoder.prior) + config.encoder.feature_channels
         self.conv_in = nn.Conv2d(in_channels, channels[0], 3, padding=1)
         self.down_blocks, self.downsamplers = nn.ModuleList(), nn.ModuleList()
         skip_channels, current = [channels[0]], channels[0]
@@ -71,7 +71,7 @@ class Denoiser(nn.Module):
                 self.upsamplers.append(Upsample2D(current, use_conv=True))
         self.conv_norm_out = nn.GroupNorm(_num_groups(current), current)
         self.conv_act = nn.SiLU()
-        self.conv_out = nn.Conv2d(current, num_slices * latent_channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(current, slices_per_item * latent_channels, 3, padding=1)
         for parameter in self.conv_out.parameters():
             nn.init.zeros_(parameter)
 
@@ -105,7 +105,7 @@ class Denoiser(nn.Module):
             shared_features = features[:, None].expand(-1, num_bins, -1, -1, -1)
             x = torch.cat([latents, shared_features], 2).flatten(0, 1)
         x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
-        skips, num_slices = [x], 1 if self.stacked else num_bins
+        skips, num_slices = [x], 1 if self.stacked else num_bins  # items of the network's batch per photo
         for level, layers in enumerate(self.down_blocks):
             for layer in layers.children():
                 x = layer(x, embedding, num_slices)
@@ -175,7 +175,8 @@ class FrequencyAttention(nn.Module):
         self.group_norm = nn.GroupNorm(_num_groups(channels), channels)
         self.bin_embedding = nn.Parameter(torch.randn(MAX_BINS, channels) * BIN_EMBEDDING_STD)
         self.attention = Attention(channels, heads=heads, dim_head=channels // heads)
-        nn.init.zeros_(self.attention.to_out[0].weight), nn.init.zeros_(self.attention.to_out[0].bias)
+        nn.init.zeros_(self.attention.to_out[0].weight)  # starts as the identity
+        nn.init.zeros_(self.attention.to_out[0].bias)
 
     def forward(self, x: Tensor, num_slices: int) -> Tensor:
         height, width = x.shape[-2:]

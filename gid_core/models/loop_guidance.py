@@ -48,8 +48,8 @@ class LoopGuidance(SamplingGuidance):
     mode:
         "projection": the least change of the finished volume, in closed form, after which velocities around the seam
             are no larger than elsewhere: s - V A^T (A V A^T + R)^-1 A s. A s are second differences of F in the
-            frames of a jerk (about 2 T / (2K - 1) of them). V are the bins' rms amplitudes: leakage falls as 1/k,
-            which they resemble; with energies the change is half as large again. R = r I, and r is the largest value
+            frames of a jerk (about 2 T / (2K - 1) of them). V are the bins' rms amplitudes, which fall about as 1/k,
+            as leakage does; with energies in V the change is 1.5 times as large. R = r I, and r is the largest value
             that suffices. It takes milliseconds and leaves volumes unchanged that loop well already.
         "crossfade": the last L frames fade into the first L. Displacements fade, not colors, so there is no ghosting.
             The period becomes T - L samples at the same fps: the loop is L / T shorter at the same speed, and bin k
@@ -64,7 +64,7 @@ class LoopGuidance(SamplingGuidance):
         encoder, so that the network can adapt to the projection. Each of these steps costs one decoding and two
         encodings more.
     frames: L of "crossfade", >= 1, samples of the volume; at most half its period is used.
-    weight: u of "gradient", >= 0; 200 in the paper. L counts in pixels of the volume's grid, summed over pixels.
+    weight: u of "gradient", >= 0; 200 in the paper. L is in pixels of the volume's grid, summed over pixels.
     constraint: "natural" or "published", the seam that "gradient" asks for, see `seam_loss`.
     recurrences: how often every step is repeated, >= 1; None: 2 for "gradient" (the paper's), otherwise 1.
     through_network: "gradient" only: compute gradients through the denoiser too, as published. False: only through

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..spectral_volume import SpectralVolume
 from .config import NORMALIZATIONS, ModelConfig, VolumeConfig, check_choice
 
-PERCENTILE = 0.95  # of the moduli, which becomes 1 (eq. 4)
+PERCENTILE = 0.95  # quantile of the moduli that normalization maps to 1 (eq. 4)
 # Relative difference of frame rates that still counts as the same: clips of 29.97 and 30 frames per second are alike.
 FPS_TOLERANCE = 0.1
 # Histogram of log2 modulus in `fit_frequency_scale`: range in octaves relative to the image's width, bins per octave.
@@ -25,8 +25,8 @@ class FrequencyNormalizer(nn.Module):
     """Normalizes coefficients of spectral volumes, and inverts it exactly.
 
     S' = sign(S) sqrt(|S| / s_k) per real number ("sqrt", eq. 4 as printed), S sqrt(1 / (|S| s_k)) per complex number
-    ("polar", which preserves the phase), or S / s ("linear"). S counts in image widths on both axes, so the statistics
-    hold at every resolution.
+    ("polar", which preserves the phase), or S / s ("linear"). S is measured in image widths on both axes, so the
+    statistics hold at every resolution.
 
     Attributes:
         scale: float [K], s_k: the 95th percentile of the modulus of x and y coefficients over the training set,
@@ -46,7 +46,7 @@ class FrequencyNormalizer(nn.Module):
         self.register_buffer("scale", scale.float())
 
     def check(self, volume: SpectralVolume) -> None:
-        """Check that a volume is of the kind that the statistics hold for.
+        """Check that a volume has the settings of the volumes that the statistics were computed from.
 
         Raises:
             ValueError: if the volume has another number of bins, period, detrending, or (by more than a tenth) fps.

@@ -20,7 +20,7 @@ from .checkpoint import load_model
 from .loop_guidance import LoopGuidance
 from .motion_model import MotionModel
 from .noise import frequency_noise
-from .sampling import Condition, SamplingStep, sample_latents
+from .sampling import Condition, SamplingStep, StepCallback, sample_latents
 from .upsampling import upsample_to_photo
 
 # Defaults of the pipeline.
@@ -41,7 +41,7 @@ MIN_LATENT_SIDE = 4  # pixels of the latents
 BACKGROUND = 0.5  # gray behind transparent pixels
 
 # Called with the number of finished steps, the number of all steps, and a function that computes a preview.
-Callback = Callable[[int, int, Callable[[], Tensor]], None]
+ProgressCallback = Callable[[int, int, Callable[[], Tensor]], None]
 
 
 class GIDPipeline:
@@ -106,7 +106,7 @@ class GIDPipeline:
         amplitude: float = 1.0,
         sampler: str = "dpm",
         resolution: int = RESOLUTION,
-        callback: Callback | None = None,
+        callback: ProgressCallback | None = None,
     ) -> SpectralVolume:
         """Predict the motion of photos.
 
@@ -183,7 +183,7 @@ class GIDPipeline:
         guidance_scale: float,
         guidance: LoopGuidance | None,
         sampler: str,
-        callback: Callable[[SamplingStep], None],
+        callback: StepCallback,
     ) -> Tensor:
         """Sample latents [B x seeds, K, C, h, w].
 
@@ -257,7 +257,7 @@ class GIDPipeline:
 
 @contextmanager
 def disable_tf32() -> Iterator[None]:
-    """Disable TF32 on NVIDIA's GPUs: over 25 steps, its 10-bit mantissa leads to another motion than on a CPU."""
+    """Disable TF32 on NVIDIA's GPUs: over 25 steps its 10-bit mantissa makes the result differ visibly from a CPU's."""
     backends: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
     previous = [backend.allow_tf32 for backend in backends]
     try:
@@ -270,11 +270,11 @@ def disable_tf32() -> Iterator[None]:
 
 
 def match_expected_energy(model: MotionModel, coefficients: Tensor, prior: Tensor | None) -> Tensor:
-    """Bring the energy of a sample at each position closer to what the encoder expects for the photo (ours).
+    """Bring the energy of a sample at each position closer to what the encoder expects for the photo.
 
     The energy over all frequencies is multiplied by (expected / sampled)^ENERGY_MATCHING, both relative to their means.
-    Phases, directions and the distribution over frequencies stay random. But a single sample is not averaged with
-    others, and motion in places where the photo gives no reason for it looks wrong.
+    Phases, directions and the distribution over frequencies stay random. Reason: a single sample is never averaged, so
+    chance motion where the photo gives no cause for it would stay visible. Not in the paper.
 
     Args:
         coefficients: [B, K, 4, H, W] in pixels.
@@ -333,7 +333,7 @@ def _check_settings(guidance_scale: float, amplitude: float, resolution: int) ->
 
 
 def _parse_seeds(seed: int | Sequence[int]) -> list[int]:
-    """One or several seeds as a list of integers, also of numpy and torch."""
+    """One or several seeds, which may be integers of NumPy or PyTorch, as a list of Python integers."""
     try:
         seeds = [index(s) for s in (seed if isinstance(seed, Iterable) else [seed])]
     except TypeError:

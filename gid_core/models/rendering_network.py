@@ -3,12 +3,12 @@
 As in the paper, features of the photo at several scales are warped along the motion by softmax splatting, with the
 motion's magnitude as depth, and a decoder makes the frame from them. Two things differ:
 
-* Only the displacements are splatted, once, at full size. They give each pixel of the frame the place in the photo
-  that it comes from, and the features of every scale are sampled there. The weights are the same as in a splat of every
+* Only the displacements are splatted, once, at full size. They give the origin in the photo of each pixel of the
+  frame, and the features of every scale are sampled there. The weights are the same as in a splat of every
   channel of every scale, but the result is sharp and many times cheaper.
 * The decoder starts from a finished frame. It edits the frame where something moves or is uncovered, and two pixels
   around, because outlines leave their colors in the background. Farther away a frame has the photo's exact values. The
-  decoder predicts how to mix five images, see `candidate_images`, and adds what all of them lack.
+  decoder predicts the weights of five images, see `candidate_images`, and a color to add to their mix.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .config import RendererConfig
 FULL_EDIT_DISPLACEMENT = 0.1
 # Radius in pixels around moving pixels in which edits are made and outlines are looked for.
 EDIT_RADIUS = 2
-# Smallest change of a color, in 0..1, that is made; from twice this on it has full weight. This keeps fine texture.
+# Smaller changes of color (0..1) are suppressed, which keeps fine texture; from twice this on they have full weight.
 MIN_CHANGE = 0.02
 
 # Tiles of a large frame.
@@ -238,7 +238,7 @@ def rms_norm(maps: Tensor) -> Tensor:
 def candidate_images(source: Tensor, flow: Tensor, importance: Tensor, warped: WarpResult) -> list[Tensor]:
     """The `NUM_CANDIDATES` images [n or 1, C, H, W], with premultiplied alpha, that a frame is mixed from.
 
-    They are the splatted photo; the photo sampled where pixels come from; the photo itself; the photo sampled as if a
+    They are the splatted photo; the photo sampled at the pixels' origins; the photo itself; the photo sampled as if a
     moving object nearby reached this pixel, because its outline may be too tight; and the photo sampled as if the most
     important object nearby had left this pixel, which shows the background.
 

@@ -23,7 +23,7 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 
 @dataclass(frozen=True)
 class Condition:
-    """What the denoiser knows of photos: features [B, E, h, w] and prior [B, K, 2, h, w] (None without one)."""
+    """The denoiser's condition: features [B, E, h, w] of photos and prior [B, K, 2, h, w] (None without one)."""
 
     features: Tensor
     prior: Tensor | None
@@ -54,13 +54,13 @@ class SamplingStep:
     prior: Tensor | None = None
 
 
-Callback = Callable[[SamplingStep], None]
+StepCallback = Callable[[SamplingStep], None]
 
 
 class SamplingGuidance:
-    """Base class of what changes sampling, such as `loop_guidance.LoopGuidance`. This one changes nothing.
+    """Base class of guidance that acts in every sampling step, such as `loop_guidance.LoopGuidance`; changes nothing.
 
-    recurrences: how often every step is repeated (self-recurrence of universal guidance); 1 for once.
+    recurrences: how many times every step is run (self-recurrence of universal guidance), >= 1.
     """
 
     recurrences: int | None = 1
@@ -86,7 +86,7 @@ def sample_latents(
     guidance: SamplingGuidance | None = None,
     motion_mask: Tensor | None = None,
     zero_motion_latents: Tensor | None = None,
-    callback: Callback | None = None,
+    callback: StepCallback | None = None,
     generator: Generators = None,
 ) -> Tensor:
     """Sample latents [B, K, C, h, w] of spectral volumes.

@@ -25,14 +25,15 @@ EPS = 1e-30  # keeps divisions by the size of zero motion finite
 
 
 def seam_loss(volume: SpectralVolume, constraint: str = "natural") -> Tensor:
-    """L of eq. 5, how far the loop's end is from leading into its start: [B], pixels, mean over all pixels.
+    """L of eq. 5, how far the loop's end is from a smooth transition to its start: [B], pixels, mean over pixels.
 
     Args:
         constraint: "published": |F_T - F_1|_1 + |F'_T - F'_1|_1, with F'_T = F_T - F_{T-1} and F'_1 = F_2 - F_1. As
             F_T = F_0, it asks for one frame without motion.
             "natural": |F_h - F_-h - h (F'_h + F'_-h)|_1 + |F'_h - F'_-h|_1. Motion across the seam takes 2 h steps of
             the size of those on both sides. h is `seam_frames`, half the length of a jerk. (h = 1/2 would give
-            F_T = F_1 minus one step, but a jerk is smooth from frame to frame, so it only shows from its outside.)
+            F_T = F_1 minus one step. But a jerk is smooth from frame to frame, so frames h before and after it are
+            compared.)
 
     Raises:
         ValueError: for another constraint.
@@ -64,7 +65,7 @@ def seam_frames(period: int, num_bins: int) -> int:
 def second_moments(coefficients: Tensor) -> Tensor:
     """Second moments of s over pixels and axes, divided by their trace: float64 [B, 2 (K - 1), 2 (K - 1)].
 
-    They hold all that this module asks about a volume, so no frames are computed. Zeros if nothing moves.
+    All measurements in this module follow from them, so no frames are computed. Zeros if nothing moves.
     """
     vectors = _flatten_bins(coefficients.float())
     # Scaled to 1 first: squares of very small or very large motion overflow float32.
@@ -155,7 +156,7 @@ def transform_volume(volume: SpectralVolume, matrices: Tensor, period: int, desc
 
 
 def describe_change(matrices: Tensor, moments: Tensor) -> str:
-    """Relative rms change of motion, to be read: "14 %", or one value per item."""
+    """Relative rms change of motion as text, such as "14 %"; one value per item."""
     difference = matrices - torch.eye(matrices.shape[-1], dtype=torch.float64)
     energy = (difference @ moments @ difference.transpose(1, 2)).diagonal(dim1=1, dim2=2).sum(1)
     return ", ".join(f"{100 * float(change):.0f} %" for change in energy.clamp_min(0).sqrt())

@@ -13,8 +13,8 @@ from ..spectral_volume import SpectralVolume, modal_sum
 from ..tensors import image_batch, mask_batch, resize_flow, resize_maps, resize_mask
 from .warping import forward_warp, premultiply, unpremultiply
 
-# Parameters of `magnitude_importance` (ours): the best by PSNR over random synthetic scenes, as long as the faint outer
-# rim of a moving object does not win over its background.
+# Parameters of `magnitude_importance`, which are not in the paper: the best by PSNR over random synthetic scenes, as
+# long as the faint outer rim of a moving object does not win over its background.
 # Width in pixels of the image in which the mean motion is measured.
 IMPORTANCE_REFERENCE_WIDTH = 256
 # Importance of a pixel that moves by one pixel on average.
@@ -201,7 +201,7 @@ def render_chunks(
                     if chunk == 1:
                         raise
                     rendered = None
-                # Outside of the handler, where the error's traceback keeps no tensor alive.
+                # Outside the handler, because inside it the error's traceback would keep tensors in memory.
                 if rendered is None:
                     chunk //= 2
                     _empty_cache(device)

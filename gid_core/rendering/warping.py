@@ -1,9 +1,9 @@
 """Warp one photo along many displacement fields: the frames, their holes, and how far each pixel is to be trusted.
 
 Softmax splatting decides what is visible at every pixel of a frame (paper section 5), but it spreads each source pixel
-over four pixels, which blurs fine texture. Here it splats the displacements as well. They tell where in the photo a
-pixel comes from, and the photo is sampled there bicubically. The result is sharp, and correct wherever one surface is
-visible. Where surfaces meet, their mean displacement points to the wrong place, and the splatted colors are kept.
+over four pixels, which blurs fine texture. Here it splats the displacements d as well. They give the origin of every
+pixel p in the photo, p - d, and the photo is sampled there bicubically. The result is sharp, and correct wherever one
+surface is visible. Where surfaces meet, their mean displacement gives a wrong origin, and the splatted colors are kept.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from torch import Tensor
 
 from .softmax_splatting import softmax_splat
 
-# Parameters of `forward_warp` (ours).
-# Coverage below which a pixel counts as a hole, in proportion. It is below 1 because smooth flow only nearly reaches 1.
+# Parameters of `forward_warp`, which are not in the paper.
+# At lower coverage a pixel is partly a hole: holes = 1 - coverage / FULL_COVERAGE. Not 1, because even smooth flow
+# covers some pixels slightly less.
 FULL_COVERAGE = 0.9
 # Radius in pixels of the window that bridges a stretched surface, and the mean coverage that the window needs.
 BRIDGE_RADIUS = 2
 MIN_NEIGHBOR_COVERAGE = 0.3
-# Pixels by which a displacement may differ from the photo's own displacement at the place where it leads.
+# Largest difference in pixels between the displacement d a pixel arrives with and the flow at its origin p - d.
 CONSISTENCY_TOLERANCE = 0.5
 
 
@@ -33,7 +34,7 @@ class WarpResult:
 
     Attributes:
         splatted: [n, C, H, W], the softmax splat with its holes filled.
-        sampled: [n, C, H, W], the photo sampled where each pixel comes from.
+        sampled: [n, C, H, W], the photo sampled at the origin of each pixel.
         displacement: [n, 2, H, W] in pixels, the displacement of the surface visible at each pixel of the frame.
         consistency: [n, 1, H, W] in 0..1, 1 where a single surface is visible.
         holes: [n, 1, H, W] in 0..1, 1 where no pixel landed; a stretched surface may still be visible there.
@@ -66,10 +67,11 @@ def forward_warp(features: Tensor, flow: Tensor, importance: Tensor) -> WarpResu
     hole_displacement = torch.lerp(flow, neighbor_displacement, bridge_weight)
     displacement = torch.lerp(splatted[:, -2:], hole_displacement, holes)
     sampled = backward_warp(features, displacement)
-    # A hole behind a moving object shows what lay beside the object: the photo at p - F(p). At p was the object itself.
+    # A hole behind a moving object shows what lay beside the object: the photo at p - F(p). The photo at p itself would
+    # show the object, which has moved away.
     fill = torch.lerp(backward_warp(features, flow, "bilinear"), sampled, bridge_weight)
     splatted = torch.lerp(splatted[:, :-2], fill, holes)
-    # Forward-backward consistency: does the photo move by this displacement at the place where it leads?
+    # Forward-backward consistency: does the flow at the origin equal the displacement that led there?
     error = vector_length(backward_warp(flow, displacement, "bilinear") - displacement)
     consistency = (1 - error / CONSISTENCY_TOLERANCE).clamp_(min=0)
     # The splat multiplies and divides by the weight, which rounds. Static pixels get the photo's exact bits back.
@@ -82,8 +84,8 @@ def _bridge_holes(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple
     """Bridge the holes of stretched surfaces, which would otherwise appear as stripes.
 
     A coarse motion grid stretches the surface between a moving object and its background, so that its pixels land
-    apart. Displacements vary all around such a hole, and the photo has about their mean at the place where the mean
-    leads. At a hole behind a sharp outline the mean leads to the moving object, which has another displacement.
+    apart. The mean displacement around a hole at p gives the origin p - mean. In a bridgeable hole, the flow at this
+    origin is about equal to the mean. Behind a sharp outline, the origin lies on the moving object, whose flow differs.
 
     Args:
         displacement: [n, 2, H, W] in pixels, splatted.

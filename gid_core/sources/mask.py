@@ -18,7 +18,7 @@ from torch import Tensor
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume
 from ..tensors import fit_size, mask_batch, smoothstep
 from .mask_regions import MAX_MODES, Region, bounding_box, find_regions
-from .spring_mesh import Modes
+from .spring_mesh import ElasticModes
 
 # The modes' frequencies are compressed until this many modes lie below the volume's highest frequency.
 MIN_MODES_IN_RANGE = 3
@@ -70,8 +70,9 @@ def volume_from_mask(
         mask: [H, W] or [B, H, W] in 0..1; pixels above 0.25 move. Around them the motion fades out within 4 times the
             amplitude, at least 1 % and at most 8 % of the image's longest side.
         roots: [H', W'] or [B or 1, H', W'], the fixed pixels of the same image at any size. Roots need not lie inside
-            the mask but must touch it; regions that they do not touch stay still. None holds every region along its
-            underside, from its lowest point to where it becomes steep, 5 % of its extent along gravity deep.
+            the mask but must touch it; regions that they do not touch do not move. If None, each region is held along
+            its underside, from the lowest point up to where the underside becomes steep, in a band 5 % as deep as the
+            region is tall along gravity.
         gravity_degrees: direction of gravity in the image, 0 = right, 90 = down. Use -90 for hanging objects.
         num_bins: K >= 2, frequency slices.
         fps: samples per second of the volume's window, > 0.
@@ -127,20 +128,21 @@ def _region_responses(
     # amplitude stays as small as it would be without the limit.
     max_frequency = max(base_frequency, frequencies[-1] / 2)
     responses = []
-    for rank, region in enumerate(regions):
-        natural = base_frequency * max_length / region.length
-        response = mode_response(region.modes.frequencies, min(natural, max_frequency), frequencies, (seed, rank))
-        responses.append(response * min(1.0, max_frequency / natural))
+    for index, region in enumerate(regions):
+        first_frequency = base_frequency * max_length / region.length
+        limited = min(first_frequency, max_frequency)
+        response = mode_response(region.modes.frequencies, limited, frequencies, (seed, index))
+        responses.append(response * min(1.0, max_frequency / first_frequency))
     return responses
 
 
 def mode_response(
-    modes: np.ndarray, first_frequency: float, frequencies: np.ndarray, seed: tuple[int, int]
+    mode_frequencies: np.ndarray, first_frequency: float, frequencies: np.ndarray, seed: tuple[int, int]
 ) -> np.ndarray:
     """The factors a_m(f_k) e^(i phase_mk) of `volume_from_mask`.
 
     Args:
-        modes: float [M], angular frequencies of the modes in any unit, rising.
+        mode_frequencies: float [M], angular frequencies of the modes in any unit, ascending.
         first_frequency: of the first mode in Hz.
         frequencies: float [K], of the bins in Hz.
         seed: of the phases.
@@ -148,11 +150,12 @@ def mode_response(
     Returns:
         complex128 [K, M].
     """
-    phase = np.random.default_rng(seed).uniform(0, 2 * np.pi, (MAX_MODES, len(frequencies)))[: len(modes)]
+    phase = np.random.default_rng(seed).uniform(0, 2 * np.pi, (MAX_MODES, len(frequencies)))
+    phase = phase[: len(mode_frequencies)]
     step, max_frequency = frequencies[1], frequencies[-1]
-    ratio = modes / modes[0]
-    available = math.log(max(max_frequency / first_frequency, 1))
-    exponent = min(1.0, available / max(math.log(ratio[:MIN_MODES_IN_RANGE][-1]), 1e-9))
+    ratio = mode_frequencies / mode_frequencies[0]
+    log_range = math.log(max(max_frequency / first_frequency, 1))
+    exponent = min(1.0, log_range / max(math.log(ratio[:MIN_MODES_IN_RANGE][-1]), 1e-9))
     # Round to the nearest bin, so that every mode has its peak in a bin.
     resonance = np.maximum(np.floor(first_frequency * ratio**exponent / step + 0.5), 1) * step
     r = frequencies / resonance[:, None]
@@ -194,7 +197,7 @@ def _rim_weight(pixels: np.ndarray, painted: np.ndarray, rim: float) -> tuple[tu
     return window, torch.from_numpy(weight).float()
 
 
-def _sample_shapes(modes: Modes, size: tuple[int, ...], window: tuple[slice, slice], rim: float) -> Tensor:
+def _sample_shapes(modes: ElasticModes, size: tuple[int, ...], window: tuple[slice, slice], rim: float) -> Tensor:
     """Mode shapes float32 [M, 2, h, w] of height 1 at the pixels of a window, extrapolated beyond the mesh."""
     # Mesh corner i lies at pixel i * step - 1/2.
     steps = [side / (corners - 1) for side, corners in zip(size, modes.mass.shape, strict=True)]
@@ -212,8 +215,8 @@ def _sample_shapes(modes: Modes, size: tuple[int, ...], window: tuple[slice, sli
         shapes = torch.where(known > 0, shapes, mean)
         known = (count > 0).float()
     axes = []  # grid_sample's coordinates with align_corners=True: -1 is the first corner, 1 the last
-    for side, step, pixels, part, corners in zip(size, steps, window, (rows, columns), shapes.shape[-2:], strict=True):
-        position = (torch.arange(side)[pixels].float() + 0.5) / step - part.start
+    for side, step, pixels, cells, corners in zip(size, steps, window, (rows, columns), shapes.shape[-2:], strict=True):
+        position = (torch.arange(side)[pixels].float() + 0.5) / step - cells.start
         axes.append(position * (2 / (corners - 1)) - 1)
     sampling_grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1)[None]
     return F.grid_sample(shapes.flatten(0, 1)[None], sampling_grid, align_corners=True)[0].unflatten(0, (-1, 2))

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..tensors import fit_size
-from .spring_mesh import Modes, elastic_modes
+from .spring_mesh import ElasticModes, elastic_modes
 
-# Elastic modes per region, at most. Higher modes are too fast and too small to be seen.
+# Largest number of elastic modes per region. Higher modes are too fast and too small to be seen.
 MAX_MODES = 8
-# Regions with fewer mesh cells are specks of the brush.
+# Regions with fewer mesh cells are taken for unintended dots of the brush and ignored.
 MIN_CELLS = 4
-# Regions that can sway, at most; the largest ones are used.
+# Largest number of regions per mask; of more regions, the largest ones are used.
 MAX_REGIONS = 256
 # Without roots a region is held in a band along its underside. The depth of the band is this fraction of the region's
 # extent along gravity.
@@ -37,7 +37,7 @@ class Region:
     """
 
     pixels: np.ndarray
-    modes: Modes
+    modes: ElasticModes
     length: float
 
 

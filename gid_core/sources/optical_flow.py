@@ -85,7 +85,7 @@ def estimate_trajectories(
     if clip.ndim != 4 or clip.shape[-1] != 3 or 0 in clip.shape:
         raise ValueError(f"frames must be [T, H, W, 3] with at least one frame; got {list(clip.shape)}.")
     count, height, width = clip.shape[:3]
-    certainty = np.ones((height, width), np.float32)
+    confidence_map = np.ones((height, width), np.float32)
     if flow is not None:
         trajectories = _external_flow(flow, torch.from_numpy(clip))
         if progress:
@@ -96,10 +96,10 @@ def estimate_trajectories(
         advance = _step_counter(progress, count + checks + REFINE_ROUNDS * len(_refine_times(count)))
         trajectories = dis_flow(gray, advance)
         if checks:
-            certainty = forward_backward_confidence(gray, trajectories, advance)
-        trajectories, certainty = refine_trajectories(clip, trajectories, certainty, advance)
+            confidence_map = forward_backward_confidence(gray, trajectories, advance)
+        trajectories, confidence_map = refine_trajectories(clip, trajectories, confidence_map, advance)
     trajectories[0] = 0
-    return torch.from_numpy(trajectories), torch.from_numpy(certainty)
+    return torch.from_numpy(trajectories), torch.from_numpy(confidence_map)
 
 
 def gray_frames(frames: np.ndarray) -> list[np.ndarray]:
@@ -147,8 +147,9 @@ def refine_trajectories(
     The cost of a trajectory F at pixel p is the truncated color difference |I_t(p + F_t) - I_0(p)|, averaged over
     frames of the clip and then over neighbors of similar color by a guided filter, as in cost-volume filtering (Hosni
     et al. 2013). The labels are whole trajectories, which are exchanged and never blended. This moves motion that
-    optical flow spreads around thin objects back to their edges. Trajectories of low confidence cost more: the flow of
-    a dark background that dodges a passing flame fits every frame, but its backward flow does not return.
+    optical flow spreads around thin objects back to their edges. Trajectories of low confidence cost more. For example,
+    if a dark background is covered by a passing flame, flow to the dark pixels beside the flame fits every frame, but
+    the backward flow does not lead back.
 
     Args:
         frames: float32 [T, H, W, 3] in 0..1.
@@ -164,7 +165,7 @@ def refine_trajectories(
     times = _refine_times(count)
     if not len(times):
         return trajectories, confidence
-    smooth = GuidedFilter(list(frames[0].transpose(2, 0, 1).copy()), COST_RADIUS, COST_EPSILON)
+    guided_filter = GuidedFilter(list(frames[0].transpose(2, 0, 1).copy()), COST_RADIUS, COST_EPSILON)
     offsets = [(0, 0)] + [
         (dy * r, dx * r) for r in NEIGHBOR_DISTANCES for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx
     ]
@@ -173,7 +174,7 @@ def refine_trajectories(
         for _ in range(REFINE_ROUNDS):
             costs = _trajectory_costs(frames, trajectories, times, offsets, pool, advance)
             costs[:-1] += LOW_CONFIDENCE_COST * (1 - np.stack(_neighbor_values(confidence, offsets)))
-            costs = np.stack(list(pool.map(smooth, costs)))
+            costs = np.stack(list(pool.map(guided_filter, costs)))
             costs[-1] -= STATIC_BONUS
             best = costs.argmin(0)
             dy, dx = np.array([*offsets, (0, 0)])[best].transpose(2, 0, 1)
@@ -303,7 +304,7 @@ def _external_flow(flow: FlowFunction, frames: Tensor) -> np.ndarray:
 
 
 def _finite_flow(flow: np.ndarray, limit: float = 1e4) -> np.ndarray:
-    """The flow as a contiguous array of finite values, none longer than any frame is wide (see `dis_flow`)."""
+    """The flow as a contiguous array of finite values in -limit..limit pixels (see `dis_flow`)."""
     return np.ascontiguousarray(np.clip(np.nan_to_num(flow, nan=0.0, posinf=0.0, neginf=0.0), -limit, limit))
 
 

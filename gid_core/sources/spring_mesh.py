@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scipy.sparse import csc_matrix
 
-# Smallest density of a cell that is not empty, so that a thread holds what hangs on it.
+# Smallest density of a cell that is not empty. It keeps threads stiff enough to hold the objects that hang on them.
 MIN_DENSITY = 0.25
 # Eigenproblems of up to this many unknowns are solved with dense matrices.
 MAX_DENSE_UNKNOWNS = 160
@@ -19,7 +19,7 @@ EIGENVALUE_TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True)
-class Modes:
+class ElasticModes:
     """The lowest elastic modes of a mesh, slowest first.
 
     Attributes:
@@ -34,7 +34,7 @@ class Modes:
     mass: np.ndarray
 
 
-def elastic_modes(density: np.ndarray, held: np.ndarray, count: int) -> Modes:
+def elastic_modes(density: np.ndarray, held: np.ndarray, count: int) -> ElasticModes:
     """Lowest eigenmodes of a sheet of springs (the modal analysis of Davis et al. 2015 on a mesh instead of a video).
 
     Every cell has four springs along its sides and two springs across. Together they form an isotropic sheet
@@ -77,7 +77,7 @@ def elastic_modes(density: np.ndarray, held: np.ndarray, count: int) -> Modes:
     shapes[:, :, free] = (vectors * scale[:, None]).T.reshape(len(values), -1, 2).transpose(0, 2, 1)
     total = mass.sum()  # scaled to 1, so that modes of large and small meshes are comparable
     shapes = shapes.reshape(len(values), 2, height + 1, width + 1) * np.sqrt(total)
-    return Modes(np.sqrt(np.maximum(values, 0)), shapes, mass.reshape(height + 1, width + 1) / total)
+    return ElasticModes(np.sqrt(np.maximum(values, 0)), shapes, mass.reshape(height + 1, width + 1) / total)
 
 
 def _fill_hinges(density: np.ndarray) -> np.ndarray:
@@ -89,8 +89,8 @@ def _fill_hinges(density: np.ndarray) -> np.ndarray:
     a, b, c, d = density[:-1, :-1], density[:-1, 1:], density[1:, :-1], density[1:, 1:]
     falling = np.where((b == 0) & (c == 0), np.minimum(a, d), 0) / 2
     rising = np.where((a == 0) & (d == 0), np.minimum(b, c), 0) / 2
-    for fill, part in ((falling, filled[:-1, 1:]), (falling, filled[1:, :-1]), (rising, filled[:-1, :-1])):
-        np.maximum(part, fill, out=part)
+    for fill, cells in ((falling, filled[:-1, 1:]), (falling, filled[1:, :-1]), (rising, filled[:-1, :-1])):
+        np.maximum(cells, fill, out=cells)
     np.maximum(filled[1:, 1:], rising, out=filled[1:, 1:])
     return filled
 

@@ -12,21 +12,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..media.video_io import WINDOW_SECONDS, clip_windows
-from ..spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
-from ..tensors import fit_size, temporal_dft
+from ..spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume, temporal_dft
+from ..tensors import fit_size
 from .optical_flow import FlowFunction, Progress, dis_flow, estimate_trajectories, gray_frames
 
 logger = logging.getLogger(__name__)
 
 MIN_FRAMES = 16
-# A cut: a frame differs from the one before by more than this (mean absolute difference, 0..1) and by more than this
-# multiple of the median difference.
+# A frame is a cut if its mean absolute difference from the frame before (0..1) exceeds CUT_DIFFERENCE, and also
+# CUT_RATIO times the median difference.
 CUT_DIFFERENCE, CUT_RATIO = 0.06, 6.0
-# Camera motion, after the paper's supplement: more than this share of the pixels moves by more than this many pixels
-# on average (at 256 px width).
+# The camera moves if at least CAMERA_SHARE of the pixels move by more than CAMERA_MOTION pixels on average (paper's
+# supplement; at 256 px width).
 CAMERA_SHARE, CAMERA_MOTION = 0.95, 1.0
-# Or: more than this share of the pixels differs from the median motion by less than this fraction of it, and the
-# median motion is larger than this many pixels (at 256 px width).
+# It also moves if the median motion exceeds COMMON_MOTION pixels (at 256 px width) and more than COMMON_SHARE of the
+# pixels differ from it by less than the fraction COMMON_DEVIATION of it.
 COMMON_SHARE, COMMON_DEVIATION, COMMON_MOTION = 0.6, 0.35, 0.5
 # The width in pixels at which camera motion is compared.
 REFERENCE_WIDTH = 256
@@ -75,7 +75,7 @@ def extract_spectral_volume(
         window_seconds: longest window to use, in seconds; a shorter clip is used completely.
         start: index of the window's first frame, which is the photo that the volume moves.
         flow: another optical flow, see `estimate_trajectories`. None uses the tuned DIS flow.
-        stabilize: first remove the camera's motion (one translation per frame). Otherwise camera motion is warned of.
+        stabilize: first remove the camera's motion (one translation per frame). If False, a moving camera is reported.
         max_size: longest side in pixels at which motion is measured; the volume has that size. None keeps the size of
             the clip.
         progress: called as progress(done, total) once per frame; may raise to cancel.
@@ -93,8 +93,8 @@ def extract_spectral_volume(
     _check_settings(len(clip), fps, num_bins, detrend, period, window_seconds, start, max_size)
     available = len(clip) - start
     _, count = clip_windows(available, fps, seconds=window_seconds, min_frames=MIN_FRAMES)[0]
-    measured_end = detrend == "ramp" and available > count  # the frame after the window gives the end of the ramp
-    window = _reduce(clip[start : start + count + measured_end], max_size)
+    end_is_measured = detrend == "ramp" and available > count  # in the frame after the window
+    window = _reduce(clip[start : start + count + end_is_measured], max_size)
     _warn_of_cuts(window, start)
     if stabilize:
         window = _stabilize(window)
@@ -103,7 +103,7 @@ def extract_spectral_volume(
         _warn_of_camera_motion(trajectories)
     end = None
     if detrend == "ramp":
-        end = trajectories[count] if measured_end else extrapolate_displacement(trajectories, window)
+        end = trajectories[count] if end_is_measured else extrapolate_displacement(trajectories, window)
     return volume_from_trajectories(trajectories[:count], fps, num_bins, end=end, period=period, confidence=confidence)
 
 

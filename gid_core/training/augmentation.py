@@ -1,4 +1,5 @@
 """Augmentation of motion samples: a photo and its motion are rotated, scaled, recolored and composited together.
+Rendering samples are flipped, scaled and cropped in `rendering_dataset`.
 
 All random numbers come from a `torch.Generator`. Their number does not depend on the settings, so a seed determines
 the result. Photos are float32 [3, H, W] in 0..1. Motion is float32 [K, 4, h, w] in pixels of the h x w grid, whose
@@ -20,7 +21,7 @@ from torch import Tensor
 from ..spectral_volume import SpectralVolume
 from ..tensors import GuidedFilter, smoothstep
 
-# Constants of `motion_mask` and `composite` (ours).
+# Constants of `motion_mask` and `composite`, which are not in the paper.
 MIN_RELATIVE_MOTION = 0.25  # pixels below this share of the moving pixels' typical motion are static
 MIN_COMPONENT_AREA = 12  # of a connected component of the mask, in pixels of the volume
 MASK_AREA_RANGE = (0.03, 0.8)  # share of the image that a pasted region may cover

@@ -16,11 +16,10 @@ from ..models.noise import frequency_noise
 from ..models.rendering_network import candidate_images
 from ..rendering.warping import forward_warp
 
-Batch = tuple[Tensor, Tensor]  # photos [B, 3, H, W], coefficients [B, K, 4, h, w]
 Loss = tuple[Tensor, dict[str, float]]  # the loss, and values for the log by name
 
 CONDITION_DROPOUT = 0.1  # probability of training without a condition, for classifier-free guidance
-MIN_ERROR = 0.002  # mean absolute error of the fast splat; smaller ones are noise and compression
+ERROR_FLOOR = 0.002  # added to the fast splat's error (`rendering.render.fast_splat`) when dividing by it
 
 MOTION_STAGES = ("vae", "encoder", "denoiser", "frequency-attention")
 STAGES = (*MOTION_STAGES, "renderer")
@@ -192,7 +191,7 @@ class RendererStage(TrainingStage):
             distance = self.lpips(torch.where(loss_mask > 0, rendered, frames), frames) / area
             terms["lpips"] = float(distance.detach().mean())
             error = error + self.lpips_weight * distance
-        return (error / (fast_splat_error + MIN_ERROR)).mean(), terms
+        return (error / (fast_splat_error + ERROR_FLOOR)).mean(), terms
 
 
 def modulus_target(normalized: Tensor, size: tuple[int, int]) -> Tensor:

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from gid_core.motion import loop, playback, playback_coordinates
-from gid_core.spectral_volume import SpectralVolume, modal_sum
-from gid_core.tensors import temporal_dft
+from gid_core.spectral_volume import SpectralVolume, modal_sum, temporal_dft
 from random_tensors import random_normal
 
 

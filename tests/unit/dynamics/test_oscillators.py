@@ -198,7 +198,7 @@ def test_simulation_rejects_an_unstable_step_and_names_its_frequency(integrator)
 
 
 def test_the_limits_at_30_fps_are_the_known_ones():
-    """First unstable frequency on a grid of 0.1 Hz (method notes 2.5): 4.9 Hz explicit, 4.0 Hz semi-implicit."""
+    """First unstable frequency on a grid of 0.1 Hz: 4.9 Hz explicit, 4.0 Hz semi-implicit."""
     frequency = np.arange(0.1, 10, 0.1)
     gamma = Damping().rates(2 * np.pi * frequency)
     for integrator, first in (("explicit_euler", 4.9), ("semi_implicit_euler", 4.0)):

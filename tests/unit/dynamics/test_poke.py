@@ -271,7 +271,7 @@ def test_the_peak_of_a_pull_is_the_peak_of_its_field():
     volume = smooth_volume()
     pull = PokePull(Modes(volume), (COLUMN, ROW), max_displacement=0.02)
     offsets = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 2))
-    q = pull.hold(offsets)
+    q = pull.held_coordinates(offsets)
     field = torch.from_numpy(np.stack([q.real, q.imag], -1)).float()
     motion = gid.Motion(volume, field, 30.0)
     unlimited = gid.Motion(volume, torch.from_numpy(_unlimited(volume, offsets)).float(), 30.0)

@@ -23,9 +23,8 @@ from gid_core.evaluation.motion_metrics import (
 )
 from gid_core.motion import Motion, loop, playback, playback_coordinates
 from gid_core.rendering.render import render
-from gid_core.spectral_volume import SpectralVolume
+from gid_core.spectral_volume import SpectralVolume, temporal_dft
 from gid_core.synthetic.random_scene import stems_scene
-from gid_core.tensors import temporal_dft
 from metric_volumes import SIZE, mirrored, noise_volume, smooth_volume, translation
 
 # ---- magnitude ----

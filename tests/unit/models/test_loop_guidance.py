@@ -15,8 +15,7 @@ from gid_core.models.pipeline import GIDPipeline
 from gid_core.models.sampling import Condition, sample_latents
 from gid_core.models.seam import seam_loss
 from gid_core.motion import loop, playback
-from gid_core.spectral_volume import SpectralVolume
-from gid_core.tensors import temporal_dft
+from gid_core.spectral_volume import SpectralVolume, temporal_dft
 
 PERIOD, BINS, FPS, SIDE = 150, 16, 30.0, 16
 

@@ -15,7 +15,7 @@ from gid_core.rendering.warping import forward_warp, premultiply
 from gid_core.spectral_volume import SpectralVolume
 from gid_core.training.rendering_dataset import RenderingDataset
 from gid_core.training.rendering_samples import RenderingSample
-from gid_core.training.stages import MIN_ERROR, RendererStage, make_stage
+from gid_core.training.stages import ERROR_FLOOR, RendererStage, make_stage
 from random_tensors import random_uniform
 from tiny_models import TINY
 
@@ -199,7 +199,7 @@ def test_training_reduces_the_loss():
         optimizer.step()
         losses.append(float(loss.detach()))
     error = terms["fast_splat_error"]  # of the network too, before training
-    assert losses[0] == pytest.approx(error / (error + MIN_ERROR), rel=2e-3)
+    assert losses[0] == pytest.approx(error / (error + ERROR_FLOOR), rel=2e-3)
     assert losses[-1] < 0.6 * losses[0]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gid_core import spectral_volume, tensors
+from gid_core import spectral_volume
 from gid_core.training.motion_samples import find_motion_samples, load_motion_sample
 from scripts.corpus import blossoms, geometry, hanging_objects, joint_motion, photo, plants, projection, quality
 from scripts.corpus.__main__ import Corpus, to_sample
@@ -51,7 +51,7 @@ def test_motion_starts_at_rest_and_repeats(rng):
 def test_trajectory_is_the_transform_that_the_library_inverts(rng):
     volume = random_volume(rng, (3, 4))
     path = torch.from_numpy(joint_motion.trajectory(volume, np.arange(joint_motion.PERIOD))).permute(3, 2, 0, 1)[None]
-    back = tensors.temporal_dft(path.float(), joint_motion.BINS)
+    back = spectral_volume.temporal_dft(path.float(), joint_motion.BINS)
     _, expected = to_sample(np.zeros((4, 4, 3), np.uint8), volume)
     assert torch.allclose(back, expected.coefficients, atol=1e-3)
 

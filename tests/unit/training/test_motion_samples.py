@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from gid_core.motion import loop, playback
-from gid_core.spectral_volume import SpectralVolume
-from gid_core.tensors import temporal_dft
+from gid_core.spectral_volume import SpectralVolume, temporal_dft
 from gid_core.training.motion_samples import find_motion_samples, load_motion_sample, write_motion_sample
 from random_tensors import random_normal
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from gid_core.cli import main
-from gid_core.spectral_volume import SpectralVolume
-from gid_core.tensors import temporal_dft
+from gid_core.spectral_volume import SpectralVolume, temporal_dft
 from gid_core.training.motion_samples import write_motion_sample
 from gid_core.training.prepare_samples import motion_samples_from_clips, remove_ramp
 from random_tensors import random_normal

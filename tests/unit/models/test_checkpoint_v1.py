@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gid_core.models.checkpoint import BUNDLED_CHECKPOINT, FORMAT_VERSION, load_model, read_header, save_model
+from gid_core.models.checkpoint_v1 import convert_config, convert_tensor_name
 from gid_core.models.config import GID_BASE, GID_SMALL, ImageEncoderConfig, ModelConfig
-from gid_core.models.convert import convert_config, convert_tensor_name
 from tiny_models import TINY, make_tiny_model, randomize_weights, with_layout
 
 # sha256 over all tensors of gid-small.safetensors of version 1, sorted by name: name, dtype and bytes of each.
