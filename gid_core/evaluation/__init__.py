@@ -11,6 +11,7 @@ baselines              methods that animate a photo: the model, simple ones, and
 clip_measures          all measures of one generated clip
 motion_metrics         measures of motion that need no trained network
 coherence              agreement of neighboring pixels and of neighboring frequencies
+object_coherence       whether motion follows objects: coherence and unevenness by distance, affine motion, lattices
 image_metrics          PSNR, SSIM and other measures of frames
 frechet                distances between two sets of features
 rendering_evaluation   renderers compared on the true flow of a clip

@@ -9,6 +9,7 @@ from ..spectral_volume import SpectralVolume
 from . import image_metrics, motion_metrics
 from .coherence import phase_coherence
 from .networks.feature_networks import FeatureNetworks
+from .object_coherence import object_curves
 
 WINDOW_LENGTHS = (16, 32)  # frames per window for FVD and DTFVD
 # Image metrics use every fifth frame: neighboring frames are alike, and networks are slow on a CPU.
@@ -67,10 +68,13 @@ def measure_motion(
     """
     volume = motion.volume.resize(reference.size)
     true, predicted = loop(reference), Motion(volume, motion.coordinates, motion.fps, motion.loops)
+    true_curves, curves = object_curves(reference), object_curves(volume)
     return {
         "log_spectrum": motion_metrics.log_spectrum_distance(reference, volume),
         "wasserstein": motion_metrics.amplitude_wasserstein(reference, volume),
         "coherence": phase_coherence(volume),
+        "object_coherence": curves.coherence_distance(true_curves),
+        "unevenness": curves.unevenness_distance(true_curves),
         "auc": motion_metrics.moving_auc(true, predicted),
         "rank_correlation": motion_metrics.magnitude_rank_correlation(true, predicted),
         "seam_ratio": motion_metrics.seam_ratio(predicted),

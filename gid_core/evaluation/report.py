@@ -17,6 +17,7 @@ from .summary import DISTANCES, SLIDING_DISTANCES
 # Metrics for which lower or higher is better; for the others neither is, or 1 is best.
 LOWER_IS_BETTER = {
     *DISTANCES, "lpips", "log_spectrum", "wasserstein", "reference_error", "leak", "flow_error", "seam_ratio",
+    "object_coherence", "unevenness",
 }  # fmt: skip
 HIGHER_IS_BETTER = {"psnr", "ssim", "auc", "rank_correlation", "coverage"}
 DESCRIPTIONS = {
@@ -27,6 +28,8 @@ DESCRIPTIONS = {
     "log_spectrum": "RMS difference of log amplitude over bins, moving pixels",
     "wasserstein": "1-Wasserstein distance of amplitudes of bins, px",
     "coherence": "phase coherence of neighboring pixels",
+    "object_coherence": "difference of the coherence of moving cells 2 to 16 cells apart (of 128) from the true curve",
+    "unevenness": "log ratio of the unevenness of moving cells 2 to 16 cells apart to the true curve",
     "auc": "area under the curve: predicted motion as a detector of moving pixels",
     "rank_correlation": "Spearman, predicted against true mean motion",
     "seam_ratio": "largest step near the loop's seam over the largest elsewhere",

@@ -17,7 +17,7 @@ from ..media.image_io import write_image
 from .clip_folder import Clip
 
 # Part of every cache key: increase it when the protocol or the use of a network changes.
-PROTOCOL_VERSION = "1"
+PROTOCOL_VERSION = "2"
 REAL = "real"  # stands for the real clips where a method's name is expected
 PREVIEW_STEP = 4  # every fourth frame
 PREVIEW_WIDTH = 160  # pixels
