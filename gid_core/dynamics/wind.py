@@ -123,7 +123,8 @@ def find_seam(coordinates: np.ndarray, step_energy: np.ndarray) -> int:
         coordinates: complex [frames, K], modal coordinates.
         step_energy: [2 K, 2 K], from `Modes.step_energy`.
     """
-    step = (np.roll(coordinates, -1, 0) - coordinates).view(np.float64)  # from each frame to the next
+    step = np.roll(coordinates, -1, 0) - coordinates  # from each frame to the next
+    step = np.ascontiguousarray(step).view(np.float64)  # NumPy keeps the strides of `coordinates`
     energy = ((step @ step_energy) * step).sum(1)
     # If frame n came first, the step across the seam would be the one from n - 1.
     nearby = [np.roll(energy, 1 + shift) for shift in range(-SEAM_FRAMES, SEAM_FRAMES + 1)]

@@ -281,7 +281,7 @@ def _warn_of_camera_motion(trajectories: Tensor) -> None:
     if moving_share >= CAMERA_SHARE or (common_motion > COMMON_MOTION and common_share > COMMON_SHARE):
         warnings.warn(
             f"The camera seems to move: {moving_share:.0%} of the pixels move, {common_share:.0%} move alike. Use a "
-            "clip from a fixed camera, or stabilize=True; or ignore this if everything in the image sways.",
+            "clip from a fixed camera, or switch stabilization on; or ignore this if everything in the image sways.",
             stacklevel=3,
         )
 

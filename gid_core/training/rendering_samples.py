@@ -66,10 +66,20 @@ class RenderingSample:
 
     @classmethod
     def load(cls, path: Path) -> RenderingSample:
-        """Load a file that `save` wrote."""
+        """Load a file that `save` wrote.
+
+        Raises:
+            ValueError: if the file holds something else, such as a motion sample.
+        """
         from safetensors import safe_open
 
         with safe_open(path, "pt") as file:
+            missing = {"frames", "flow", "magnitude"} - set(file.keys())
+            if missing:
+                raise ValueError(
+                    f"{path} is no rendering sample: it has no {' and no '.join(sorted(missing))}. Give --samples a "
+                    "folder that `gid train prepare --rendering` made."
+                )
             tensors = {key: file.get_tensor(key) for key in ("frames", "flow", "magnitude")}
             return cls(path.stem, (file.metadata() or {}).get("group", path.stem), **tensors)
 

@@ -301,6 +301,8 @@ def test_a_loop_begins_where_its_steps_are_smallest():
 
         assert find_seam(table, root @ root.T) == min(range(frames), key=largest)
     assert find_seam(np.ones((20, 3), complex), np.eye(6)) == 0
+    turning = np.asfortranarray(np.arange(6.0).reshape(2, 3) + 0j)
+    assert find_seam(turning, np.eye(6)) == find_seam(np.ascontiguousarray(turning), np.eye(6))
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)

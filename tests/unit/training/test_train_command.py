@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from gid_core.cli import main
@@ -191,3 +192,6 @@ def test_renderer_by_the_command_line(clip_folder, tmp_path, monkeypatch):
     assert changed and all(name.startswith("renderer.") for name in changed)
     with pytest.raises(FileNotFoundError, match="prepare --rendering"):
         load_rendering_samples(tmp_path / "nowhere")
+    safetensors.torch.save_file({"coefficients": torch.zeros(1)}, tmp_path / "motion.safetensors")
+    with pytest.raises(ValueError, match="is no rendering sample: .*prepare --rendering"):
+        load_rendering_samples(tmp_path)
