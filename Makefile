@@ -4,6 +4,7 @@
 # make test    lint, then every test: the library, a real ComfyUI server, a real browser
 # make bench   the measured claims
 # make evaluate  baselines (METHODS) on a folder of clips (CLIPS, USE), with a report in OUT
+# make blind   a blind test: sheets that show A and B animating PHOTOS, for a judge; SCORE="answers.json ...": its result
 # make corpus  a synthetic training corpus (COUNT samples in SAMPLES); needs Python 3.11 and 2 GB for Blender
 # make run     ComfyUI with this pack, to play with
 # make clean   remove what setup made
@@ -17,6 +18,10 @@ CLIPS ?= ../shared/clips
 USE ?= develop
 METHODS ?= repeat sway eulerian nearest model true
 OUT ?= runs/evaluation
+A ?=
+B ?=
+PHOTOS ?= assets
+SCORE ?=
 PYTHON311 ?= python3.11
 SAMPLES ?= runs/samples/synthetic
 COUNT ?= 500
@@ -29,7 +34,7 @@ WEIGHTS := .venv/.weights-installed
 BLENDER := .corpus/.installed
 PINS := scripts/comfyui-requirements.txt
 
-.PHONY: setup demo test evaluate bench corpus run lint clean chromium
+.PHONY: setup demo test evaluate blind bench corpus run lint clean chromium
 .DELETE_ON_ERROR:
 
 setup: $(LIBRARY) $(COMFYUI)
@@ -62,6 +67,13 @@ $(WEIGHTS): scripts/evaluation_weights.py | $(LIBRARY)
 
 evaluate: $(LIBRARY) $(WEIGHTS)
 	$(BIN)/python -m gid_core evaluate --clips "$(CLIPS)" --use "$(USE)" --method $(METHODS) --out "$(OUT)"
+
+# A and B: folders of videos named like the photos, or checkouts of this software, which render them.
+blind: OUT = runs/blind
+blind: COUNT = 24
+blind: $(LIBRARY)
+	$(BIN)/python scripts/blind_sheets.py --out "$(OUT)" \
+	  $(if $(SCORE),--score $(SCORE),$(if $(A),--a "$(A)") $(if $(B),--b "$(B)") --photos "$(PHOTOS)" --count $(COUNT))
 
 bench: $(LIBRARY)
 	$(BIN)/python -m benchmarks

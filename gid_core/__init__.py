@@ -20,6 +20,7 @@ rendering         frames
 media             image and video files
 synthetic         scenes with exact motion
 training, evaluation, cli   the commands
+edge_aware_smoothing   maps smoothed inside objects and not across outlines
 tensors           helpers on images, masks and maps
 
 Names are imported on first use, so that `import gid_core` is fast.

@@ -7,6 +7,7 @@ from torch import nn
 
 from gid_core.models.config import (
     GID_SMALL,
+    AffinityConfig,
     AutoencoderConfig,
     DenoiserConfig,
     ImageEncoderConfig,
@@ -23,6 +24,7 @@ TINY = replace(
     autoencoder=AutoencoderConfig((8, 16, 16)),
     encoder=ImageEncoderConfig("resnet", 4, 16),
     denoiser=DenoiserConfig((16, 32, 32), num_attention_heads=2),
+    affinity=AffinityConfig(8),
     renderer=RendererConfig((8, 12, 16), (4, 8, 8)),
 )
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from ..motion import Motion, loop
 from ..spectral_volume import SpectralVolume
 from . import image_metrics, motion_metrics
+from .amplitude_metrics import amplitude_error, fast_share
 from .coherence import phase_coherence
 from .networks.feature_networks import FeatureNetworks
-from .object_coherence import object_curves
+from .object_coherence import object_curves, volume_lattice_share
+from .outline_metrics import outline_auc, still_motion
 
 WINDOW_LENGTHS = (16, 32)  # frames per window for FVD and DTFVD
 # Image metrics use every fifth frame: neighboring frames are alike, and networks are slow on a CPU.
@@ -54,10 +58,34 @@ def measure_frames(real: Tensor, generated: Tensor, networks: FeatureNetworks) -
     return metrics
 
 
+def measure_volume(volume: SpectralVolume) -> dict[str, Any]:
+    """What is measured of a single volume, real or generated, without comparing it to another.
+
+    Returns:
+        "amplitude" in pixels at 256 wide, "coherence", "fast_share", "lattice_share"; and lists with one value for
+        each of `object_coherence.DISTANCES`: "coherence_curve", "unevenness_curve".
+    """
+    curves = object_curves(volume)
+    return {
+        "amplitude": float(volume.amplitude) * motion_metrics.REFERENCE_WIDTH,
+        "coherence": phase_coherence(volume),
+        "fast_share": fast_share(volume),
+        "lattice_share": volume_lattice_share(volume),
+        "coherence_curve": curves.coherence.tolist(),
+        "unevenness_curve": curves.unevenness.tolist(),
+    }
+
+
+def measure_real_motion(reference: SpectralVolume) -> dict[str, Any]:
+    """`measure_volume` of the motion extracted from a real clip, and how far its still pixels move."""
+    true = loop(reference)
+    return {**measure_volume(reference), "still_motion": still_motion(true, true)}
+
+
 def measure_motion(
     reference: SpectralVolume, motion: Motion, holes: Tensor, generated: Tensor, photo: Tensor
-) -> dict[str, float]:
-    """The motion metrics of one clip that need no weights.
+) -> dict[str, Any]:
+    """The motion metrics of one clip that need no weights: numbers, and the lists of `measure_volume`.
 
     Args:
         reference: extracted from the real clip, detrended.
@@ -69,17 +97,22 @@ def measure_motion(
     volume = motion.volume.resize(reference.size)
     true, predicted = loop(reference), Motion(volume, motion.coordinates, motion.fps, motion.loops)
     true_curves, curves = object_curves(reference), object_curves(volume)
+    true_fast_share, own = fast_share(reference), measure_volume(volume)
     return {
         "log_spectrum": motion_metrics.log_spectrum_distance(reference, volume),
         "wasserstein": motion_metrics.amplitude_wasserstein(reference, volume),
-        "coherence": phase_coherence(volume),
+        **own,
+        "amplitude_error": amplitude_error(reference, volume),
+        "fast_ratio": own["fast_share"] / true_fast_share if true_fast_share > 0 else float("nan"),
         "object_coherence": curves.coherence_distance(true_curves),
         "unevenness": curves.unevenness_distance(true_curves),
         "auc": motion_metrics.moving_auc(true, predicted),
+        "outline_auc": outline_auc(true, predicted),
         "rank_correlation": motion_metrics.magnitude_rank_correlation(true, predicted),
         "seam_ratio": motion_metrics.seam_ratio(predicted),
         "reference_error": motion_metrics.reference_error(predicted),
         "coverage": image_metrics.coverage_fraction(holes),
         "leak": motion_metrics.background_motion(true, predicted),
+        "still_motion": still_motion(true, predicted),
         "flow_error": motion_metrics.flow_error(generated, predicted, photo=photo),
     }

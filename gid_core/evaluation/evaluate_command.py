@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,31 @@ from ..models.pipeline import GIDPipeline
 from ..sources.video import extract_spectral_volume
 from .baselines import METHODS, NearestNeighbor
 from .clip_folder import Clip, find_clips, load_window
+from .markdown_report import markdown_report
 from .networks.feature_networks import FeatureNetworks
 from .rendering_evaluation import evaluate_rendering
 from .report import write_report
 from .result_store import ResultStore
-from .runner import ClipProgress, evaluate
+from .runner import evaluate
+from .scene_evaluation import SceneSettings, evaluate_scenes
 from .tables import metrics_table
 
 
 def evaluate_command(options: argparse.Namespace) -> None:
-    """Measure generated clips beside baselines: a table of metrics, and an HTML report."""
+    """Measure generated motion beside baselines: tables of metrics, and an HTML report."""
     clips = find_clips(options.clips, options.use)[: options.limit]
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     networks = FeatureNetworks(options.weights, options.dtfvd, options.device)
-    steps = len(clips) * (1 if options.mode == "rendering" else 1 + len(options.method))
+    rendering = options.mode == "rendering"
+    steps = len(clips) if rendering else (len(clips) + options.scenes) * (1 + len(options.method))
     with tqdm(total=steps, unit="clip", disable=None) as bar:
 
-        def progress(method: str, clip: Clip) -> None:
-            bar.set_description(f"{method}: {clip.name}"[:40])
+        def progress(method: str, item: Clip | str) -> None:
+            bar.set_description(f"{method}: {item if isinstance(item, str) else item.name}"[:40])
             bar.update()
 
-        if options.mode == "rendering":
+        if rendering:
             renderer = GIDPipeline.from_pretrained(options.model, options.device).renderer
             rows = evaluate_rendering(clips, networks, renderer, progress)
             _write_json(out / "rendering.json", rows)
@@ -45,7 +49,10 @@ def evaluate_command(options: argparse.Namespace) -> None:
         else:
             summary, store = _evaluate_generation(options, clips, networks, progress)
             _write_json(out / "report.json", summary)
-            print(metrics_table(summary["methods"]))
+            text = markdown_report(summary)
+            with atomic_write(out / "report.md") as file:
+                file.write_text(text, encoding="utf-8")
+            print(text)
     for network, reason in networks.missing.items():
         print(f"Without {network}: {reason}")
     if options.mode == "generation":
@@ -63,6 +70,12 @@ def evaluation_options(parser: argparse.ArgumentParser) -> None:
         "--mode", choices=("generation", "rendering"), default="generation",
         help="generation: clips from photos; rendering: frames along the clips' own motion",
     )  # fmt: skip
+    parser.add_argument(
+        "--scenes", type=int, default=8, metavar="N", help="also measure motion on N painted scenes (default 8)"
+    )
+    parser.add_argument(
+        "--scene-seeds", type=int, default=2, metavar="S", help="motions of each painted scene (default 2)"
+    )
     parser.add_argument("--method", nargs="+", choices=tuple(METHODS), default=["repeat", "sway", "true"])
     parser.add_argument("--out", required=True, help="a folder for results; an interrupted run resumes from it")
     parser.add_argument("--weights", help="a folder to search for network weights before installed packages")
@@ -74,9 +87,12 @@ def evaluation_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate_generation(
-    options: argparse.Namespace, clips: list[Clip], networks: FeatureNetworks, progress: ClipProgress
+    options: argparse.Namespace,
+    clips: list[Clip],
+    networks: FeatureNetworks,
+    progress: Callable[[str, Clip | str], None],
 ) -> tuple[dict[str, Any], ResultStore]:
-    """Run `runner.evaluate` with the command's options."""
+    """Run `runner.evaluate` and `scene_evaluation.evaluate_scenes` with the command's options."""
     library = _load_library(options) if "nearest" in options.method else None
     model = GIDPipeline.from_pretrained(options.model, options.device) if "model" in options.method else None
     versions = {"model": _digest(options.model or BUNDLED_CHECKPOINT)} if model else {}
@@ -84,6 +100,9 @@ def _evaluate_generation(
     summary = evaluate(
         clips, options.method, out, networks, library=library, model=model, versions=versions, progress=progress
     )
+    if options.scenes:
+        settings = SceneSettings(options.scenes, options.scene_seeds, out, versions)
+        summary["scenes"] = evaluate_scenes(options.method, settings, library=library, model=model, progress=progress)
     return summary, ResultStore(out, versions)
 
 

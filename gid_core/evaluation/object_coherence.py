@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..spectral_volume import SpectralVolume
-from .motion_metrics import check_single_photo
+from .motion_metrics import check_single_photo, magnitude_rank_correlation
 
 GRID_WIDTH = 128  # cells
 DISTANCES = (2, 4, 8, 16)  # cells between the two places of a pair
@@ -23,6 +23,10 @@ DISTANCES = (2, 4, 8, 16)  # cells between the two places of a pair
 MOVING_SHARE, MOVING_QUANTILE = 0.4, 0.9
 MIN_PAIRS = 32  # of moving cells; a distance with fewer is not measured
 MIN_OBJECT_CELLS = 12  # an affine fit has 3 unknowns per axis; smaller objects say nothing
+# Cells of an object are ranked only if motion differs along it: its 90th percentile over its 10th, at least.
+MIN_OBJECT_SPREAD = 1.5
+ROUNDING = 1e-4  # relative differences of rms motion below it are not motion that differs
+LATENT_PERIOD = 4  # cells of a grid GRID_WIDTH wide that one cell of the bundled model's latents covers
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,51 @@ def affine_residual(volume: SpectralVolume, labels: np.ndarray | Tensor) -> floa
     return residual / total if total > 0 else float("nan")
 
 
+def object_rank_correlation(true: SpectralVolume, predicted: SpectralVolume, labels: np.ndarray | Tensor) -> float:
+    """Does each object move more at the places where it truly moves more, such as a stem from its root to its tip?
+
+    Args:
+        true, predicted: of one photo each, on one grid.
+        labels: int [H, W] of that size; 0 is background, every other number is one object.
+
+    Returns:
+        -1..1, mean over objects of Spearman's correlation of rms motion over the object's cells; 1 is best. Objects
+        that truly move almost evenly (`MIN_OBJECT_SPREAD`) or have fewer than MIN_OBJECT_CELLS cells are left out, and
+        those that are predicted to move evenly. NaN if none is left.
+
+    Raises:
+        ValueError: if a volume holds several photos, or sizes differ.
+    """
+    check_single_photo(true)
+    check_single_photo(predicted)
+    labels = torch.as_tensor(labels)
+    if not tuple(labels.shape) == true.size == predicted.size:
+        raise ValueError(
+            f"Volumes and labels must have one size; got {list(true.size)}, {list(predicted.size)} and "
+            f"{list(labels.shape)}."
+        )
+    true_rms, rms = _rms_motion(true), _rms_motion(predicted)
+    correlations = []
+    for label in labels.unique().tolist():
+        inside = labels == label
+        if label == 0 or int(inside.sum()) < MIN_OBJECT_CELLS:
+            continue
+        low, high = torch.quantile(true_rms[inside], torch.tensor([0.1, 0.9], dtype=torch.float64)).tolist()
+        differs = float(rms[inside].max()) > (1 + ROUNDING) * float(rms[inside].min())
+        if high > MIN_OBJECT_SPREAD * low and differs:
+            correlations.append(magnitude_rank_correlation(true_rms[inside][None], rms[inside][None]))
+    return float(np.mean(correlations)) if correlations else float("nan")
+
+
+def volume_lattice_share(volume: SpectralVolume) -> float:
+    """`lattice_share` at the period of the bundled model's latents, for any volume.
+
+    The volume is resized to a grid GRID_WIDTH wide, which is the model's own for photos of 16:9; one latent covers
+    LATENT_PERIOD cells of it. NaN if too little moves to tell.
+    """
+    return lattice_share(resize_to_grid(volume), LATENT_PERIOD)
+
+
 def lattice_share(volume: SpectralVolume, period: int) -> float:
     """Share of the fine variation of motion that repeats with a period, as the grid of a decoder's latents makes it.
 
@@ -150,7 +199,7 @@ def lattice_share(volume: SpectralVolume, period: int) -> float:
     check_single_photo(volume)
     if period < 2:
         raise ValueError(f"period must be at least 2 pixels; got {period}.")
-    rms = volume.coefficients[0, 1:].double().square().sum((0, 1)).sqrt()
+    rms = _rms_motion(volume)
     moving = moving_cells(rms)
     logs = torch.where(moving, rms.clamp_min(1e-12).log(), 0.0)
     shares = [
@@ -176,6 +225,11 @@ def _lattice_share_of_lines(logs: Tensor, moving: Tensor, period: int) -> float:
     means = torch.bincount(phases, values, period) / counts
     overall = values.mean()
     return float((counts * (means - overall).square()).sum() / (values - overall).square().sum().clamp_min(1e-30))
+
+
+def _rms_motion(volume: SpectralVolume) -> Tensor:
+    """float64 [H, W], proportional to each cell's rms motion."""
+    return volume.coefficients[0, 1:].double().square().sum((0, 1)).sqrt()
 
 
 def moving_cells(rms: Tensor) -> Tensor:

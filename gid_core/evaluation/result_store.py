@@ -17,14 +17,14 @@ from ..media.image_io import write_image
 from .clip_folder import Clip
 
 # Part of every cache key: increase it when the protocol or the use of a network changes.
-PROTOCOL_VERSION = "2"
+PROTOCOL_VERSION = "3"
 REAL = "real"  # stands for the real clips where a method's name is expected
 PREVIEW_STEP = 4  # every fourth frame
 PREVIEW_WIDTH = 160  # pixels
 PREVIEW_FRAME_MS = 33  # duration of one clip frame, ms
 PREVIEW_QUALITY = 60  # of WebP, 0..100
 
-Metrics = dict[str, Any]  # name -> float; "spectrum" is a list, one amplitude per bin
+Metrics = dict[str, Any]  # name -> float; spectra and curves are lists
 
 
 @dataclass(frozen=True)

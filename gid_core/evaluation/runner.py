@@ -18,7 +18,7 @@ from ..spectral_volume import SpectralVolume
 from . import motion_metrics
 from .baselines import Library, build_method
 from .clip_folder import Clip, center_crop, load_window
-from .clip_measures import clip_features, measure_frames, measure_motion
+from .clip_measures import clip_features, measure_frames, measure_motion, measure_real_motion
 from .networks.feature_networks import FeatureNetworks
 from .result_store import REAL, ResultStore
 from .summary import summarize
@@ -51,8 +51,10 @@ def evaluate(
 
     Returns:
         {"clips": names, "groups": number of sources, "methods": {method: {metric: [value, low, high]}},
-        "curves": {method: {distance: values over time}}, "spectra": {method: amplitude of each bin, px},
-        "missing": {network: reason}, "caveats": warnings about small samples}.
+        "real": {metric: [value, low, high]}, "curves": {method: {distance: values over time}},
+        "spectra": {method: amplitude of each bin, px}, "object_curves": {"coherence" or "unevenness":
+        {method: values at `object_coherence.DISTANCES`}}, "missing": {network: reason},
+        "caveats": warnings about small samples}. Spectra and object curves also have an entry "real".
 
     Raises:
         ValueError: if the usable clips come from fewer than two sources.
@@ -104,7 +106,8 @@ def _prepare_real_clip(store: ResultStore, clip: Clip, networks: FeatureNetworks
     row = _row_with_most_motion(detrended, (cropped.shape[1], cropped.shape[2]))
     store.save_images(REAL, clip, cropped, row)
     features = clip_features(cropped, networks)
-    store.save_results(REAL, clip, features, {"fps": fps, "row": row, "spectrum": _spectrum(detrended, detrended)})
+    metrics = {"fps": fps, "row": row, "spectrum": _spectrum(detrended, detrended), **measure_real_motion(detrended)}
+    store.save_results(REAL, clip, features, metrics)
     return True
 
 

@@ -1,8 +1,8 @@
-"""Summary of an evaluation: set distances with intervals, mean metrics, distances over time, spectra."""
+"""Summary of an evaluation: set distances with intervals, metrics, distances over time, spectra, object curves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,12 @@ from .result_store import REAL, Metrics, ResultStore
 
 # Bootstrap replicates of a distance; fewer above 512 dimensions, where each takes most of a second.
 BOOTSTRAP_RESAMPLES, BOOTSTRAP_RESAMPLES_LARGE, LARGE_DIMENSIONS = 200, 24, 512
-MEAN_RESAMPLES = 1000  # bootstrap replicates of a mean over clips
+CENTER_RESAMPLES = 1000  # bootstrap replicates of a mean or median over clips
+# Ratios, and measures that a few clips dominate, are summarized by their median over clips; other metrics by the mean.
+MEDIAN_METRICS = {"amplitude", "amplitude_error", "fast_ratio", "still_motion", "affine_residual", "affine_ratio"}
+# The object curves in a summary, and their names in the metrics of a clip.
+OBJECT_CURVES = {"coherence": "coherence_curve", "unevenness": "unevenness_curve"}
+REAL_SETTINGS = {"fps", "row"}  # numbers stored with a real clip that are no metrics
 # Names of the set distances and the features that they compare.
 DISTANCES = {
     "FVD": "i3d16",
@@ -40,7 +45,7 @@ SLIDING_DISTANCES = {
 def summarize(
     store: ResultStore, clips: Sequence[Clip], methods: Sequence[str], networks: FeatureNetworks
 ) -> dict[str, Any]:
-    """Summarize stored results: set distances with bootstrap intervals over sources, mean metrics, distances over time.
+    """Summarize stored results: set distances and metrics with bootstrap intervals over sources, and curves.
 
     Returns:
         as `runner.evaluate`.
@@ -49,29 +54,32 @@ def summarize(
     real = [store.load_features(REAL, clip) for clip in clips]
     rows: dict[str, dict[str, list[float]]] = {}
     curves: dict[str, dict[str, list[float]]] = {}
-    spectra = {REAL: _median_spectrum([store.load_metrics(REAL, clip) for clip in clips])}
+    metrics_of = {REAL: [store.load_metrics(REAL, clip) for clip in clips]}
     for method in methods:
         generated = [store.load_features(method, clip) for clip in clips]
-        metrics = [store.load_metrics(method, clip) for clip in clips]
+        metrics_of[method] = [store.load_metrics(method, clip) for clip in clips]
         row = {}
         for name, key in DISTANCES.items():
             if all(key in features for features in real + generated):
                 row[name] = _distance_with_interval(name, _select(real, key), _select(generated, key), groups)
-        for name in [name for name, value in metrics[0].items() if not isinstance(value, list)]:
-            row[name] = _mean_with_interval(np.array([values[name] for values in metrics], float), groups)
-        rows[method] = row
+        rows[method] = row | summarize_metrics(metrics_of[method], groups)
         curves[method] = {
             name: _sliding_distance(_select(real, key), _select(generated, key), samples)
             for name, (key, samples) in SLIDING_DISTANCES.items()
             if all(key in features for features in real + generated)
         }
-        spectra[method] = _median_spectrum(metrics)
+    real_row = summarize_metrics(metrics_of[REAL], groups)
     return {
         "clips": [clip.name for clip in clips],
         "groups": len(set(groups)),
         "methods": rows,
+        "real": {name: value for name, value in real_row.items() if name not in REAL_SETTINGS},
         "curves": curves,
-        "spectra": spectra,
+        "spectra": {method: _median_curve(metrics, "spectrum") for method, metrics in metrics_of.items()},
+        "object_curves": {
+            name: {method: _median_curve(metrics, key) for method, metrics in metrics_of.items()}
+            for name, key in OBJECT_CURVES.items()
+        },
         "missing": dict(networks.missing),
         "caveats": _small_sample_warnings(real),
     }
@@ -113,19 +121,41 @@ def _distance_with_interval(
     return [float(value) for value in interval]
 
 
-def _mean_with_interval(values: np.ndarray, groups: Sequence[str]) -> list[float]:
-    """[mean, low, high] over the clips where the metric is finite; the 95 % interval resamples sources."""
+def summarize_metrics(metrics: Sequence[Metrics], groups: Sequence[str]) -> dict[str, list[float]]:
+    """[center, low, high] of every metric that is a number: the median for `MEDIAN_METRICS`, the mean for others.
+
+    Only clips where the metric is finite count; the 95 % interval resamples groups.
+
+    Args:
+        metrics: of each clip, all with the same names.
+        groups: of each clip.
+    """
+    names = [name for name, value in metrics[0].items() if not isinstance(value, list)]
+    return {
+        name: _center_with_interval(
+            np.array([values[name] for values in metrics], float),
+            groups,
+            np.median if name in MEDIAN_METRICS else np.mean,
+        )
+        for name in names
+    }
+
+
+def _center_with_interval(
+    values: np.ndarray, groups: Sequence[str], center: Callable[[np.ndarray], np.floating[Any]]
+) -> list[float]:
+    """[center, low, high] of the finite values; the 95 % interval resamples groups."""
     finite = np.isfinite(values)
     values, finite_groups = values[finite], np.array(groups)[finite]
     if not len(values):
         return [float("nan")] * 3
     rng, distinct = np.random.default_rng(0), sorted(set(finite_groups))
     by_group = {group: values[finite_groups == group] for group in distinct}
-    means = [
-        np.concatenate([by_group[distinct[i]] for i in rng.integers(len(distinct), size=len(distinct))]).mean()
-        for _ in range(MEAN_RESAMPLES)
+    centers = [
+        center(np.concatenate([by_group[distinct[i]] for i in rng.integers(len(distinct), size=len(distinct))]))
+        for _ in range(CENTER_RESAMPLES)
     ]
-    return [float(values.mean()), *(float(q) for q in np.quantile(means, (0.025, 0.975)))]
+    return [float(center(values)), *(float(q) for q in np.quantile(centers, (0.025, 0.975)))]
 
 
 def _sliding_distance(real: list[Tensor], generated: list[Tensor], samples: int) -> list[float]:
@@ -138,6 +168,7 @@ def _sliding_distance(real: list[Tensor], generated: list[Tensor], samples: int)
     ]
 
 
-def _median_spectrum(metrics: Sequence[Metrics]) -> list[float]:
-    """Median over clips of the amplitude in each bin."""
-    return np.nanmedian(np.array([values["spectrum"] for values in metrics]), axis=0).tolist()
+def _median_curve(metrics: Sequence[Metrics], key: str) -> list[float]:
+    """Median over clips of every value of a list, over the clips where it is finite; NaN where there is none."""
+    columns = np.array([values[key] for values in metrics], float).T
+    return [float(np.median(finite)) if len(finite := c[np.isfinite(c)]) else float("nan") for c in columns]

@@ -7,11 +7,14 @@ autoencoder         one frequency slice to latents, and back
 efficientnet        EfficientNet-Lite0, the backbone of the image encoder
 image_encoder       the photo to features on the grid of the latents
 denoiser            the U-Net with frequency attention
-noise               noise that neighboring frequencies share
+affinity_network    which neighboring cells move as one, from the photo
+noise               noise that neighboring frequencies and the cells of an object share
 sampling            latents from noise, step by step
 loop_guidance       motion that loops without a jump (eq. 5)
 seam                the seam of a loop as linear algebra
-upsampling          a coarse volume upsampled along the edges of the photo
+motion_refinement   samples to motion that follows the photo's objects
+amplitude           how far a photo's motion goes
+upsampling          a coarse volume upsampled along the outlines of the photo
 pipeline            `GIDPipeline`: photo in, volume out
 rendering_network   frames with clean edges from a photo and a motion (section 5)
 checkpoint          a model in one safetensors file

@@ -28,7 +28,8 @@ class VolumeConfig:
     image_area: pixels of the photo that the encoder sees; photos of another size are resized to this area.
     unit_amplitude: training divides volumes by their `SpectralVolume.amplitude`, so the model predicts the shape and
         timing of the motion, and `amplitude` sets its size.
-    amplitude: typical displacement of a moving pixel as a share of the image's width.
+    amplitude: typical displacement of a moving pixel of an object of medium size, as a share of the image's width, see
+        `amplitude.expected_amplitude`.
     """
 
     num_bins: int = DEFAULT_BINS
@@ -38,7 +39,7 @@ class VolumeConfig:
     stride: int = 4
     image_area: int = 512 * 288
     unit_amplitude: bool = True
-    amplitude: float = 1.5 / 256
+    amplitude: float = 0.7 / 256
 
     def __post_init__(self) -> None:
         check_choice("detrend", self.detrend, DETREND_MODES)
@@ -121,6 +122,8 @@ class DiffusionConfig:
 
     noise_coherence: correlation of the noise of neighboring frequencies, 0..1, see `noise.frequency_noise`. Only the
         "coordinated" layout uses it.
+    noise_scales, noise_weights, noise_white: how the cells of an object share noise, see `noise.spatial_noise_factor`.
+        Scales are in cells of the latents. No scales: white noise, as in the paper.
     """
 
     num_train_timesteps: int = 1000
@@ -130,11 +133,30 @@ class DiffusionConfig:
     prediction_type: str = "v_prediction"
     rescale_betas_zero_snr: bool = True
     noise_coherence: float = 0.6
+    noise_scales: tuple[float, ...] = ()
+    noise_weights: tuple[float, ...] = ()
+    noise_white: float = 0.1
 
     def __post_init__(self) -> None:
         check_choice("prediction_type", self.prediction_type, PREDICTION_TYPES)
         if not 0 <= self.noise_coherence <= 1:
             raise ValueError(f"noise_coherence is 0 to 1; got {self.noise_coherence}.")
+        if len(self.noise_scales) != len(self.noise_weights) or min((*self.noise_scales, self.noise_white)) <= 0:
+            raise ValueError(
+                "noise_scales and noise_weights need the same length, and noise_scales and noise_white must be > 0; "
+                f"got {self.noise_scales}, {self.noise_weights} and {self.noise_white}."
+            )
+
+
+@dataclass(frozen=True)
+class AffinityConfig:
+    """The network that tells which neighboring cells move as one (`affinity_network`). Not in the paper.
+
+    hidden_channels: a multiple of 8; 0: the model has none, and colors of the photo take its place. It needs
+        volumes of stride 4.
+    """
+
+    hidden_channels: int = 0
 
 
 @dataclass(frozen=True)
@@ -174,10 +196,13 @@ class ModelConfig:
     encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    affinity: AffinityConfig = field(default_factory=AffinityConfig)
     renderer: RendererConfig = field(default_factory=RendererConfig)
 
     def __post_init__(self) -> None:
         check_choice("normalization", self.normalization, NORMALIZATIONS)
+        if self.affinity.hidden_channels and self.volume.stride != 4:
+            raise ValueError(f"affinity.hidden_channels > 0 needs volume.stride 4; got {self.volume.stride}.")
 
     @property
     def latent_stride(self) -> int:
@@ -188,6 +213,11 @@ class ModelConfig:
     def noise_coherence(self) -> float:
         """`DiffusionConfig.noise_coherence` in the "coordinated" layout, otherwise 0."""
         return self.diffusion.noise_coherence if self.denoiser.layout == "coordinated" else 0.0
+
+    @property
+    def has_spatial_noise(self) -> bool:
+        """Whether the cells of an object share noise (`DiffusionConfig.noise_scales`)."""
+        return bool(self.diffusion.noise_scales)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -237,7 +267,12 @@ def _dataclass_from_dict(cls: type[Any], values: Any, path: str) -> Any:
 
 
 # The bundled model: at most 60 MB in fp16 with all networks.
-GID_SMALL = ModelConfig(renderer=RendererConfig((32, 48, 64), (16, 32, 48)))
+GID_SMALL = ModelConfig(
+    # The mixture fits the latents of the training samples best (maximum likelihood).
+    diffusion=DiffusionConfig(noise_scales=(2.0, 6.0), noise_weights=(0.3, 0.7), noise_white=0.03),
+    affinity=AffinityConfig(32),
+    renderer=RendererConfig((32, 48, 64), (16, 32, 48)),
+)
 # The paper's sizes (section 6, supplement): 256 x 160, the volume at the photo's resolution.
 GID_BASE = ModelConfig(
     name="gid-base",

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..edge_aware_smoothing import Affinities, color_affinities
+from .affinity_network import AffinityNetwork, affinities_from_differences
 from .autoencoder import SliceAutoencoder
 from .config import ModelConfig
 from .denoiser import Denoiser
-from .image_encoder import ImageEncoder
+from .efficientnet import PYRAMID_CHANNELS
+from .image_encoder import ImageEncoder, PretrainedPyramid
+from .noise import spatial_noise_factor
 from .normalization import FrequencyNormalizer
 from .rendering_network import RenderingNetwork
 
@@ -33,6 +37,7 @@ class MotionModel(nn.Module):
         self.autoencoder = SliceAutoencoder(config.autoencoder, config.volume.num_bins)
         self.encoder = ImageEncoder(config)
         self.denoiser = Denoiser(config)
+        self.affinity = _make_affinity_network(config)
         self.renderer = RenderingNetwork(config.renderer) if config.renderer.block_out_channels else None
 
     def to_latents(self, coefficients: Tensor, prior: Tensor | None) -> Tensor:
@@ -56,6 +61,45 @@ class MotionModel(nn.Module):
             return 1.0
         half = self.config.autoencoder.latent_channels // 2
         return prior.clamp_min(MIN_LATENT_SCALE).repeat_interleave(half, 2)
+
+    def affinities(self, photo: Tensor) -> Affinities:
+        """Which neighboring cells of the volume move as one, learned or else by color.
+
+        Args:
+            photo: [B, 3, H, W] in 0..1, of the encoder's input size.
+
+        Returns:
+            Affinities of grids of H / stride x W / stride cells.
+        """
+        if self.affinity is None:
+            stride = self.config.volume.stride
+            return color_affinities(photo, (photo.shape[-2] // stride, photo.shape[-1] // stride))
+        return affinities_from_differences(*self.log_differences(photo))
+
+    def log_differences(self, photo: Tensor) -> tuple[Tensor, Tensor]:
+        """The affinity network's output for photos, see `AffinityNetwork.forward`.
+
+        Raises:
+            ValueError: if the model has no such network.
+        """
+        if self.affinity is None:
+            raise ValueError("This model has no affinity network (affinity.hidden_channels is 0).")
+        backbone = self.encoder.backbone
+        with torch.no_grad():
+            pyramid = backbone.network.pyramid(photo) if isinstance(backbone, PretrainedPyramid) else []
+        return self.affinity(photo, pyramid)
+
+    def spatial_noise_factor(self, affinities: Affinities) -> Tensor | None:
+        """How the cells of the latents share noise (`noise.spatial_noise_factor`); None for white noise.
+
+        Args:
+            affinities: of B grids of the volume's size.
+        """
+        diffusion = self.config.diffusion
+        if not self.config.has_spatial_noise:
+            return None
+        coarse = affinities.coarsen(self.config.autoencoder.downsampling_factor)
+        return spatial_noise_factor(coarse, diffusion.noise_scales, diffusion.noise_weights, diffusion.noise_white)
 
     def noise_scheduler(self, scheduler_class: type[SchedulerMixin] | None = None, **overrides: Any) -> Any:
         """The noise schedule as a diffusers scheduler.
@@ -90,3 +134,11 @@ class MotionModel(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return next(self.denoiser.parameters()).dtype
+
+
+def _make_affinity_network(config: ModelConfig) -> AffinityNetwork | None:
+    """The affinity network of a config, which uses a pretrained backbone's features where there is one."""
+    if not config.affinity.hidden_channels:
+        return None
+    pretrained = config.encoder.backbone == "efficientnet"
+    return AffinityNetwork(config.affinity.hidden_channels, tuple(PYRAMID_CHANNELS.values()) if pretrained else ())

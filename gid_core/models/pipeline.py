@@ -10,28 +10,31 @@ from operator import index
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ..edge_aware_smoothing import Affinities
 from ..rendering.render import Renderer
 from ..spectral_volume import SpectralVolume
 from ..tensors import fit_size, image_batch, mask_batch, resize_maps, resize_mask
+from .amplitude import expected_amplitude
 from .checkpoint import load_model
 from .loop_guidance import LoopGuidance
 from .motion_model import MotionModel
-from .noise import frequency_noise
-from .sampling import Condition, SamplingStep, StepCallback, sample_latents
+from .motion_refinement import (
+    expected_rms,
+    match_expected_energy,
+    smooth_along_objects,
+    stillness_gate,
+    suppress_faint_motion,
+)
+from .sampling import Condition, SamplingStep, StepCallback, draw_noise, sample_latents
 from .upsampling import upsample_to_photo
 
 # Defaults of the pipeline.
 RESOLUTION = 512  # longest side of the returned volume in pixels; the renderer resizes it to the photo
 GUIDANCE_SCALE = 1.75
-# Amplitudes of samples, which are near 1, are clamped to this range before volumes are divided by them.
-AMPLITUDE_RANGE = (0.25, 2.0)
-# `match_expected_energy`
-ENERGY_MATCHING = 0.75  # exponent: 0 leaves the sample's energy, 1 gives each position the expected energy
-MAX_ENERGY_RATIO = 30.0  # of expected to sampled energy, and its inverse
-MIN_ENERGY_SHARE = 1e-4  # of a position relative to the mean
+# Volumes are divided by the amplitude of their sample, which is near 1, but by no less than this.
+MIN_AMPLITUDE = 0.25
 # Range of settings.
 MAX_GUIDANCE_SCALE = 20
 MIN_RESOLUTION = 16  # pixels
@@ -119,7 +122,7 @@ class GIDPipeline:
             seed: the same seed gives the same motion, on every device up to rounding. With several seeds, each photo
                 gets that many volumes, photo by photo. Photo b of a batch uses seed + b.
             mask: [H, W] or [B, H, W] in 0..1; white pixels may move. It is applied in every step of the sampling.
-            amplitude: factor on the motion's size, >= 0; 1 for the size of the training clips.
+            amplitude: factor on the motion's size, >= 0; 1 for the size that suits the photo (`expected_amplitude`).
             sampler: "dpm" or "ddim".
             resolution: longest side of the volume in pixels, >= 16; at most the photo's.
             callback: called after every step as callback(done, total, preview). preview() returns the motion so far
@@ -140,9 +143,16 @@ class GIDPipeline:
             photos = photos.clone()
             motion_mask = None if motion_mask is None else motion_mask.clone()
 
+            affinities = self.model.affinities(self._encoder_input(photos).to(self.device))
+            affinities = affinities.repeat_interleave(len(seeds))
+
             def decode(latents: Tensor, prior: Tensor | None) -> SpectralVolume:
                 coefficients = self.model.to_coefficients(latents, prior)
-                return self._make_volume(match_expected_energy(self.model, coefficients, prior), amplitude)
+                coefficients = match_expected_energy(self.model, coefficients, prior, affinities)
+                coefficients = smooth_along_objects(coefficients, affinities)
+                if gate is not None:
+                    coefficients = coefficients * gate.unsqueeze(1)
+                return self._make_volume(coefficients, amplitude * typical_amplitude)
 
             def on_step(step: SamplingStep) -> None:
                 if callback is not None:
@@ -152,8 +162,11 @@ class GIDPipeline:
                 return decode(step.denoised_latents, step.prior).coefficients.cpu()
 
             condition = self._encode(photos).repeat(len(seeds))
+            typical_amplitude = self._expected_amplitude(affinities, condition.prior)
+            gate = stillness_gate(self.model, condition.prior, affinities)
             latents = self._sample(
                 condition,
+                self.model.spatial_noise_factor(affinities),
                 motion_mask,
                 seeds,
                 steps=num_inference_steps,
@@ -167,7 +180,8 @@ class GIDPipeline:
                 volume = loop_guidance.apply(volume)
             size = fit_size(photos.shape[-2:], resolution)
             rgb = photos[:, :3].to(self.device).repeat_interleave(len(seeds), 0)
-            volume = upsample_to_photo(volume.to(self.device), rgb, size).to("cpu")
+            volume = upsample_to_photo(volume.to(self.device), rgb, size, affinities)
+            volume = suppress_faint_motion(volume).to("cpu")
         if motion_mask is not None:
             weight = resize_mask(motion_mask, size).repeat_interleave(len(seeds), 0)
             volume = volume.replace(coefficients=volume.coefficients * weight.unsqueeze(1))
@@ -176,6 +190,7 @@ class GIDPipeline:
     def _sample(
         self,
         condition: Condition,
+        noise_factor: Tensor | None,
         motion_mask: Tensor | None,
         seeds: list[int],
         *,
@@ -189,6 +204,7 @@ class GIDPipeline:
 
         Args:
             condition: of B x seeds photos.
+            noise_factor: of B x seeds photos, see `MotionModel.spatial_noise_factor`.
             motion_mask: [B, H, W] or None.
         """
         config, count = self.model.config, len(seeds)
@@ -196,7 +212,7 @@ class GIDPipeline:
         size = condition.features.shape[-2:]
         shape = (config.volume.num_bins, config.autoencoder.latent_channels, *size)
         generators = [torch.Generator().manual_seed((s + b) % 2**64) for b in range(batch) for s in seeds]
-        noise = torch.stack([frequency_noise(shape, config.noise_coherence, g) for g in generators])
+        noise = draw_noise(shape, config.noise_coherence, noise_factor, generators)
         latent_mask, zero_motion_latents = None, None
         if motion_mask is not None:
             latent_mask = resize_maps(motion_mask.unsqueeze(1), size).unsqueeze(1)
@@ -214,6 +230,7 @@ class GIDPipeline:
             zero_motion_latents=zero_motion_latents,
             callback=callback,
             generator=generators,
+            noise_factor=noise_factor,
         )
 
     def _encode(self, photos: Tensor) -> Condition:
@@ -241,16 +258,30 @@ class GIDPipeline:
         coefficients = torch.zeros(1, config.volume.num_bins, 4, height, width, device=self.device)
         return self.model.to_latents(coefficients, prior)
 
-    def _make_volume(self, coefficients: Tensor, amplitude: float) -> SpectralVolume:
-        """Coefficients as a volume in pixels that begins at rest."""
+    def _expected_amplitude(self, affinities: Affinities, prior: Tensor | None) -> Tensor:
+        """Amplitude of each volume, [B], as a share of the width; ones if the model predicts amplitudes itself."""
+        config = self.model.config
+        if not config.volume.unit_amplitude:
+            return torch.ones(len(affinities.horizontal), device=self.device)
+        coarse = affinities.coarsen(config.autoencoder.downsampling_factor)
+        weight = None if prior is None else expected_rms(self.model, prior)
+        return expected_amplitude(config.volume, coarse, weight)
+
+    def _make_volume(self, coefficients: Tensor, amplitude: Tensor) -> SpectralVolume:
+        """Coefficients as a volume in pixels that begins at rest.
+
+        Args:
+            amplitude: [B], of the volumes.
+        """
         config = self.model.config.volume
         coefficients = coefficients.float()
-        factor: Tensor | float = amplitude
+        factor = amplitude
         if config.unit_amplitude:
-            # Volumes of the training set have amplitude 1, and samples come near it. The clamp keeps photos in which
-            # almost nothing moves from being scaled up to 1.
+            # Volumes of the training set have amplitude 1, and samples come near it, except for photos in which almost
+            # nothing moves. These must not be scaled up to 1.
             sampled = SpectralVolume(coefficients, config.fps, config.period).amplitude
-            factor = amplitude * config.amplitude / sampled.clamp(*AMPLITUDE_RANGE).view(-1, 1, 1, 1, 1)
+            factor = amplitude / sampled.clamp_min(MIN_AMPLITUDE)
+        factor = factor.view(-1, 1, 1, 1, 1)
         metadata = {"source": f"predicted by {self.model.config.name}"}
         return SpectralVolume(coefficients * factor, config.fps, config.period, config.detrend, metadata).at_rest()
 
@@ -267,33 +298,6 @@ def disable_tf32() -> Iterator[None]:
     finally:
         for backend, allowed in zip(backends, previous, strict=True):
             backend.allow_tf32 = allowed
-
-
-def match_expected_energy(model: MotionModel, coefficients: Tensor, prior: Tensor | None) -> Tensor:
-    """Bring the energy of a sample at each position closer to what the encoder expects for the photo.
-
-    The energy over all frequencies is multiplied by (expected / sampled)^ENERGY_MATCHING, both relative to their means.
-    Phases, directions and the distribution over frequencies stay random. Reason: a single sample is never averaged, so
-    chance motion where the photo gives no cause for it would stay visible. Not in the paper.
-
-    Args:
-        coefficients: [B, K, 4, H, W] in pixels.
-        prior: of the encoder, [B, K, 2, h, w]; with None, coefficients are returned unchanged.
-    """
-    if prior is None:
-        return coefficients
-    expected_parts = prior[:, :, :, None].expand(-1, -1, -1, 2, -1, -1).flatten(2, 3)
-    expected = model.normalizer.denormalize(expected_parts)[:, 1:].square().sum((1, 2)).unsqueeze(1)
-    height, width = expected.shape[-2:]
-    sampled = F.adaptive_avg_pool2d(coefficients[:, 1:].square().sum((1, 2)).unsqueeze(1), (height, width))
-    ratio = _energy_share(expected) / _energy_share(sampled)
-    gain = ratio.clamp(1 / MAX_ENERGY_RATIO, MAX_ENERGY_RATIO) ** (ENERGY_MATCHING / 2)
-    return coefficients * resize_maps(gain, coefficients.shape[-2:]).unsqueeze(1)
-
-
-def _energy_share(energy: Tensor) -> Tensor:
-    """Energies [B, 1, h, w] relative to their mean, and above zero."""
-    return energy / energy.mean((2, 3), keepdim=True).clamp_min(1e-12) + MIN_ENERGY_SHARE
 
 
 def model_input_size(size: Sequence[int], model: MotionModel) -> tuple[int, int]:

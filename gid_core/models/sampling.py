@@ -88,6 +88,7 @@ def sample_latents(
     zero_motion_latents: Tensor | None = None,
     callback: StepCallback | None = None,
     generator: Generators = None,
+    noise_factor: Tensor | None = None,
 ) -> Tensor:
     """Sample latents [B, K, C, h, w] of spectral volumes.
 
@@ -105,6 +106,7 @@ def sample_latents(
         callback: called after every step; may raise to cancel.
         generator: on the CPU, for the noise that recurrences add. With B generators, every photo has its own noise,
             which does not depend on the other photos.
+        noise_factor: [B, h * w, h * w], how the cells of each photo share that noise (`spatial_noise_factor`).
 
     Raises:
         ValueError: for another sampler or number of steps.
@@ -131,7 +133,7 @@ def sample_latents(
             if callback is not None and not remaining:
                 callback(step)
             if remaining:  # add noise again, to this step's level
-                fresh_noise = _draw_noise(model, latents, generator)
+                fresh_noise = _draw_noise_like(model, latents, noise_factor, generator)
                 latents = alpha * step.denoised_latents + sigma * _mix_noise(_epsilon(step), fresh_noise)
         if sampler == "ddim":
             last = index + 1 == total
@@ -143,10 +145,24 @@ def sample_latents(
     return latents
 
 
-def _draw_noise(model: MotionModel, like: Tensor, generator: Generators) -> Tensor:
+def draw_noise(
+    shape: Sequence[int], coherence: float, noise_factor: Tensor | None, generators: Sequence[torch.Generator | None]
+) -> Tensor:
+    """Noise [B, K, C, h, w] for B photos, each from its own generator.
+
+    Args:
+        shape: (K, C, h, w).
+        coherence: between frequencies, see `noise.frequency_noise`.
+        noise_factor: [B, h * w, h * w] of `noise.spatial_noise_factor`, or None for white noise.
+    """
+    factors = [None] * len(generators) if noise_factor is None else noise_factor
+    pairs = zip(generators, factors, strict=True)
+    return torch.stack([frequency_noise(shape, coherence, generator, factor) for generator, factor in pairs])
+
+
+def _draw_noise_like(model: MotionModel, like: Tensor, noise_factor: Tensor | None, generator: Generators) -> Tensor:
     generators = generator if isinstance(generator, Sequence) else [generator] * len(like)
-    coherence = model.config.noise_coherence
-    return torch.stack([frequency_noise(like.shape[1:], coherence, each) for each in generators]).to(like)
+    return draw_noise(like.shape[1:], model.config.noise_coherence, noise_factor, generators).to(like)
 
 
 def _mix_noise(epsilon: Tensor, fresh_noise: Tensor) -> Tensor:

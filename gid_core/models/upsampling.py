@@ -1,37 +1,42 @@
-"""Upsample a coarse volume along the edges of the photo."""
+"""Upsample a coarse volume along the outlines of the photo."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from ..edge_aware_smoothing import Affinities, color_affinities, edge_aware_smooth
 from ..spectral_volume import SpectralVolume
-from ..tensors import GuidedFilter, resize_maps
+from ..tensors import resize_maps
 
-# The guided filter's windows are 3 x 3 pixels of the volume. Where the variance of the color (0..1) in a window is
-# below EPSILON, the window has no edge.
-RADIUS = 1
-EPSILON = 1e-3
+# Standard deviation of the smoothing in cells of the coarse volume: what a cell on an outline takes its motion from.
+SIGMA = 1.5
+COLOR_SIGMA = 6.0  # CIE Lab difference between neighboring pixels that counts as an outline
+MIN_CONFIDENCE = 0.02  # of coarse cells on an outline, whose motion is a mixture of both sides
+ROUNDS = 1
 
 
-def upsample_to_photo(volume: SpectralVolume, photo: Tensor, size: tuple[int, int]) -> SpectralVolume:
-    """Upsample a volume to an (H, W) grid so that its edges follow the photo's.
+def upsample_to_photo(
+    volume: SpectralVolume, photo: Tensor, size: tuple[int, int], affinities: Affinities | None = None
+) -> SpectralVolume:
+    """Upsample a volume to an (H, W) grid so that outlines of motion lie on the photo's own pixels.
 
-    This is the fast guided filter (He and Sun 2015): in every window of the coarse grid, motion is an affine function
-    of the photo's color. Its four coefficients are interpolated and applied to the fine photo. The filter is linear in
-    the volume: constant motion stays constant, and motion that begins at rest still does.
+    Coarse cells inside objects keep their motion. Cells on an outline mix the motion of both sides, so their fine
+    pixels are filled from the inside of the object to which the photo's colors join them. Colors count only near
+    outlines of the coarse affinities, so the texture of petals is not written into the motion. Linear in the volume:
+    constant motion stays constant, and motion that begins at rest still does.
 
     Args:
         volume: of B photos.
         photo: [B, 3, H', W'] in 0..1.
         size: (H, W) of the result. A volume that is not smaller than that is only resized.
+        affinities: of B grids of the volume's size; None takes the photo's colors.
     """
     if size[0] <= volume.size[0] or size[1] <= volume.size[1]:
         return volume.resize(size)
-    guided_filter = GuidedFilter(resize_maps(photo, volume.size).split(1, 1), RADIUS, EPSILON)
-    slopes, offset = guided_filter.coefficients(volume.coefficients.flatten(1, 2))
-    upsampled = resize_maps(offset, size)
-    for slope, channel in zip(slopes, resize_maps(photo, size).split(1, 1), strict=True):
-        upsampled.addcmul_(resize_maps(slope, size), channel)
-    upsampled = upsampled.view(len(volume), -1, 4, *size)
-    ratio = upsampled.new_tensor([size[1] / volume.size[1]] * 2 + [size[0] / volume.size[0]] * 2)
-    return volume.replace(coefficients=upsampled.mul_(ratio.view(1, 1, 4, 1, 1)))
+    outlines = (color_affinities(photo, volume.size) if affinities is None else affinities).outlines()
+    fine = color_affinities(photo, size, COLOR_SIGMA, outlines)
+    confidence = resize_maps((1 - outlines).square().clamp_min(MIN_CONFIDENCE), size)
+    maps = volume.resize(size).coefficients
+    sigma = SIGMA * size[1] / volume.size[1]
+    smoothed = edge_aware_smooth(maps.flatten(1, 2), fine, sigma, confidence, ROUNDS)
+    return volume.replace(coefficients=smoothed.view_as(maps))

@@ -1,7 +1,8 @@
 """Training of the models, from real clips and from synthetic scenes with exact ground truth.
 
 train_command       the command `gid train`
-prepare_samples     motion samples from clips or from the first synthetic corpus
+prepare_samples     motion samples from clips or from photos of still things
+packed_corpus       motion samples from packed synthetic corpora
 motion_samples      motion samples on disk: a photo and its spectral volume
 motion_dataset      an endless dataset of augmented motion samples
 augmentation        random transforms of a photo and its motion together

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..models.motion_model import MotionModel
-from ..models.sampling import Condition, sample_latents
+from ..models.sampling import Condition, draw_noise, sample_latents
 from ..rendering.render import fast_splat
 from ..rendering.visualization import flow_to_image
 from ..tensors import resize_maps
@@ -36,7 +36,9 @@ def sample_sheet(model: MotionModel, items: Sequence[tuple[Tensor, Tensor]], num
         latents = model.to_latents(coefficients[None].to(model.device), condition.prior)
         reconstruction = sampled = model.to_coefficients(latents, condition.prior)[0].cpu()
         if num_inference_steps:
-            noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0)).to(latents)
+            noise_factor = model.spatial_noise_factor(model.affinities(photo[None].to(model.device)))
+            generator = torch.Generator().manual_seed(0)
+            noise = draw_noise(latents.shape[1:], model.config.noise_coherence, noise_factor, [generator]).to(latents)
             sampled_latents = sample_latents(model, condition, noise, steps=num_inference_steps)
             sampled = model.to_coefficients(sampled_latents, condition.prior)[0].cpu()
         size = coefficients.shape[-2:]

@@ -16,6 +16,7 @@ from ..models.image_encoder import PretrainedPyramid
 from ..models.motion_model import MotionModel
 from ..models.normalization import fit_frequency_scale
 from .splits import RESERVED_INDEX
+from .stages import DENOISER_STAGES
 
 SCALE_SAMPLES = 200  # on which the frequency scales of eq. 4 are measured
 
@@ -38,7 +39,7 @@ def stage_config(stage: str, previous: MotionModel | None, preset: str, override
     config = ModelConfig.from_dict(values)
     if stage == "frequency-attention" and config.denoiser.layout == "stacked":
         raise ValueError('"frequency-attention" continues a denoiser of single slices; this one is stacked.')
-    if config.denoiser.layout != "stacked":
+    if stage in DENOISER_STAGES and config.denoiser.layout != "stacked":
         layout = "coordinated" if stage == "frequency-attention" else "independent"
         config = replace(config, denoiser=replace(config.denoiser, layout=layout))
     return config
@@ -97,7 +98,8 @@ def initial_model(
     """
     model = MotionModel(config)
     backbone = model.encoder.backbone
-    if isinstance(backbone, PretrainedPyramid):
+    has_backbone = previous is not None and isinstance(previous.encoder.backbone, PretrainedPyramid)
+    if isinstance(backbone, PretrainedPyramid) and not has_backbone:
         load_frozen(backbone.network, load_weights("efficientnet-lite0", backbone_weights), "efficientnet-lite0")
     if previous is None:
         if stage != "vae":

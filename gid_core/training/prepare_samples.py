@@ -1,4 +1,4 @@
-"""Make motion samples from clips (paper section 6, "Data") or from the first synthetic corpus."""
+"""Make motion samples from clips (paper section 6, "Data") or from photos in which nothing moves."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..media.atomic import atomic_write
+from ..media.image_io import read_image
 from ..media.video_io import WINDOW_SECONDS, clip_windows, read_video
 from ..models.normalization import FPS_TOLERANCE
 from ..sources.video import extract_spectral_volume
 from ..spectral_volume import SpectralVolume
 from ..tensors import resize_maps
-from .motion_samples import write_motion_sample
+from .motion_samples import PHOTO_SUFFIXES, write_motion_sample
 
 if TYPE_CHECKING:
     from ..evaluation.clip_folder import Clip
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PHOTO_WIDTH = 512  # pixels
+STILL_PORTRAIT_WIDTH = 384  # pixels, of upright photos of still things
 VOLUME_STRIDE = 4  # photo pixels per pixel of the volume
 FLOW_SIZE = 256  # pixels of the longer side at which motion is measured
 MAX_FRAMES = 1200  # read from a clip
@@ -36,7 +37,6 @@ MAX_FRAMES = 1200  # read from a clip
 # published loops, where a small object moves over a static background. This threshold is on the amplitude of the moving
 # pixels instead.
 MIN_AMPLITUDE = 0.15 / 256
-RAMP_MIN_BIN = 6  # bins from here on are used to estimate the ramp of a volume
 
 
 def motion_samples_from_clips(
@@ -137,47 +137,24 @@ def _extract_volume(window: Tensor | None, fps: float, seconds: float, num_bins:
     return volume
 
 
-def motion_samples_from_npz(source: str | Path, folder: str | Path) -> Iterator[str]:
-    """Convert the first synthetic corpus: pairs of .jpg and .npz, with int8 q [h, w, x/y, K, re/im] and scale [x/y, K]
-    in pixels at 256 px width. The ramp is estimated from the high bins and subtracted (`remove_ramp`).
+def motion_samples_from_still_photos(source: str | Path, folder: str | Path, num_bins: int = 16) -> Iterator[str]:
+    """Make samples of no motion from photos in which nothing moves: buildings, rooms, rocks, animals at rest.
 
     Yields:
         The name of each sample that was written or found.
 
     Raises:
-        ValueError: if the folder holds no .npz files.
+        ValueError: if the folder holds no photos.
     """
-    from ..media.image_io import read_image
-
-    source, folder = Path(source), Path(folder)
-    paths = sorted(source.glob("*.npz"))
+    paths = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
-        raise ValueError(f"{source} holds no .npz samples.")
+        raise ValueError(f"{source} holds no photos ({', '.join(PHOTO_SUFFIXES)}).")
     for path in paths:
-        if not (folder / f"{path.stem}.safetensors").is_file():
-            with np.load(path) as data:
-                q = data["q"].astype(np.float32) / 127 * data["scale"].astype(np.float32)[..., None]
-                family, seed = json.loads(str(data["meta"]))["family"], path.stem.split("_")[1]
-            height, width, _, bins, _ = q.shape
-            coefficients = torch.from_numpy(q).permute(3, 2, 4, 0, 1).reshape(1, bins, 4, height, width) * (width / 256)
-            volume = remove_ramp(SpectralVolume(coefficients))
-            write_motion_sample(folder, path.stem, read_image(path.with_suffix(".jpg")), volume, f"{family}_{seed}")
+        if not (Path(folder) / f"{path.stem}.safetensors").is_file():
+            photo = read_image(path)[..., :3].permute(2, 0, 1)[None]
+            width = PHOTO_WIDTH if photo.shape[-1] >= photo.shape[-2] else STILL_PORTRAIT_WIDTH
+            size = round(photo.shape[-2] * width / photo.shape[-1]), width
+            grid = math.ceil(size[0] / VOLUME_STRIDE), width // VOLUME_STRIDE
+            volume = SpectralVolume(torch.zeros(1, num_bins, 4, *grid), detrend="ramp")
+            write_motion_sample(folder, path.stem, resize_maps(photo, size)[0].permute(1, 2, 0), volume, path.stem)
         yield path.stem
-
-
-def remove_ramp(volume: SpectralVolume, min_bin: int = RAMP_MIN_BIN) -> SpectralVolume:
-    """Subtract the line from F_0 to F_T from a volume that was measured with detrend "none".
-
-    The line (t / T) D has the transform D r_k with r_k = (-1 + i cot(pi k / T)) / 2 for k > 0. The high bins of sway
-    hold little else, so D is their least-squares fit: D = Re sum conj(r_k) S_k / sum |r_k|^2 over k >= min_bin.
-    """
-    coefficients, period = volume.coefficients, volume.period
-    k = torch.arange(1, volume.num_bins, dtype=torch.float32)
-    real, imaginary = torch.full_like(k, -0.5), 0.5 / torch.tan(torch.pi * k / period)
-    ramp = torch.stack([real, imaginary], 1)[:, None, :, None, None]  # [K - 1, 1, re/im, 1, 1]
-    slices = coefficients.unflatten(2, (2, 2)).clone()  # [B, K, x/y, re/im, H, W]
-    high = slice(min_bin - 1, None)
-    drift = (slices[:, 1:][:, high] * ramp[high]).sum((1, 3)) / ramp[high].square().sum()
-    slices[:, 1:] -= drift[:, None, :, None] * ramp
-    slices[:, 0, :, 0] -= drift * (period - 1) / 2
-    return volume.replace(coefficients=slices.flatten(2, 3), detrend="ramp")

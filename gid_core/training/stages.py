@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..evaluation.networks.lpips import LPIPS
+from ..models.affinity_network import affinity_loss
 from ..models.image_encoder import PretrainedPyramid
 from ..models.motion_model import MotionModel
-from ..models.noise import frequency_noise
 from ..models.rendering_network import candidate_images
+from ..models.sampling import draw_noise
 from ..rendering.warping import forward_warp
 
 Loss = tuple[Tensor, dict[str, float]]  # the loss, and values for the log by name
@@ -21,10 +22,12 @@ Loss = tuple[Tensor, dict[str, float]]  # the loss, and values for the log by na
 CONDITION_DROPOUT = 0.1  # probability of training without a condition, for classifier-free guidance
 ERROR_FLOOR = 0.002  # added to the fast splat's error (`rendering.render.fast_splat`) when dividing by it
 
-MOTION_STAGES = ("vae", "encoder", "denoiser", "frequency-attention")
+MOTION_STAGES = ("vae", "encoder", "affinity", "denoiser", "frequency-attention")
 STAGES = (*MOTION_STAGES, "renderer")
 # Stages that change the latents. After them the statistics of the latents are measured again.
 LATENT_STAGES = ("vae", "encoder")
+# Stages that train the denoiser.
+DENOISER_STAGES = ("denoiser", "frequency-attention")
 
 
 class TrainingStage(nn.Module):
@@ -76,6 +79,19 @@ class EncoderStage(TrainingStage):
         return loss, {"error": float((prior.detach() - modulus).abs().mean())}
 
 
+class AffinityStage(TrainingStage):
+    """Stage "affinity": the network that tells which neighboring cells move as one (`models.affinity_network`)."""
+
+    def __init__(self, model: MotionModel) -> None:
+        super().__init__(model)
+        if model.affinity is None:
+            raise ValueError('This config has no affinity network (affinity.hidden_channels), so no stage "affinity".')
+        model.affinity.requires_grad_(True)
+
+    def forward(self, photos: Tensor, coefficients: Tensor, seed: int) -> Loss:
+        return affinity_loss(self.model.log_differences(photos), coefficients), {}
+
+
 class DenoiserStage(TrainingStage):
     """Stages "denoiser" and "frequency-attention" (paper section 4.2).
 
@@ -121,14 +137,23 @@ class DenoiserStage(TrainingStage):
         features, prior = model.encoder(photos)
         with torch.no_grad():
             latents = model.to_latents(coefficients, prior).float()
+            noise_factor = (
+                model.spatial_noise_factor(model.affinities(photos)) if model.config.has_spatial_noise else None
+            )
         losses = [
-            self._noise_loss(latents, features.float(), prior, generator) for _ in range(self.timesteps_per_sample)
+            self._noise_loss(latents, features.float(), prior, noise_factor, generator)
+            for _ in range(self.timesteps_per_sample)
         ]
         loss = torch.stack(losses).mean()
         return loss, {"noise": float(loss.detach())}
 
     def _noise_loss(
-        self, latents: Tensor, features: Tensor, prior: Tensor | None, generator: torch.Generator
+        self,
+        latents: Tensor,
+        features: Tensor,
+        prior: Tensor | None,
+        noise_factor: Tensor | None,
+        generator: torch.Generator,
     ) -> Tensor:
         """Mean squared error of the prediction (eq. 3). Random numbers come from the CPU, so devices agree."""
         count, bins = latents.shape[:2]
@@ -137,8 +162,7 @@ class DenoiserStage(TrainingStage):
         timesteps = torch.randint(num_train_timesteps, shape, generator=generator).expand(count, bins)
         timesteps = timesteps.to(latents.device)
         coherence = self.model.config.noise_coherence
-        noise = torch.stack([frequency_noise(latents.shape[1:], coherence, generator) for _ in range(count)])
-        noise = noise.to(latents)
+        noise = draw_noise(latents.shape[1:], coherence, noise_factor, [generator] * count).to(latents)
         keep = (torch.rand(count, generator=generator) >= CONDITION_DROPOUT).to(latents).view(-1, 1, 1, 1)
         flat = latents.flatten(0, 1), noise.flatten(0, 1), timesteps.flatten()
         noisy = self.noise_scheduler.add_noise(*flat).view_as(latents)
@@ -239,6 +263,8 @@ def make_stage(name: str, model: MotionModel, **options: Any) -> TrainingStage:
         return AutoencoderStage(model, **options)
     if name == "encoder":
         return EncoderStage(model, **options)
+    if name == "affinity":
+        return AffinityStage(model)
     if name == "renderer":
         return RendererStage(model, **options)
     return DenoiserStage(model, frequency_attention_only=name == "frequency-attention", **options)

@@ -23,7 +23,7 @@ from .motion_samples import MotionSample, find_motion_samples, load_motion_sampl
 from .rendering_dataset import RenderingDataset
 from .rendering_samples import load_rendering_samples
 from .splits import RESERVED_INDEX, split_by_group
-from .stages import LATENT_STAGES, TrainingStage, fit_latent_statistics, make_stage
+from .stages import DENOISER_STAGES, LATENT_STAGES, TrainingStage, fit_latent_statistics, make_stage
 from .trainer import TrainingConfig, train
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ def train_command(options: argparse.Namespace) -> None:
 
 def _prepare(options: argparse.Namespace) -> None:
     from ..evaluation.clip_folder import find_clips
-    from .prepare_samples import motion_samples_from_clips, motion_samples_from_npz
+    from .packed_corpus import motion_samples_from_npz
+    from .prepare_samples import motion_samples_from_clips, motion_samples_from_still_photos
     from .rendering_samples import rendering_samples_from_clips, rendering_samples_from_scenes
 
     total: int | None
@@ -62,8 +63,10 @@ def _prepare(options: argparse.Namespace) -> None:
         raise ValueError("prepare --rendering needs --clips FOLDER or --scenes N.")
     elif options.corpus:
         names, total = motion_samples_from_npz(options.corpus, options.out), None
+    elif options.still_photos:
+        names, total = motion_samples_from_still_photos(options.still_photos, options.out), None
     else:
-        raise ValueError("prepare needs --clips FOLDER or --corpus FOLDER.")
+        raise ValueError("prepare needs --clips FOLDER, --corpus FOLDER or --still-photos FOLDER.")
     for _ in tqdm(names, total=total, unit=" samples"):
         pass
 
@@ -86,12 +89,12 @@ def _train_motion_stage(options: argparse.Namespace) -> None:
     check_resume_config(folder, model.config)
     (folder / "config.json").write_text(json.dumps(model.config.to_dict(), indent=1))
     stage_options = {}
-    if options.stage not in LATENT_STAGES:
+    if options.stage in DENOISER_STAGES:
         stage_options["timesteps_per_sample"] = options.timesteps_per_sample
     if options.stage == "frequency-attention":
         stage_options["train_unet"] = options.train_unet
     stage = make_stage(options.stage, model, **stage_options)
-    num_inference_steps = 0 if options.stage in LATENT_STAGES else PREVIEW_STEPS
+    num_inference_steps = PREVIEW_STEPS if options.stage in DENOISER_STAGES else 0
     means = train(
         stage,
         dataset,

@@ -5,16 +5,24 @@ from __future__ import annotations
 import argparse
 
 from ..models.config import PRESETS
-from .stages import LATENT_STAGES
+from .stages import DENOISER_STAGES
 from .trainer import TrainingConfig
 
 STAGE_HELP = {
     "vae": "1: the autoencoder of frequency slices",
     "encoder": "2: the image encoder and its prior of where each frequency moves",
-    "denoiser": "3: the U-Net on single slices",
-    "frequency-attention": "4: the attention between the slices",
+    "affinity": "3: the network that tells which neighbors move as one",
+    "denoiser": "4: the U-Net on single slices",
+    "frequency-attention": "5: the attention between the slices",
 }
-LEARNING_RATES = {"vae": 5e-4, "encoder": 5e-4, "denoiser": 2e-4, "frequency-attention": 2e-4, "renderer": 5e-4}
+LEARNING_RATES = {
+    "vae": 5e-4,
+    "encoder": 5e-4,
+    "affinity": 1e-3,
+    "denoiser": 2e-4,
+    "frequency-attention": 2e-4,
+    "renderer": 5e-4,
+}
 
 
 def training_options(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +42,8 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     add("--windows", type=int, default=3, help="reference frames per clip (default %(default)s)")
     add("--rendering", action="store_true", help="make rendering samples (frames and flow) of clips or scenes")
     add("--scenes", type=int, default=0, metavar="N", help="use N synthetic scenes (with --rendering)")
-    add("--corpus", help="convert a folder of the first synthetic corpus (.jpg and .npz)")
+    add("--corpus", help="convert a folder of a packed synthetic corpus (.jpg and .npz)")
+    add("--still-photos", help="a folder of photos in which nothing moves: samples of no motion")
     add("--out", required=True, help="folder for the samples")
 
 
@@ -49,7 +58,7 @@ def _motion_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:
     add("--composite-probability", type=float, default=0.3, help="of compositing two samples (default %(default)s)")
     add("--overfit", type=int, default=0, metavar="N", help="check: train on N samples without augmentation")
     _training_config_options(parser, LEARNING_RATES[stage])
-    if stage not in LATENT_STAGES:
+    if stage in DENOISER_STAGES:
         add("--timesteps-per-sample", type=int, default=1, help="noise levels for every photo that is encoded")
     if stage == "denoiser":
         add("--reset-denoiser", action="store_true", help="start the U-Net from random weights")

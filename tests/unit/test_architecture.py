@@ -21,7 +21,7 @@ FLOORS = (
     {"models"},
     {"sources", "dynamics", "rendering", "synthetic"},
     {"motion"},
-    {"spectral_volume"},
+    {"spectral_volume", "edge_aware_smoothing"},
     {"tensors", "media"},
 )
 

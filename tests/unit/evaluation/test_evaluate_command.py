@@ -1,6 +1,9 @@
 """The command `evaluate`."""
 
 import json
+import shutil
+
+import pytest
 
 from gid_core.cli import main
 from gid_core.evaluation.rendering_evaluation import METHODS
@@ -16,3 +19,19 @@ def test_the_command_writes_results_and_reports_errors(clip_folder, tmp_path, ca
     assert set(json.loads((tmp_path / "rendering.json").read_text())) >= set(METHODS)
     assert main(["evaluate", "--clips", str(tmp_path / "nowhere"), "--out", str(tmp_path)]) == 1
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_the_command_measures_clips_and_painted_scenes_in_one_run(
+    evaluation_results, clip_folder, tmp_path, capsys, monkeypatch, toy_networks
+):
+    monkeypatch.setattr("gid_core.evaluation.evaluate_command.FeatureNetworks", toy_networks)
+    out = tmp_path / "out"
+    shutil.copytree(evaluation_results[1], out)  # so that only the scene is computed
+    arguments = ["evaluate", "--clips", str(clip_folder), "--use", "develop", "--method", "repeat", "true"]
+    assert main([*arguments, "--scenes", "1", "--scene-seeds", "1", "--out", str(out)]) == 0
+    scenes = json.loads((out / "report.json").read_text())["scenes"]
+    assert scenes["count"] == scenes["seeds"] == 1 and list(scenes["methods"]) == ["real", "repeat", "true"]
+    assert scenes["methods"]["true"]["affine_ratio"][0] == pytest.approx(1, rel=1e-4)
+    text = (out / "report.md").read_text()
+    assert "Painted scenes" in text and "nan" not in text and text in capsys.readouterr().out
+    assert "Painted scenes" in (out / "report.html").read_text()

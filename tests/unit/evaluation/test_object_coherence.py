@@ -7,7 +7,13 @@ import pytest
 import torch
 
 import gid_core as gid
-from gid_core.evaluation.object_coherence import affine_residual, lattice_share, object_curves
+from gid_core.evaluation.object_coherence import (
+    affine_residual,
+    lattice_share,
+    object_curves,
+    object_rank_correlation,
+    volume_lattice_share,
+)
 from gid_core.synthetic.random_scene import random_scene
 from random_tensors import random_normal
 
@@ -110,3 +116,40 @@ def test_a_lattice_shows_and_none_does_not(axis, period):
 def test_wrong_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(volume_of(patches(8)))
+
+
+def stems():
+    """Two objects whose motion grows along x (the first) and along y (the second), and their labels."""
+    labels = np.zeros(SIZE, int)
+    labels[10:20, 10:60], labels[30:70, 80:90] = 1, 2
+    y, x = torch.meshgrid(torch.arange(72.0), torch.arange(128.0), indexing="ij")
+    growth = torch.where(torch.as_tensor(labels) == 1, x - 9, torch.where(torch.as_tensor(labels) == 2, y - 29, 0.0))
+    return growth * random_normal(5, 4, 1, 1, seed=5), labels
+
+
+def test_an_object_that_moves_more_toward_its_tip_is_told_from_its_reverse():
+    maps, labels = stems()
+    true = volume_of(maps)
+    assert object_rank_correlation(true, true.amplify(0.2), labels) == pytest.approx(1)
+    half = maps.clone()
+    half[..., 10:60] = half[..., 10:60].flip(-1)  # the first object moves more at its root
+    assert object_rank_correlation(true, volume_of(half), labels) == pytest.approx(0, abs=1e-6)
+    assert object_rank_correlation(volume_of(half), true, labels) == pytest.approx(0, abs=1e-6)
+
+
+def test_objects_that_move_evenly_have_no_order():
+    maps, labels = stems()
+    even = volume_of(random_normal(5, 4, 1, 1).expand(-1, -1, *SIZE).clone())
+    assert math.isnan(object_rank_correlation(volume_of(maps), even, labels))
+    assert math.isnan(object_rank_correlation(even, volume_of(maps), labels))
+    with pytest.raises(ValueError, match="one size"):
+        object_rank_correlation(volume_of(maps), even, labels[:50])
+
+
+def test_the_lattice_of_latents_is_seen_at_any_resolution():
+    x = torch.arange(128.0)
+    stripes = volume_of((1 + 0.4 * (x % 4 == 1)) * random_normal(5, 4, 1, 1).expand(-1, -1, *SIZE))
+    assert volume_lattice_share(stripes) == pytest.approx(1, abs=1e-6)
+    large = stripes.resize((144, 256))
+    assert volume_lattice_share(large) > 0.9 and lattice_share(large, 8) > 0.9
+    assert lattice_share(large, 6) < 0.1

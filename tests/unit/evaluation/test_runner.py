@@ -22,6 +22,18 @@ def test_true_motion_scores_better_than_the_repeated_photo(evaluation_results):
     assert len(summary["curves"]["true"]["FVD"]) == 70 // 16
 
 
+def test_the_real_clips_have_measures_of_their_own(evaluation_results):
+    _, _, summary = evaluation_results
+    real, true = summary["real"], summary["methods"]["true"]
+    assert set(real) == {"amplitude", "coherence", "fast_share", "lattice_share", "still_motion"}
+    assert true["amplitude_error"][0] < 0.2 and 0 < real["fast_share"][0] < 0.1
+    assert true["fast_ratio"][0] > 1  # played as it was measured: its drift, which real motion is free of, has all bins
+    assert true["outline_auc"][0] > 0.8 and real["amplitude"][0] > 0.5
+    for curves in summary["object_curves"].values():
+        assert set(curves) == {"real", "repeat", "true"} and {len(values) for values in curves.values()} == {4}
+        assert curves["true"] == pytest.approx(curves["real"], rel=0.3)
+
+
 def test_an_interrupted_run_resumes(evaluation_results, tmp_path, toy_networks):
     clips, out, summary = evaluation_results
     copy = tmp_path / "copy"

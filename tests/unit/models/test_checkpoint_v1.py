@@ -12,7 +12,14 @@ from safetensors.torch import load_file, save_file
 
 from gid_core.models.checkpoint import BUNDLED_CHECKPOINT, FORMAT_VERSION, load_model, read_header, save_model
 from gid_core.models.checkpoint_v1 import convert_config, convert_tensor_name
-from gid_core.models.config import GID_BASE, GID_SMALL, ImageEncoderConfig, ModelConfig
+from gid_core.models.config import (
+    GID_BASE,
+    GID_SMALL,
+    AffinityConfig,
+    DiffusionConfig,
+    ImageEncoderConfig,
+    ModelConfig,
+)
 from tiny_models import TINY, make_tiny_model, randomize_weights, with_layout
 
 # sha256 over all tensors of gid-small.safetensors of version 1, sorted by name: name, dtype and bytes of each.
@@ -55,6 +62,7 @@ OLD_SUBMODULES = [
     (r"^(renderer\..*)\.conv1\.", r"\1.first."),
     (r"^(renderer\..*)\.conv2\.", r"\1.second."),
 ]
+NEW_SETTINGS = {"noise_scales", "noise_weights", "noise_white"}
 OLD_SETTINGS = {
     "volume": {"image_area": "pixels"},
     "autoencoder": {
@@ -86,15 +94,28 @@ def old_tensor_name(name: str) -> str:
     return name
 
 
+def without_new_settings(config: ModelConfig) -> ModelConfig:
+    """The config with what version 1 did not have: no affinity network, white noise over the photo."""
+    white = DiffusionConfig()
+    diffusion = replace(
+        config.diffusion,
+        noise_scales=white.noise_scales,
+        noise_weights=white.noise_weights,
+        noise_white=white.noise_white,
+    )
+    return replace(config, affinity=AffinityConfig(), diffusion=diffusion)
+
+
 def old_config(config: ModelConfig) -> dict:
     """A config as version 1 wrote it into the header."""
 
     def rename(group, settings):
         if not isinstance(settings, dict):
             return settings
-        return {OLD_SETTINGS[group].get(name, name): value for name, value in settings.items()}
+        old = {OLD_SETTINGS[group].get(name, name): value for name, value in settings.items()}
+        return {name: value for name, value in old.items() if name not in NEW_SETTINGS}
 
-    return {group: rename(group, settings) for group, settings in config.to_dict().items()}
+    return {group: rename(group, settings) for group, settings in config.to_dict().items() if group != "affinity"}
 
 
 def write_version_1(path, model):
@@ -105,11 +126,12 @@ def write_version_1(path, model):
     return path
 
 
+OLD_TINY = without_new_settings(TINY)
 CONFIGS = {
-    "resnet": TINY,
-    "efficientnet": replace(TINY, encoder=ImageEncoderConfig("efficientnet", 4, 16)),
-    "independent": with_layout("independent"),
-    "stacked": with_layout("stacked"),
+    "resnet": OLD_TINY,
+    "efficientnet": replace(OLD_TINY, encoder=ImageEncoderConfig("efficientnet", 4, 16)),
+    "independent": with_layout("independent", OLD_TINY),
+    "stacked": with_layout("stacked", OLD_TINY),
 }
 
 
@@ -127,7 +149,7 @@ def test_files_of_version_1_load_to_the_same_tensors(tmp_path, config, caplog):
 
 
 def test_files_of_version_1_have_their_old_names(tmp_path):
-    names = set(load_file(write_version_1(tmp_path / "old.safetensors", make_tiny_model())))
+    names = set(load_file(write_version_1(tmp_path / "old.safetensors", make_tiny_model(OLD_TINY))))
     assert {
         "autoencoder.mean",
         "autoencoder.vae.quant_conv.weight",
@@ -139,14 +161,14 @@ def test_files_of_version_1_have_their_old_names(tmp_path):
         "renderer.extract.0.1.first.weight",
         "renderer.last.bias",
     } <= names
-    new = set(make_tiny_model().state_dict())
+    new = set(make_tiny_model(OLD_TINY).state_dict())
     assert names & new == {name for name in new if name.startswith(("autoencoder.vae.", "normalizer."))} | {
         name for name in new if re.match(r"encoder\.head\.\d+\.(weight|bias)$", name)
     }
 
 
 def test_files_of_version_1_are_saved_as_version_2(tmp_path, caplog):
-    model = load_model(write_version_1(tmp_path / "old.safetensors", make_tiny_model()))
+    model = load_model(write_version_1(tmp_path / "old.safetensors", make_tiny_model(OLD_TINY)))
     path = save_model(tmp_path / "new.safetensors", model, torch.float32)
     assert read_header(path)["version"] == FORMAT_VERSION == "2"
     caplog.clear()
@@ -157,6 +179,7 @@ def test_files_of_version_1_are_saved_as_version_2(tmp_path, caplog):
 
 @pytest.mark.parametrize("config", [TINY, GID_SMALL, GID_BASE], ids=lambda config: config.name)
 def test_configs_of_version_1_are_converted(config):
+    config = without_new_settings(config)
     assert ModelConfig.from_dict(convert_config(old_config(config))) == config
 
 
@@ -170,7 +193,7 @@ def test_configs_of_version_1_are_converted(config):
     ],
 )
 def test_unusable_configs_of_version_1_are_refused(tmp_path, config, reason):
-    path = write_version_1(tmp_path / "old.safetensors", make_tiny_model())
+    path = write_version_1(tmp_path / "old.safetensors", make_tiny_model(OLD_TINY))
     save_file(load_file(path), path, {**read_header(path), "config": config})
     with pytest.raises(ValueError, match="old.safetensors") as caught:
         load_model(path)
@@ -178,8 +201,8 @@ def test_unusable_configs_of_version_1_are_refused(tmp_path, config, reason):
 
 
 def test_names_of_version_1_are_refused_in_version_2(tmp_path):
-    old = write_version_1(tmp_path / "old.safetensors", make_tiny_model())
-    config = json.dumps(TINY.to_dict())
+    old = write_version_1(tmp_path / "old.safetensors", make_tiny_model(OLD_TINY))
+    config = json.dumps(OLD_TINY.to_dict())
     save_file(load_file(old), old, {**read_header(old), "version": FORMAT_VERSION, "config": config})
     with pytest.raises(ValueError, match="is missing"):
         load_model(old)

@@ -9,10 +9,9 @@ import torch
 from gid_core.models.checkpoint import save_model
 from gid_core.models.config import DiffusionConfig
 from gid_core.models.motion_model import MotionModel
-from gid_core.models.pipeline import ENERGY_MATCHING, GIDPipeline, match_expected_energy, model_input_size
+from gid_core.models.pipeline import GIDPipeline, model_input_size
 from gid_core.models.sampling import SAMPLERS
 from gid_core.motion import playback
-from random_tensors import random_normal
 from tiny_models import BINS, TINY
 
 
@@ -261,24 +260,3 @@ def test_errors_name_invalid_arguments(pipe, changes, message):
 def test_other_dtypes_are_refused(pipe):
     with pytest.raises(ValueError, match="float64"):
         pipe.to(dtype=torch.float64)
-
-
-def test_matching_brings_energy_closer_to_the_expected_energy():
-    model = MotionModel(TINY)
-    prior = torch.ones(1, BINS, 2, 4, 8)
-    prior[..., 4:] = 2  # with sqrt normalization, the right half is expected to move four times as far
-    sample = random_normal(1, BINS, 4, 16, 32)
-    matched = match_expected_energy(model, sample, prior)
-
-    def energy_ratio(volume):
-        energy = volume[:, 1:].square().sum((0, 1, 2))
-        return float(energy[:, :12].sum() / energy[:, 20:].sum())
-
-    assert energy_ratio(sample) == pytest.approx(1, abs=0.1)
-    assert energy_ratio(matched) == pytest.approx(16**-ENERGY_MATCHING, rel=0.2)
-    # Phases, directions and the distribution over frequencies do not change.
-    similarity = torch.nn.functional.cosine_similarity(matched.flatten(1, 2), sample.flatten(1, 2), 1)
-    assert similarity.min() > 0.999999
-    assert torch.equal(match_expected_energy(model, 0 * sample, prior), 0 * sample)
-    torch.testing.assert_close(match_expected_energy(model, 5 * sample, prior), 5 * matched)
-    assert match_expected_energy(model, sample, None) is sample

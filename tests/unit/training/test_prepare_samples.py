@@ -9,7 +9,8 @@ import torch
 from gid_core.cli import main
 from gid_core.spectral_volume import SpectralVolume, temporal_dft
 from gid_core.training.motion_samples import write_motion_sample
-from gid_core.training.prepare_samples import motion_samples_from_clips, remove_ramp
+from gid_core.training.packed_corpus import remove_ramp
+from gid_core.training.prepare_samples import motion_samples_from_clips
 from random_tensors import random_normal
 from tiny_training import random_sample
 

@@ -1,0 +1,44 @@
+"""How far a photo's motion goes: large, close objects swing further than small, distant ones. Ours, not in the paper.
+
+Fitted to the authors' loops, whose photos and motions may be trained on: over 18 photos log amplitude correlates with
+the logarithm of the moving objects' size. Leaving one photo out, the median error is a factor of 1.4, against 1.6 for
+one amplitude for all.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..edge_aware_smoothing import Affinities, edge_aware_smooth
+from .config import VolumeConfig
+
+REFERENCE_SIZE = 20.0  # cells of the latents, of an object that moves by `VolumeConfig.amplitude`
+SIZE_EXPONENT = 0.5
+AMPLITUDE_RATIO_RANGE = (0.5, 2.5)  # of the result to `VolumeConfig.amplitude`
+SIGMA = 6.0  # cells over which an object is measured
+
+
+@torch.no_grad()
+def expected_amplitude(config: VolumeConfig, affinities: Affinities, expected_rms: Tensor | None) -> Tensor:
+    """Typical displacement of the moving pixels, as a share of the image's width: [B].
+
+    Args:
+        config: its `amplitude` is that of an object of `REFERENCE_SIZE`.
+        affinities: of B grids of h x w cells of the latents, a few hundred.
+        expected_rms: [B, 1, h, w], the motion that the encoder expects, in any unit: weights of the cells. None weighs
+            all cells alike.
+    """
+    size = object_size(affinities)
+    weight = torch.ones_like(size) if expected_rms is None else expected_rms
+    mean = (size * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-12)
+    return config.amplitude * (mean / REFERENCE_SIZE).pow(SIZE_EXPONENT).clamp(*AMPLITUDE_RATIO_RANGE)
+
+
+def object_size(affinities: Affinities) -> Tensor:
+    """The number of cells that a unit of motion of each cell spreads over inside its object: [B, 1, h, w]."""
+    count, (height, width) = len(affinities.horizontal), affinities.size
+    cells = height * width
+    identity = torch.eye(cells, device=affinities.horizontal.device).view(1, cells, height, width)
+    smoothed = edge_aware_smooth(identity.expand(count, -1, -1, -1), affinities, SIGMA)
+    return 1 / smoothed.flatten(2).diagonal(dim1=1, dim2=2).view(count, 1, height, width)

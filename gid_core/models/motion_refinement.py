@@ -1,0 +1,118 @@
+"""From the decoder's coefficients to motion that follows the photo's objects. Ours, not in the paper.
+
+1. `match_expected_energy`: as much motion at each position, and in each frequency, as the encoder expects.
+2. `smooth_along_objects`: each object moves as one.
+3. `upsampling.upsample_to_photo`: outlines of motion on the photo's own pixels.
+4. `stillness_gate` and `suppress_faint_motion`: what should not move is exactly still.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..edge_aware_smoothing import Affinities, edge_aware_smooth
+from ..spectral_volume import SpectralVolume
+from ..tensors import resize_maps, smoothstep
+from .motion_model import MotionModel
+
+# `match_expected_energy`
+ENERGY_MATCHING = 0.75  # exponent: 0 leaves the sample's energy, 1 gives each position the expected energy
+MAX_ENERGY_RATIO = 30.0  # of expected to sampled energy, and its inverse
+MIN_ENERGY_SHARE = 1e-4  # of a position relative to the mean
+ENERGY_SIGMA = 8.0  # cells of the volume over which the expected energy is spread along objects
+# `smooth_along_objects`
+OBJECT_SIGMA = 6.0  # cells of the volume
+# `stillness_gate`: expected rms motion, relative to that of the moving pixels of a typical photo. Of photos of still
+# things, nine of ten expect less than 0.04 everywhere; of plants, nine of ten expect more than 0.2 somewhere.
+STILL_EXPECTATION, MOVING_EXPECTATION = 0.015, 0.06
+# `suppress_faint_motion`: as shares of the typical rms motion of moving cells
+STILL_BELOW, MOVING_ABOVE = 0.06, 0.18
+
+
+def match_expected_energy(
+    model: MotionModel, coefficients: Tensor, prior: Tensor | None, affinities: Affinities
+) -> Tensor:
+    """Bring the energy of a sample at each position closer to what the encoder expects for the photo.
+
+    The energy over all frequencies is multiplied by (expected / sampled)^ENERGY_MATCHING, both relative to their means
+    and spread along the photo's objects. Phases, directions and the distribution over frequencies stay random. Reason:
+    a single sample is never averaged, so chance motion where the photo gives no cause for it would stay visible.
+
+    Args:
+        coefficients: [B, K, 4, H, W] in pixels.
+        prior: of the encoder, [B, K, 2, h, w]; with None, coefficients are returned unchanged.
+        affinities: of B grids of H x W cells.
+    """
+    if prior is None:
+        return coefficients
+    expected = resize_maps(expected_rms(model, prior), coefficients.shape[-2:])
+    # Energies span orders of magnitude. Their roots keep the strongest cells from ruling a whole object.
+    both = torch.cat([expected, rms_motion(coefficients)], 1)
+    both = edge_aware_smooth(both, affinities, ENERGY_SIGMA).square()
+    ratio = _energy_share(both[:, :1]) / _energy_share(both[:, 1:])
+    gain = ratio.clamp(1 / MAX_ENERGY_RATIO, MAX_ENERGY_RATIO) ** (ENERGY_MATCHING / 2)
+    return coefficients * gain.unsqueeze(1)
+
+
+def stillness_gate(model: MotionModel, prior: Tensor | None, affinities: Affinities) -> Tensor | None:
+    """0 where the encoder expects no motion, 1 where it expects some: [B, 1, H, W], or None without a prior.
+
+    Only for models of volumes of unit amplitude, whose expected motion has an absolute size.
+
+    Args:
+        prior: of the encoder, [B, K, 2, h, w].
+        affinities: of B grids of H x W cells.
+    """
+    config = model.config.volume
+    if prior is None or not config.unit_amplitude:
+        return None
+    # From pixels of the latents' grid to the root mean square over time, as a share of the unit amplitude.
+    expected = expected_rms(model, prior) * (2**0.5 / config.period / prior.shape[-1])
+    expected = edge_aware_smooth(resize_maps(expected, affinities.size), affinities, ENERGY_SIGMA)
+    return smoothstep(((expected - STILL_EXPECTATION) / (MOVING_EXPECTATION - STILL_EXPECTATION)).clamp(0, 1))
+
+
+def smooth_along_objects(coefficients: Tensor, affinities: Affinities, sigma: float = OBJECT_SIGMA) -> Tensor:
+    """Smooth motion inside each object, so that it moves as one.
+
+    Averaging motions of different phases shrinks them. The rms motion is therefore smoothed apart and restored.
+
+    Args:
+        coefficients: [B, K, 4, H, W].
+        affinities: of B grids of H x W cells.
+        sigma: standard deviation in cells.
+    """
+    rms = rms_motion(coefficients)
+    smoothed = edge_aware_smooth(torch.cat([coefficients.flatten(1, 2), rms], 1), affinities, sigma)
+    smoothed, rms = smoothed[:, :-1].view_as(coefficients), smoothed[:, -1:]
+    return smoothed * (rms / rms_motion(smoothed).clamp_min(1e-12)).unsqueeze(1)
+
+
+def suppress_faint_motion(volume: SpectralVolume) -> SpectralVolume:
+    """Make motion exactly zero where it is below `STILL_BELOW` of the typical motion; full from `MOVING_ABOVE` on."""
+    rms = rms_motion(volume.coefficients)
+    typical = rms.square().mean((2, 3), keepdim=True) / rms.mean((2, 3), keepdim=True).clamp_min(1e-12)
+    share = rms / typical.clamp_min(1e-12)
+    gate = smoothstep(((share - STILL_BELOW) / (MOVING_ABOVE - STILL_BELOW)).clamp(0, 1))
+    return volume.replace(coefficients=volume.coefficients * gate.unsqueeze(1))
+
+
+def rms_motion(coefficients: Tensor) -> Tensor:
+    """Root of the energy over all frequencies but bin 0 and both axes: [B, K, 4, H, W] -> [B, 1, H, W]."""
+    return coefficients[:, 1:].square().sum((1, 2)).sqrt().unsqueeze(1)
+
+
+def expected_rms(model: MotionModel, prior: Tensor) -> Tensor:
+    """The rms motion that the encoder expects, in pixels of the latents' grid: [B, 1, h, w].
+
+    Args:
+        prior: of the encoder, [B, K, 2, h, w].
+    """
+    parts = prior[:, :, :, None].expand(-1, -1, -1, 2, -1, -1).flatten(2, 3)  # of x and y, real and imaginary
+    return rms_motion(model.normalizer.denormalize(parts))
+
+
+def _energy_share(energy: Tensor) -> Tensor:
+    """Energies [B, 1, h, w] relative to their mean, and above zero."""
+    return energy / energy.mean((2, 3), keepdim=True).clamp_min(1e-12) + MIN_ENERGY_SHARE

@@ -1,0 +1,125 @@
+"""Motion that follows the photo's objects: one motion per object, expected energy, and exact stillness."""
+
+import pytest
+import torch
+
+from gid_core.edge_aware_smoothing import Affinities
+from gid_core.evaluation.object_coherence import lattice_share, object_curves
+from gid_core.models.config import ModelConfig
+from gid_core.models.motion_model import MotionModel
+from gid_core.models.motion_refinement import (
+    ENERGY_MATCHING,
+    match_expected_energy,
+    rms_motion,
+    smooth_along_objects,
+    stillness_gate,
+    suppress_faint_motion,
+)
+from gid_core.spectral_volume import SpectralVolume
+from random_tensors import random_normal
+from tiny_models import BINS, TINY
+
+SIZE = (36, 64)
+COLUMN = 32  # where the right object begins
+
+
+def two_objects(across=0.0):
+    affinities = Affinities(torch.ones(1, 1, SIZE[0], SIZE[1] - 1), torch.ones(1, 1, SIZE[0] - 1, SIZE[1]))
+    affinities.horizontal[..., COLUMN - 1] = across
+    return affinities
+
+
+def two_motions(seed=0):
+    """Each object moves as one; the left one twice as far."""
+    left, right = random_normal(2, 1, 16, 4, 1, 1, seed=seed)
+    motion = torch.cat([(2 * left).expand(-1, -1, -1, SIZE[0], COLUMN), right.expand(-1, -1, -1, SIZE[0], COLUMN)], -1)
+    return motion.clone()
+
+
+def test_objects_that_move_as_one_are_unchanged():
+    motion = two_motions()
+    torch.testing.assert_close(smooth_along_objects(motion, two_objects()), motion, atol=0.02, rtol=0.01)
+
+
+def test_jelly_becomes_rigid_and_the_lattice_disappears():
+    lattice = 1 + 0.15 * torch.cos(torch.arange(SIZE[1]) * torch.pi / 2)
+    for noise, coherence in ((0.1, 1.0), (2.0, 0.95)):
+        jelly = (two_motions() + noise * random_normal(1, 16, 4, *SIZE, seed=3)) * lattice
+        before, after = SpectralVolume(jelly), SpectralVolume(smooth_along_objects(jelly, two_objects()))
+        if noise == 0.1:
+            assert lattice_share(before, 4) > 0.5
+        assert lattice_share(after, 4) < 0.1
+        before, after = (object_curves(volume, distances=(1, 2)) for volume in (before, after))
+        assert (before.coherence < coherence).all() and (after.coherence > 0.97).all()
+        assert (after.unevenness < 0.2 * before.unevenness).all()
+
+
+def test_smoothing_keeps_how_far_things_move():
+    """Opposite phases cancel in a mean; the size of the motion must not."""
+    phase = torch.linspace(0, 2 * torch.pi, SIZE[1]).expand(*SIZE)
+    wave = torch.zeros(1, 4, 4, *SIZE)
+    wave[:, 1, 0], wave[:, 1, 1] = phase.cos(), phase.sin()
+    smoothed = smooth_along_objects(wave, two_objects(1.0), sigma=3.0)
+    torch.testing.assert_close(rms_motion(smoothed), torch.ones(1, 1, *SIZE), atol=0.01, rtol=0)
+
+
+def test_faint_motion_becomes_exactly_zero_and_other_motion_is_unchanged():
+    motion = two_motions()
+    motion[..., COLUMN:] *= 0.02
+    result = suppress_faint_motion(SpectralVolume(motion)).coefficients
+    assert (result[..., COLUMN:] == 0).all()
+    torch.testing.assert_close(result[..., :COLUMN], motion[..., :COLUMN])
+    static = suppress_faint_motion(SpectralVolume(0 * motion)).coefficients
+    assert (static == 0).all()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return MotionModel(ModelConfig())
+
+
+def test_energy_follows_the_expectation_inside_outlines(model):
+    """The expectation lies on the coarse grid of the latents; it must not leak into the object beside."""
+    motion = two_motions()
+    motion[..., :COLUMN] *= 0.5  # both move equally far
+    prior = torch.full((1, 16, 2, 9, 16), 0.05)
+    prior[..., :8] = 1.0
+    matched = match_expected_energy(model, motion, prior, two_objects())
+    gain = (rms_motion(matched) / rms_motion(motion))[0, 0]
+    assert gain[:, :COLUMN].min() > 4 * gain[:, COLUMN:].max()
+    assert gain[:, :COLUMN].std() < 0.05 * gain[:, :COLUMN].mean()
+    assert torch.equal(match_expected_energy(model, motion, None, two_objects()), motion)
+
+
+def test_matching_brings_energy_closer_to_the_expected_energy():
+    model = MotionModel(TINY)
+    outline = Affinities(torch.ones(1, 1, 16, 31), torch.ones(1, 1, 15, 32))
+    outline.horizontal[..., 15] = 0  # between both halves
+    prior = torch.ones(1, BINS, 2, 4, 8)
+    prior[..., 4:] = 2  # with sqrt normalization, the right half is expected to move four times as far
+    sample = random_normal(1, BINS, 4, 16, 32)
+    matched = match_expected_energy(model, sample, prior, outline)
+
+    def energy_ratio(volume):
+        energy = volume[:, 1:].square().sum((0, 1, 2))
+        return float(energy[:, :12].sum() / energy[:, 20:].sum())
+
+    assert energy_ratio(sample) == pytest.approx(1, abs=0.1)
+    assert energy_ratio(matched) == pytest.approx(16**-ENERGY_MATCHING, rel=0.2)
+    # Phases, directions and the distribution over frequencies do not change.
+    similarity = torch.nn.functional.cosine_similarity(matched.flatten(1, 2), sample.flatten(1, 2), 1)
+    assert similarity.min() > 0.999999
+    assert torch.equal(match_expected_energy(model, 0 * sample, prior, outline), 0 * sample)
+    torch.testing.assert_close(match_expected_energy(model, 5 * sample, prior, outline), 5 * matched)
+    assert match_expected_energy(model, sample, None, outline) is sample
+
+
+def test_what_the_encoder_expects_to_stand_still_is_gated_along_outlines():
+    model = MotionModel(TINY)
+    outline = Affinities(torch.ones(1, 1, 16, 31), torch.ones(1, 1, 15, 32))
+    outline.horizontal[..., 15] = 0
+    prior = torch.full((1, BINS, 2, 4, 8), 3.0)
+    prior[..., 4:] = 0.05
+    gate = stillness_gate(model, prior, outline)[0, 0]
+    assert (gate[:, :16] == 1).all() and (gate[:, 24:] == 0).all() and gate[:, 16:].max() < 0.3
+    assert stillness_gate(model, None, outline) is None
