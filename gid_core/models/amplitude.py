@@ -16,23 +16,27 @@ from .config import VolumeConfig
 REFERENCE_SIZE = 20.0  # cells of the latents, of an object that moves by `VolumeConfig.amplitude`
 SIZE_EXPONENT = 0.5
 AMPLITUDE_RATIO_RANGE = (0.5, 2.5)  # of the result to `VolumeConfig.amplitude`
+# Of photos of plants, nine of ten expect more than this somewhere; of photos of still things, one of ten.
+CERTAIN_DISPLACEMENT = 0.25
 SIGMA = 6.0  # cells over which an object is measured
 
 
 @torch.no_grad()
-def expected_amplitude(config: VolumeConfig, affinities: Affinities, expected_rms: Tensor | None) -> Tensor:
+def expected_amplitude(config: VolumeConfig, affinities: Affinities, displacement: Tensor | None) -> Tensor:
     """Typical displacement of the moving pixels, as a share of the image's width: [B].
+
+    It grows with the size of the moving objects, and shrinks for photos in which the encoder hardly expects motion.
 
     Args:
         config: its `amplitude` is that of an object of `REFERENCE_SIZE`.
         affinities: of B grids of h x w cells of the latents, a few hundred.
-        expected_rms: [B, 1, h, w], the motion that the encoder expects, in any unit: weights of the cells. None weighs
-            all cells alike.
+        displacement: [B, 1, h, w] of `motion_refinement.expected_displacement`. None weighs all cells alike.
     """
     size = object_size(affinities)
-    weight = torch.ones_like(size) if expected_rms is None else expected_rms
+    weight = torch.ones_like(size) if displacement is None else displacement
     mean = (size * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-12)
-    return config.amplitude * (mean / REFERENCE_SIZE).pow(SIZE_EXPONENT).clamp(*AMPLITUDE_RATIO_RANGE)
+    certainty = (weight.amax((1, 2, 3)) / CERTAIN_DISPLACEMENT).clamp_max(1)
+    return config.amplitude * certainty * (mean / REFERENCE_SIZE).pow(SIZE_EXPONENT).clamp(*AMPLITUDE_RATIO_RANGE)
 
 
 def object_size(affinities: Affinities) -> Tensor:

@@ -23,9 +23,9 @@ MIN_ENERGY_SHARE = 1e-4  # of a position relative to the mean
 ENERGY_SIGMA = 8.0  # cells of the volume over which the expected energy is spread along objects
 # `smooth_along_objects`
 OBJECT_SIGMA = 6.0  # cells of the volume
-# `stillness_gate`: expected rms motion, relative to that of the moving pixels of a typical photo. Of photos of still
+# `stillness_gate`: of `expected_displacement`. Of photos of still
 # things, nine of ten expect less than 0.04 everywhere; of plants, nine of ten expect more than 0.2 somewhere.
-STILL_EXPECTATION, MOVING_EXPECTATION = 0.015, 0.06
+STILL_EXPECTATION, MOVING_EXPECTATION = 0.03, 0.12
 # `suppress_faint_motion`: as shares of the typical rms motion of moving cells
 STILL_BELOW, MOVING_ABOVE = 0.06, 0.18
 
@@ -46,7 +46,7 @@ def match_expected_energy(
     """
     if prior is None:
         return coefficients
-    expected = resize_maps(expected_rms(model, prior), coefficients.shape[-2:])
+    expected = resize_maps(expected_displacement(model, prior), coefficients.shape[-2:])
     # Energies span orders of magnitude. Their roots keep the strongest cells from ruling a whole object.
     both = torch.cat([expected, rms_motion(coefficients)], 1)
     both = edge_aware_smooth(both, affinities, ENERGY_SIGMA).square()
@@ -67,9 +67,8 @@ def stillness_gate(model: MotionModel, prior: Tensor | None, affinities: Affinit
     config = model.config.volume
     if prior is None or not config.unit_amplitude:
         return None
-    # From pixels of the latents' grid to the root mean square over time, as a share of the unit amplitude.
-    expected = expected_rms(model, prior) * (2**0.5 / config.period / prior.shape[-1])
-    expected = edge_aware_smooth(resize_maps(expected, affinities.size), affinities, ENERGY_SIGMA)
+    expected = resize_maps(expected_displacement(model, prior), affinities.size)
+    expected = edge_aware_smooth(expected, affinities, ENERGY_SIGMA)
     return smoothstep(((expected - STILL_EXPECTATION) / (MOVING_EXPECTATION - STILL_EXPECTATION)).clamp(0, 1))
 
 
@@ -103,14 +102,17 @@ def rms_motion(coefficients: Tensor) -> Tensor:
     return coefficients[:, 1:].square().sum((1, 2)).sqrt().unsqueeze(1)
 
 
-def expected_rms(model: MotionModel, prior: Tensor) -> Tensor:
-    """The rms motion that the encoder expects, in pixels of the latents' grid: [B, 1, h, w].
+def expected_displacement(model: MotionModel, prior: Tensor) -> Tensor:
+    """The displacement that the encoder expects at each position, as a root mean square over time: [B, 1, h, w].
+
+    It is a share of the image's width; for models of volumes of unit amplitude, about 1 where a typical photo moves.
 
     Args:
         prior: of the encoder, [B, K, 2, h, w].
     """
     parts = prior[:, :, :, None].expand(-1, -1, -1, 2, -1, -1).flatten(2, 3)  # of x and y, real and imaginary
-    return rms_motion(model.normalizer.denormalize(parts))
+    rms = rms_motion(model.normalizer.denormalize(parts))
+    return rms * (2**0.5 / model.config.volume.period / prior.shape[-1])
 
 
 def _energy_share(energy: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from .checkpoint import load_model
 from .loop_guidance import LoopGuidance
 from .motion_model import MotionModel
 from .motion_refinement import (
-    expected_rms,
+    expected_displacement,
     match_expected_energy,
     smooth_along_objects,
     stillness_gate,
@@ -264,7 +264,7 @@ class GIDPipeline:
         if not config.volume.unit_amplitude:
             return torch.ones(len(affinities.horizontal), device=self.device)
         coarse = affinities.coarsen(config.autoencoder.downsampling_factor)
-        weight = None if prior is None else expected_rms(self.model, prior)
+        weight = None if prior is None else expected_displacement(self.model, prior)
         return expected_amplitude(config.volume, coarse, weight)
 
     def _make_volume(self, coefficients: Tensor, amplitude: Tensor) -> SpectralVolume:

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..rendering.outlines import Outlines, find_outlines, gather_pixels, local_argmax
 from ..rendering.render import FrameRenderer
 from ..rendering.warping import WarpResult, backward_warp, forward_warp, premultiply, unpremultiply, vector_length
 from .config import RendererConfig
@@ -97,12 +98,19 @@ class RenderingNetwork(nn.Module):
             importance: [1, 1, H, W], see `rendering.motion_importance`.
         """
         source = premultiply(photo)
-        return partial(self._render_frames, photo, source, importance, self.extract_features(source))
+        outlines = find_outlines(source, importance)
+        return partial(self._render_frames, photo, source, importance, outlines, self.extract_features(source))
 
     def _render_frames(
-        self, photo: Tensor, source: Tensor, importance: Tensor, features: list[Tensor], flow: Tensor
+        self,
+        photo: Tensor,
+        source: Tensor,
+        importance: Tensor,
+        outlines: Outlines,
+        features: list[Tensor],
+        flow: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        warped = forward_warp(source, flow, importance)
+        warped = forward_warp(source, flow, importance, outlines)
         candidates = candidate_images(source, flow, importance, warped)
         frames, edit_mask = self.refine_frames(candidates, importance, warped, features)
         frames = torch.where(warped.static & (edit_mask == 0), photo, unpremultiply(frames))
@@ -249,8 +257,8 @@ def candidate_images(source: Tensor, flow: Tensor, importance: Tensor, warped: W
         warped: of `forward_warp` for these.
     """
     displacement = warped.displacement
-    arriving = _gather_vectors(displacement, _local_argmax(vector_length(displacement)))
-    departing = _gather_vectors(flow, _local_argmax(importance))
+    arriving = gather_pixels(displacement, local_argmax(vector_length(displacement), EDIT_RADIUS))
+    departing = gather_pixels(flow, local_argmax(importance, EDIT_RADIUS))
     return [
         warped.splatted,
         warped.sampled,
@@ -258,17 +266,6 @@ def candidate_images(source: Tensor, flow: Tensor, importance: Tensor, warped: W
         backward_warp(source, arriving, "bilinear"),
         backward_warp(source, departing, "bilinear"),
     ]
-
-
-def _local_argmax(maps: Tensor) -> Tensor:
-    """Flat indices [n, H * W] of the maximum of maps [n, 1, H, W] within `EDIT_RADIUS` of every pixel."""
-    size = 2 * EDIT_RADIUS + 1
-    return F.max_pool2d(maps, size, stride=1, padding=EDIT_RADIUS, return_indices=True)[1].flatten(1)
-
-
-def _gather_vectors(field: Tensor, index: Tensor) -> Tensor:
-    """A field [n, 2, H, W] that has at every pixel the vector of `field` at a flat index [n or 1, H * W]."""
-    return field.flatten(2).gather(2, index[:, None].expand(len(field), 2, -1)).view_as(field)
 
 
 def _decoder_inputs(candidates: Sequence[Tensor], importance: Tensor, warped: WarpResult) -> list[Tensor]:

@@ -43,3 +43,9 @@ def test_only_what_moves_counts():
     left, right = (expected_amplitude(CONFIG, affinities, each) for each in (moves_left, 1 - moves_left))
     assert left < right
     assert torch.isfinite(expected_amplitude(CONFIG, affinities, torch.zeros(1, 1, *SIZE)))
+
+
+def test_a_photo_without_a_cause_of_motion_hardly_moves():
+    everywhere = torch.ones(1, 1, *SIZE)
+    certain, doubtful = (float(expected_amplitude(CONFIG, tiles(4), share * everywhere)) for share in (0.5, 0.05))
+    assert doubtful == pytest.approx(0.2 * certain)
