@@ -25,7 +25,7 @@ from gid_core.evaluation.clip_folder import Clip, find_clips, load_window
 from gid_core.evaluation.coherence import frequency_coherence
 from gid_core.evaluation.motion_metrics import amplitude_wasserstein, log_spectrum_distance, moving_auc
 from gid_core.evaluation.result_store import REAL, ResultStore
-from gid_core.models.config import GID_SMALL, RendererConfig
+from gid_core.models.config import GID_SMALL, AffinityConfig, DiffusionConfig, RendererConfig
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import loop
 from gid_core.spectral_volume import SpectralVolume
@@ -47,7 +47,8 @@ CONFIG = replace(
     volume=replace(GID_SMALL.volume, image_area=SIZE[0] * SIZE[1]),
     denoiser=replace(GID_SMALL.denoiser, layout="independent"),
     # Shared noise alone makes frequencies coherent; here only attention is measured.
-    diffusion=replace(GID_SMALL.diffusion, noise_coherence=0.0),
+    diffusion=DiffusionConfig(noise_coherence=0.0),
+    affinity=AffinityConfig(),
     renderer=RendererConfig(),  # nothing is rendered here
 )
 # Normalization and the last stage, which trains the whole U-Net, with or without attention over frequencies.

@@ -4,7 +4,8 @@
 
 Gain, for each clip: mean PSNR over the frames after the first of frame 0 splatted along the extracted 16-bin motion,
 minus that of repeating frame 0, in dB. It is measured for detrend "none", with the constant bin as measured and with
-F_0 = 0, and for detrend "ramp". Seam ratio: see `motion_metrics.seam_ratio`.
+F_0 = 0, and for detrend "ramp". Seam ratio: see `motion_metrics.seam_ratio`. Still part: the mean motion, in
+pixels of this width, that the volume gives to the part of the image where no frame shows a change (`still_part`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -35,7 +37,11 @@ from gid_core.sources.optical_flow import estimate_trajectories
 from gid_core.sources.video import extrapolate_displacement, volume_from_trajectories
 
 WINDOW_SECONDS = 5
-COLUMNS = ["clip", "use", "none", "none pinned", "ramp", "seam", "seam none", "end", "seconds"]
+COLUMNS = ["clip", "use", "none", "none pinned", "ramp", "seam", "seam none", "end", "still part", "seconds"]
+# The still part of a clip is found without flow, on frames blurred by a Gaussian of STILL_BLUR pixels: the standard
+# deviation of its colors over time (mean of RGB, 0..1) is at most STILL_NOISE times the clip's noise or STILL_CHANGE,
+# and so is everything within STILL_DISTANCE pixels.
+STILL_BLUR, STILL_NOISE, STILL_CHANGE, STILL_DISTANCE = 1.0, 2.0, 1.5 / 255, 6
 
 Row = dict[str, Any]  # column -> text or number
 
@@ -54,6 +60,24 @@ def playback_gain(frames: Tensor, volume: gid.SpectralVolume, start_at_rest: boo
     rendered = gid.render(frames[0], Motion(volume, coordinates, volume.fps))[1:]
     repeated, real = frames[:1].expand_as(frames[1:]), frames[1:]
     return float(psnr(rendered, real).mean() - psnr(repeated, real).mean())
+
+
+def still_part(frames: np.ndarray) -> np.ndarray:
+    """Where float [T, H, W, 3] frames in 0..1 show no change over time: bool [H, W]."""
+    blurred = np.stack([cv2.GaussianBlur(frame, (0, 0), STILL_BLUR) for frame in frames])
+    # A step between frames is the difference of two noises: its mean size is 2 / sqrt(pi) of their standard deviation.
+    noise = np.median(np.abs(np.diff(blurred, axis=0)).mean((0, -1))) * np.sqrt(np.pi) / 2
+    changed = blurred.std(0).mean(-1) > max(STILL_NOISE * noise, STILL_CHANGE)
+    opened = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * STILL_DISTANCE + 1,) * 2)
+    return cv2.dilate(opened, reach) == 0
+
+
+def still_part_motion(frames: Tensor, volume: gid.SpectralVolume) -> float:
+    """Mean motion of the volume in the still part of [T, H, W, 3] frames, in pixels; NaN if there is none."""
+    times = torch.arange(len(frames), dtype=torch.float64) * volume.period / len(frames)
+    motion = Motion(volume, playback_coordinates(volume, times, start_at_rest=False), volume.fps)
+    return float(motion.magnitude()[0][torch.from_numpy(still_part(frames.numpy()))].mean())
 
 
 def measure_clip(path: Path, width: int) -> Row:
@@ -76,6 +100,7 @@ def measure_clip(path: Path, width: int) -> Row:
         "seam": seam_ratio(gid.loop(detrended)),
         "seam none": seam_ratio(gid.loop(measured)),
         "end": float(end.norm(dim=0).mean()),
+        "still part": still_part_motion(frames, measured),
         "seconds": seconds,
     }
 
@@ -120,7 +145,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     notes = (
         "Gain in mean PSNR over frames, dB, over repeating frame 0 (none, none pinned: F_0 = 0, ramp); seam ratio with "
         "and without subtraction of the ramp (<= 1: the loop is no faster at its seam than elsewhere); end: mean "
-        "displacement one frame after the window, px; seconds of extraction, one clip per core."
+        "displacement one frame after the window, px; still part: mean motion where no frame shows a change, px; "
+        "seconds of extraction, one clip per core."
     )
     write_page(
         options.output,
@@ -135,7 +161,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 def _format(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.2f}"
+    return value if isinstance(value, str) else f"{value:.3f}" if 0 < abs(value) < 0.1 else f"{value:.2f}"
 
 
 if __name__ == "__main__":

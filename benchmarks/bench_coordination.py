@@ -24,7 +24,7 @@ from benchmarks.stage_training import SINGLE_SLICE_STAGES, train_branch, train_s
 from gid_core.evaluation.coherence import frequency_coherence, phase_coherence
 from gid_core.evaluation.motion_metrics import moving_auc
 from gid_core.models.checkpoint import load_model
-from gid_core.models.config import GID_SMALL, DenoiserConfig
+from gid_core.models.config import GID_SMALL, AffinityConfig, DenoiserConfig, DiffusionConfig
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import loop
 from gid_core.spectral_volume import SpectralVolume
@@ -46,6 +46,8 @@ CONFIG = replace(
     volume=replace(GID_SMALL.volume, image_area=SIZE[0] * SIZE[1]),
     encoder=replace(GID_SMALL.encoder, hidden_channels=64),
     denoiser=DenoiserConfig((32, 64, 128), layout="independent"),
+    diffusion=DiffusionConfig(),  # noise is shared by frequencies only
+    affinity=AffinityConfig(),
 )
 
 

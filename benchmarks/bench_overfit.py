@@ -20,7 +20,7 @@ from torch.utils.data import Dataset, default_collate
 from benchmarks.bench_coordination import SIZE, painted_samples
 from benchmarks.measure import write_results
 from benchmarks.stage_training import new_model, train_stage
-from gid_core.models.config import GID_SMALL
+from gid_core.models.config import GID_SMALL, AffinityConfig, DiffusionConfig
 from gid_core.models.motion_model import MotionModel
 from gid_core.models.noise import frequency_noise
 from gid_core.models.sampling import Condition, sample_latents
@@ -40,6 +40,8 @@ CONFIG = replace(
     volume=replace(GID_SMALL.volume, image_area=SIZE[0] * SIZE[1]),
     encoder=replace(GID_SMALL.encoder, dropout=0.0),
     denoiser=replace(GID_SMALL.denoiser, layout="independent"),
+    diffusion=DiffusionConfig(),
+    affinity=AffinityConfig(),
 )
 TIMESTEPS = (100, 300, 500, 700, 900)  # of 1000
 LOSS_SEEDS = 8  # the loss is a mean over this many draws

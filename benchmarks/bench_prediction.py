@@ -16,6 +16,7 @@ import torch
 from benchmarks.measure import ROOT, call_seconds, peak_memory, write_results
 from gid_core.media.image_io import read_image
 from gid_core.models.loop_guidance import LoopGuidance
+from gid_core.models.motion_refinement import smooth_along_objects
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.models.sampling import Condition
 from gid_core.models.upsampling import upsample_to_photo
@@ -45,11 +46,14 @@ def main() -> None:
         timestep = torch.tensor([500], device=device)
         volume = pipe(photo)
         coarse = volume.resize(COARSE_SIZE).to(device)
+        affinities = model.affinities(image)
         parts = {
             "image encoder": lambda: model.encoder(image),
             "one step of the denoiser": lambda: model.denoiser(latents, timestep, condition.features, condition.prior),
             "decoder": lambda: model.to_coefficients(latents, condition.prior),
-            "guided upsampling": lambda: upsample_to_photo(coarse, image, SIZE),
+            "affinities": lambda: model.affinities(image),
+            "smoothing along objects": lambda: smooth_along_objects(coarse.coefficients, affinities),
+            "upsampling along outlines": lambda: upsample_to_photo(coarse, image, SIZE, affinities),
             "volume, 25 steps, guidance 1 (one pass per step)": lambda: pipe(photo, guidance_scale=1.0),
             "volume, 25 steps, default guidance": lambda: pipe(photo),
             "the same with loop guidance": lambda: pipe(photo, loop_guidance=LoopGuidance()),

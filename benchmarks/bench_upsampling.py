@@ -1,4 +1,4 @@
-"""Claim: guided upsampling of coarse volumes follows motion edges better than interpolation and other filters.
+"""Claim: upsampling along the photo's outlines follows motion edges better than interpolation and other filters.
 
 python -m benchmarks upsampling
 """
@@ -61,7 +61,7 @@ METHODS: dict[str, Upsampler] = {
     "bilinear": bilinear,
     "guided filter (kornia), radius 2, eps 1e-3": guided,
     "joint bilateral filter (kornia), 9 x 9": joint_bilateral,
-    "ours: guided filter on the coarse grid": ours,
+    "ours: guided filter at outlines, then edge-aware smoothing": ours,
 }
 
 

@@ -19,8 +19,9 @@ from .motion_metrics import check_single_photo, magnitude_rank_correlation
 
 GRID_WIDTH = 128  # cells
 DISTANCES = (2, 4, 8, 16)  # cells between the two places of a pair
-# A cell moves if its rms motion is above this share of this quantile over the picture.
-MOVING_SHARE, MOVING_QUANTILE = 0.4, 0.9
+# A cell moves if its rms motion m is above this share of sum m^2 / sum m over the picture, the typical motion of what
+# moves. A quantile over the picture would not do: where less moves than it leaves out, it is a value of static cells.
+MOVING_SHARE = 0.3
 MIN_PAIRS = 32  # of moving cells; a distance with fewer is not measured
 MIN_OBJECT_CELLS = 12  # an affine fit has 3 unknowns per axis; smaller objects say nothing
 # Cells of an object are ranked only if motion differs along it: its 90th percentile over its 10th, at least.
@@ -234,7 +235,8 @@ def _rms_motion(volume: SpectralVolume) -> Tensor:
 
 def moving_cells(rms: Tensor) -> Tensor:
     """bool [H, W]: the cells of a map of rms motion that move."""
-    return rms > MOVING_SHARE * torch.quantile(rms.flatten(), MOVING_QUANTILE)
+    typical = rms.square().sum() / rms.sum().clamp_min(1e-30)
+    return rms > MOVING_SHARE * typical
 
 
 def resize_to_grid(volume: SpectralVolume) -> SpectralVolume:

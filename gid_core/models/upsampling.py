@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..edge_aware_smoothing import Affinities, color_affinities, edge_aware_smooth
 from ..spectral_volume import SpectralVolume
-from ..tensors import resize_maps
+from ..tensors import GuidedFilter, resize_maps
 
-# Standard deviation of the smoothing in cells of the coarse volume: what a cell on an outline takes its motion from.
-SIGMA = 1.5
-COLOR_SIGMA = 6.0  # CIE Lab difference between neighboring pixels that counts as an outline
+# The guided filter's windows are 3 x 3 cells of the volume. Where the variance of the color (0..1) in a window is below
+# GUIDED_EPSILON, the window has no edge.
+GUIDED_RADIUS = 1
+GUIDED_EPSILON = 1e-3
+# The smoothing at the photo's resolution.
+SIGMA = 1.5  # standard deviation in cells of the coarse volume
+COLOR_SIGMA = 3.0  # CIE Lab difference between neighboring pixels that counts as an outline
 MIN_CONFIDENCE = 0.02  # of coarse cells on an outline, whose motion is a mixture of both sides
 ROUNDS = 1
 
@@ -20,10 +26,12 @@ def upsample_to_photo(
 ) -> SpectralVolume:
     """Upsample a volume to an (H, W) grid so that outlines of motion lie on the photo's own pixels.
 
-    Coarse cells inside objects keep their motion. Cells on an outline mix the motion of both sides, so their fine
-    pixels are filled from the inside of the object to which the photo's colors join them. Colors count only near
-    outlines of the coarse affinities, so the texture of petals is not written into the motion. Linear in the volume:
-    constant motion stays constant, and motion that begins at rest still does.
+    Inside objects, motion is interpolated, so the texture of petals is not written into it. Near outlines of the coarse
+    affinities, the fast guided filter (He and Sun 2015) takes over: in every window of the coarse grid, motion is an
+    affine function of the photo's color, which separates the two sides that a coarse cell mixes. At last, motion is
+    smoothed along the photo's colors, where cells on an outline count little: their pixels are filled from the inside
+    of the object to which colors join them. Linear in the volume: constant motion stays constant, and motion that
+    begins at rest still does.
 
     Args:
         volume: of B photos.
@@ -34,9 +42,21 @@ def upsample_to_photo(
     if size[0] <= volume.size[0] or size[1] <= volume.size[1]:
         return volume.resize(size)
     outlines = (color_affinities(photo, volume.size) if affinities is None else affinities).outlines()
-    fine = color_affinities(photo, size, COLOR_SIGMA, outlines)
+    near_outlines = resize_maps(F.max_pool2d(outlines, 3, 1, 1), size)
+    interpolated = volume.resize(size).coefficients
+    maps = torch.lerp(interpolated.flatten(1, 2), _guided_upsampling(volume, photo, size), near_outlines)
     confidence = resize_maps((1 - outlines).square().clamp_min(MIN_CONFIDENCE), size)
-    maps = volume.resize(size).coefficients
-    sigma = SIGMA * size[1] / volume.size[1]
-    smoothed = edge_aware_smooth(maps.flatten(1, 2), fine, sigma, confidence, ROUNDS)
-    return volume.replace(coefficients=smoothed.view_as(maps))
+    fine = color_affinities(photo, size, COLOR_SIGMA, outlines)
+    smoothed = edge_aware_smooth(maps, fine, SIGMA * size[1] / volume.size[1], confidence, ROUNDS)
+    return volume.replace(coefficients=smoothed.view_as(interpolated))
+
+
+def _guided_upsampling(volume: SpectralVolume, photo: Tensor, size: tuple[int, int]) -> Tensor:
+    """The volume upsampled by the guided filter, [B, K * 4, H, W] in pixels of the new grid."""
+    guided_filter = GuidedFilter(resize_maps(photo, volume.size).split(1, 1), GUIDED_RADIUS, GUIDED_EPSILON)
+    slopes, offset = guided_filter.coefficients(volume.coefficients.flatten(1, 2))
+    upsampled = resize_maps(offset, size)
+    for slope, channel in zip(slopes, resize_maps(photo, size).split(1, 1), strict=True):
+        upsampled.addcmul_(resize_maps(slope, size), channel)
+    ratio = upsampled.new_tensor([size[1] / volume.size[1]] * 2 + [size[0] / volume.size[0]] * 2)
+    return upsampled.mul_(ratio.repeat(volume.num_bins).view(1, -1, 1, 1))

@@ -2,6 +2,7 @@
 
 render              frames of a motion, a few at a time
 warping             a photo warped along displacement fields, with its holes filled
+outlines            how far motion reaches beyond outlines, and the background behind them
 softmax_splatting   forward warping by softmax splatting
 visualization       pictures of motion: map, spectrum, X-t slice, flow wheel
 live_packet         photo and volume in one binary packet for the live view

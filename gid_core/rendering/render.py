@@ -11,6 +11,7 @@ from torch import Tensor
 from ..motion import Motion
 from ..spectral_volume import SpectralVolume, modal_sum
 from ..tensors import image_batch, mask_batch, resize_flow, resize_maps, resize_mask
+from .outlines import find_outlines
 from .warping import forward_warp, premultiply, unpremultiply
 
 # Parameters of `magnitude_importance`, which are not in the paper: the best by PSNR over random synthetic scenes, as
@@ -114,9 +115,10 @@ def render(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Animate a photo: splat it along the motion, frame by frame, into one preallocated tensor.
 
-    Pixels that move more on average are in front (W in the paper). Holes that the motion opens are filled with the
-    photo, sampled backward along the motion. Static pixels keep the photo's exact values. The working memory beside
-    the output does not grow with the number of frames. Frames do not depend on `start`, `count` or `chunk`.
+    Pixels that move more on average are in front (W in the paper). Holes that the motion opens show the background
+    beside the moving object; what enters across the frame's edge is the photo mirrored there. Static pixels keep the
+    photo's exact values. The working memory beside the output does not grow with the number of frames. Frames do not
+    depend on `start`, `count` or `chunk`.
 
     Args:
         image: [H, W, C] or [B, H, W, C], C = 3 or 4 (straight alpha), 0..1; any size: the motion is scaled to it.
@@ -189,7 +191,10 @@ def render_chunks(
         photo = photos[index % len(photos)][None]
         photo_mask = None if masks is None else masks[index % len(masks)]
         photo_motion = Motion(_volume_at(volume, index), coordinates, motion.fps, motion.loops)
-        render_frames = (fast_splat if renderer is None else renderer)(photo, motion_importance(photo_motion, size))
+        importance = motion_importance(photo_motion, size)
+        if photo_mask is not None:
+            importance = importance * photo_mask
+        render_frames = (fast_splat if renderer is None else renderer)(photo, importance)
         for block_start in range(start, start + count, BLOCK_FRAMES):
             displacement = _block_displacement(photo_motion, block_start)[: start + count - block_start]
             done = 0
@@ -224,9 +229,10 @@ def fast_splat(photo: Tensor, importance: Tensor) -> FrameRenderer:
         importance: [1, 1, H, W], see `motion_importance`.
     """
     features = premultiply(photo)
+    outlines = find_outlines(features, importance)
 
     def render_frames(flow: Tensor) -> tuple[Tensor, Tensor]:
-        warped = forward_warp(features, flow, importance)
+        warped = forward_warp(features, flow, importance, outlines)
         # Static pixels keep the photo's exact values, including the colors of transparent pixels.
         frames = torch.where(warped.static, photo, unpremultiply(warped.blended()))
         return frames.clamp_(0, 1), warped.holes

@@ -4,6 +4,10 @@ Softmax splatting decides what is visible at every pixel of a frame (paper secti
 over four pixels, which blurs fine texture. Here it splats the displacements d as well. They give the origin of every
 pixel p in the photo, p - d, and the photo is sampled there bicubically. The result is sharp, and correct wherever one
 surface is visible. Where surfaces meet, their mean displacement gives a wrong origin, and the splatted colors are kept.
+
+At outlines, an object's motion reaches beyond it, and holes show the background behind it, see `outlines`. What enters
+across the frame's edge is the photo mirrored there: repeated pixels would show as stripes. Letting motion fade out
+towards the edge instead has a larger error there, because it holds back what truly moves.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .outlines import Outlines, find_outlines, gather_pixels
 from .softmax_splatting import softmax_splat
 
 # Parameters of `forward_warp`, which are not in the paper.
@@ -24,6 +29,12 @@ FULL_COVERAGE = 0.9
 # Radius in pixels of the window that bridges a stretched surface, and the mean coverage that the window needs.
 BRIDGE_RADIUS = 2
 MIN_NEIGHBOR_COVERAGE = 0.3
+# A hole is bridged while the flow at its origin differs from the mean displacement by less than this multiple of the
+# displacements' standard deviation. At 0.5 and more, holes at the corners of objects show the object.
+BRIDGE_DEVIATION = 0.25
+# A hole is inside of a stretched object, and shows it, if the flow at its origin differs from the displacement by less
+# than this fraction of it.
+STRETCH_TOLERANCE = 0.25
 # Largest difference in pixels between the displacement d a pixel arrives with and the flow at its origin p - d.
 CONSISTENCY_TOLERANCE = 0.5
 
@@ -53,31 +64,46 @@ class WarpResult:
         return torch.lerp(self.splatted, self.sampled, self.consistency)
 
 
-def forward_warp(features: Tensor, flow: Tensor, importance: Tensor) -> WarpResult:
+def forward_warp(features: Tensor, flow: Tensor, importance: Tensor, outlines: Outlines | None = None) -> WarpResult:
     """Warp a photo along displacement fields. Pixels that no motion touches keep the photo's exact bits.
 
     Args:
         features: [1 or n, C, H, W] from `premultiply`.
         flow: [n, 2, H, W], (dx, dy) in pixels, from the photo to the frame.
         importance: [1 or n, 1, H, W], see `rendering.motion_importance`.
+        outlines: of `find_outlines` for these features and importance; None finds them here.
     """
+    outlines = find_outlines(features, importance) if outlines is None else outlines
+    background_flow = gather_pixels(flow, outlines.background_index)
+    flow = gather_pixels(flow, outlines.motion_index)
     splatted, coverage = softmax_splat(torch.cat([features.expand(len(flow), -1, -1, -1), flow], 1), flow, importance)
     holes = (1 - coverage / FULL_COVERAGE).clamp_(min=0)
     neighbor_displacement, bridge_weight = _bridge_holes(splatted[:, -2:], coverage, flow)
     hole_displacement = torch.lerp(flow, neighbor_displacement, bridge_weight)
     displacement = torch.lerp(splatted[:, -2:], hole_displacement, holes)
     sampled = backward_warp(features, displacement)
-    # A hole behind a moving object shows what lay beside the object: the photo at p - F(p). The photo at p itself would
-    # show the object, which has moved away.
-    fill = torch.lerp(backward_warp(features, flow, "bilinear"), sampled, bridge_weight)
-    splatted = torch.lerp(splatted[:, :-2], fill, holes)
+    # A hole behind a moving object shows the background. The photo at p itself would show the object, which has moved
+    # away. A hole at the frame's edge shows the photo mirrored there: an object that reaches the edge stays whole.
+    fill = backward_warp(outlines.background, background_flow, "bilinear")
     # Forward-backward consistency: does the flow at the origin equal the displacement that led there?
     error = vector_length(backward_warp(flow, displacement, "bilinear") - displacement)
     consistency = (1 - error / CONSISTENCY_TOLERANCE).clamp_(min=0)
+    stretched = (2 - error / (STRETCH_TOLERANCE * vector_length(displacement)).clamp(min=1e-6)).clamp_(0, 1)
+    surface_weight = torch.maximum(bridge_weight, stretched).masked_fill_(_enters_frame(flow), 1)
+    splatted = torch.lerp(splatted[:, :-2], torch.lerp(fill, sampled, surface_weight), holes)
     # The splat multiplies and divides by the weight, which rounds. Static pixels get the photo's exact bits back.
     static = (flow == 0).all(1, keepdim=True) & (coverage == 1)
     splatted, sampled = torch.where(static, features, splatted), torch.where(static, features, sampled)
     return WarpResult(splatted, sampled, displacement, consistency, holes, static)
+
+
+def _enters_frame(flow: Tensor) -> Tensor:
+    """Whether what the flow [n, 2, H, W] brings to a pixel p comes from outside, p - F(p): bool [n, 1, H, W]."""
+    height, width = flow.shape[-2:]
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    x = torch.arange(width, dtype=flow.dtype, device=flow.device) - middle_x
+    y = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None] - middle_y
+    return ((x - flow[:, :1]).abs_() > middle_x) | ((y - flow[:, 1:]).abs_() > middle_y)
 
 
 def _bridge_holes(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,14 +132,14 @@ def _bridge_holes(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple
     mean_square = moments[:, 2:3] / neighbor_coverage.clamp(min=1e-6)
     deviation = (mean_square - mean.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
     error = vector_length(backward_warp(flow, mean, "bilinear") - mean)
-    bridge_weight = (2 - error / (deviation + CONSISTENCY_TOLERANCE)).clamp_(0, 1)
+    bridge_weight = (2 - error / (BRIDGE_DEVIATION * deviation + CONSISTENCY_TOLERANCE)).clamp_(0, 1)
     return mean, torch.where(neighbor_coverage > MIN_NEIGHBOR_COVERAGE, bridge_weight, 0)
 
 
 def backward_warp(
     maps: Tensor, displacement: Tensor, mode: str = "bicubic", window_origin: Sequence[int] = (0, 0)
 ) -> Tensor:
-    """Sample maps [1 or n, C, H, W] at p - displacement(p). The border is repeated outside.
+    """Sample maps [1 or n, C, H, W] at p - displacement(p). Outside they are mirrored at their edges.
 
     Args:
         displacement: [n, 2, h, w], (dx, dy) in pixels of the maps, for all of them or for a window.
@@ -131,7 +157,7 @@ def backward_warp(
     x = (columns - displacement[:, 0]) * (2 / width) - 1
     y = (rows[:, None] - displacement[:, 1]) * (2 / height) - 1
     maps = maps.expand(len(displacement), -1, -1, -1)
-    return F.grid_sample(maps, torch.stack([x, y], -1), mode, "border", align_corners=False)
+    return F.grid_sample(maps, torch.stack([x, y], -1), mode, "reflection", align_corners=False)
 
 
 def vector_length(field: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """Dense trajectories: the displacement of every pixel of a clip's first frame over time (paper section 4.1).
 
-Flow is computed from the first frame to every later frame; unlike chained flow it cannot drift. Three steps:
+Flow is computed from the first frame to every later frame; unlike chained flow it cannot drift. Four steps:
 
 1. `dis_flow`: OpenCV's DIS optical flow, tuned for thin foliage (its presets lose stems thinner than 12 px).
 2. `forward_backward_confidence`: how well flow and backward flow agree, 0..1.
 3. `refine_trajectories`: every pixel may take over a neighbor's trajectory, or the static one, if that explains the
    whole clip better. Two frames do not separate a stem from the wall beside it; 150 frames do.
+4. `motion_evidence.keep_seen_motion`: where nothing is seen to move, the noise of the flow becomes exactly 0, and the
+   plain inside of a moving object follows what is seen around it.
 
 Trajectories are float32 [T, 2, H, W]: (dx, dy) in pixels from frame 0, as stated in `spectral_volume`.
 """
@@ -23,6 +25,7 @@ import torch
 from torch import Tensor
 
 from ..tensors import GuidedFilter
+from .motion_evidence import keep_seen_motion
 
 if TYPE_CHECKING:
     import cv2
@@ -69,8 +72,8 @@ def estimate_trajectories(
         frames: float [T, H, W, 3] in 0..1, T >= 1, of any size from 1 x 1. Frames too small to hold a pattern (less
             than about 8 px) give zeros.
         flow: another estimator, such as RAFT. It is called once as flow(reference [H, W, 3], frames [T, H, W, 3]) and
-            returns displacements [T, 2, H, W] in pixels, which are used unchanged. None uses `dis_flow` and
-            `refine_trajectories`.
+            returns displacements [T, 2, H, W] in pixels, which are used unchanged. None uses the four steps
+            above.
         confidence: also compute the confidence. Without it, or with `flow`, the confidence is 1 everywhere.
         progress: called as progress(done, total) after every frame and every check of a frame; may raise to cancel.
 
@@ -98,6 +101,7 @@ def estimate_trajectories(
         if checks:
             confidence_map = forward_backward_confidence(gray, trajectories, advance)
         trajectories, confidence_map = refine_trajectories(clip, trajectories, confidence_map, advance)
+        trajectories, confidence_map = keep_seen_motion(clip, trajectories, confidence_map)
     trajectories[0] = 0
     return torch.from_numpy(trajectories), torch.from_numpy(confidence_map)
 

@@ -101,7 +101,7 @@ def test_a_lattice_shows_and_none_does_not(axis, period):
     wave = torch.cos(torch.arange(SIZE[axis]) * (2 * math.pi / period))
     lattice = 1 + 0.2 * (wave[:, None] if axis == 0 else wave)
     assert lattice_share(true, period) < 0.1
-    assert lattice_share(true.replace(coefficients=true.coefficients * lattice), period) > 0.5
+    assert lattice_share(true.replace(coefficients=true.coefficients * lattice), period) > 0.3
 
 
 @pytest.mark.parametrize(

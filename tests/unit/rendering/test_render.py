@@ -84,8 +84,8 @@ def test_static_pixels_beside_an_object_that_moves_60_px_keep_the_photo_exactly(
     flow = torch.zeros(80, 160)
     flow[30:50, 20:60] = 60
     frames, holes = render(photo, step_motion(flow, torch.zeros(80, 160)), return_holes=True)
-    affected = flow > 0
-    affected[30:50, 80:120] = True
+    affected = torch.zeros(80, 160, dtype=torch.bool)
+    affected[29:51, 19:61] = affected[29:51, 79:121] = True  # motion reaches one pixel beyond the outline
     assert torch.equal(frames[1][~affected], photo[~affected])
     assert holes[1][~affected].sum() == 0
     if channels == 3:  # noise is the hardest photo: the background has a weight of e^-6 in displacement and color
@@ -135,7 +135,9 @@ def block_moving_right(step):
 def test_moving_pixels_are_in_front():
     photo, motion = block_moving_right(25.0)
     frame = render(photo, motion)[1]
-    torch.testing.assert_close(frame[15:45, 65:105], photo[15:45, 40:80], atol=0.03, rtol=0)
+    torch.testing.assert_close(frame[16:44, 66:104], photo[16:44, 41:79], atol=0.03, rtol=0)
+    # The displacement of the outermost pixels has a weight of e^-6 of the background's: they are sampled 0.06 px off.
+    torch.testing.assert_close(frame[15:45, 65:105], photo[15:45, 40:80], atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize("step", [6.0, 25.0, 36.0])
@@ -143,12 +145,9 @@ def test_a_hole_shows_the_background_beside_it_not_the_moving_object(step):
     photo, motion = block_moving_right(step)
     frames, holes = render(photo, motion, return_holes=True)
     hole = torch.zeros(60, 120, dtype=torch.bool)
-    hole[15:45, 40 : 40 + int(step)] = True
+    hole[14:46, 39 : 39 + int(step)] = True  # motion reaches one pixel beyond the outline
     assert torch.equal(holes[1] == 1, hole) and holes[1][~hole].sum() == 0
     assert holes[0].sum() == 0
-    # Known fault: four pixels at each corner beside the moving block are bridged to it, as if it were stretched.
-    for rows in (slice(15, 17), slice(43, 45)):
-        hole[rows, 38 + int(step) : 40 + int(step)] = False
     fill = frames[1][hole]
     assert fill[:, 0].max() < 0.01  # nothing red
     torch.testing.assert_close(fill, gradient(60, 120)[hole], atol=0.1, rtol=0)
@@ -307,11 +306,11 @@ def test_when_memory_runs_out_the_chunk_is_halved(monkeypatch):
     photo, motion, forward_warp, sizes = random_uniform(24, 34, 3), random_motion(), rendering.forward_warp, []
     expected = render(photo, motion, chunk=2)
 
-    def small_memory(features, flow, importance):
+    def small_memory(features, flow, importance, outlines):
         sizes.append(len(flow))
         if sizes[-1] > 2:
             raise torch.OutOfMemoryError
-        return forward_warp(features, flow, importance)
+        return forward_warp(features, flow, importance, outlines)
 
     monkeypatch.setattr(rendering, "forward_warp", small_memory)
     assert torch.equal(render(photo, motion, chunk=8), expected)
@@ -321,7 +320,7 @@ def test_when_memory_runs_out_the_chunk_is_halved(monkeypatch):
 def test_when_one_frame_does_not_fit_the_error_is_raised(monkeypatch):
     sizes = []
 
-    def no_memory(features, flow, importance):
+    def no_memory(features, flow, importance, outlines):
         sizes.append(len(flow))
         raise torch.OutOfMemoryError
 

@@ -48,17 +48,69 @@ def test_where_two_surfaces_meet_the_splatted_colors_are_kept():
     warped = forward_warp(photo, flow, importance)
     consistency = warped.consistency[0, 0, 10]
     assert consistency[27:35].min() > 0.9 and consistency[45:].min() == 1
-    outline = warped.consistency[..., 25:26]  # half a pixel of the bar and half of the hole behind it
+    # Motion reaches one pixel beyond the bar: half of a pixel that moves with it, and half of the hole behind it.
+    outline = warped.consistency[..., 24:25]
     assert outline.max() < 0.5
     assert torch.equal(warped.blended()[..., 45:], photo[..., 45:])
 
 
-def test_a_hole_shows_the_background_beside_the_moving_object():
-    photo, flow = random_uniform(1, 3, 20, 60), torch.zeros(1, 2, 20, 60)
-    flow[:, 0, :, 20:30] = 12
+def test_a_hole_shows_the_background_never_the_moving_object():
+    """A bright bar moves by more than its width, and p - F(p) would show a second bar, which moves too."""
+    photo, flow = 0.3 * random_uniform(1, 3, 20, 80), torch.zeros(1, 2, 20, 80)
+    for columns in (slice(12, 20), slice(30, 42)):
+        photo[..., columns] += 0.7
+        flow[:, 0, :, columns] = 20
     warped = forward_warp(photo, flow, (flow[:, :1] != 0).float() * 6)
-    assert (warped.holes[..., 20:30] == 1).all() and warped.holes.sum() == 200
-    torch.testing.assert_close(warped.blended()[..., 20:30], photo[..., 8:18], atol=1e-5, rtol=0)
+    # Motion reaches one pixel beyond the bars.
+    assert (warped.holes[..., 11:21] == 1).all() and (warped.holes[..., 41:43] == 1).all()
+    for columns in (slice(11, 21), slice(41, 43)):
+        assert warped.blended()[..., columns].max() < 0.3
+
+
+def test_the_background_of_a_hole_moves_with_the_background():
+    """Everything moves down; a bar moves right as well. Its hole shows the ramp of the background, moved down."""
+    y = torch.arange(60.0)[:, None].expand(60, 80)
+    photo, flow = (y / 60).expand(1, 3, -1, -1).clone(), torch.zeros(1, 2, 60, 80)
+    photo[..., 35:43], flow[:, 1], flow[:, 0, :, 35:43] = 1, 3, 12
+    importance = torch.full((1, 1, 60, 80), 1.0)
+    importance[..., 35:43] = 5
+    warped = forward_warp(photo, flow, importance)
+    hole = (..., slice(10, 50), slice(35, 43))
+    assert (warped.holes[hole] == 1).all()
+    # Means over up to 16 rows shift a ramp a little.
+    torch.testing.assert_close(warped.blended()[hole], ((y - 3) / 60).expand(1, 3, -1, -1)[hole], atol=0.05, rtol=0)
+
+
+def test_a_hole_inside_of_a_stretched_object_shows_the_object():
+    """A bright bar on black is stretched to 2.2 times its width, so that half of it are holes."""
+    photo, flow = torch.zeros(1, 3, 40, 120), torch.zeros(1, 2, 40, 120)
+    photo[..., 30:60] = 0.8
+    flow[:, 0, :, 30:60] = 20 + 1.2 * torch.arange(30)
+    warped = forward_warp(photo, flow, (flow[:, :1] != 0).float() * 6)
+    inside = (..., slice(10, 30), slice(60, 110))
+    assert warped.holes[inside].mean() > 0.4
+    frame = warped.blended()[inside]
+    torch.testing.assert_close(frame, torch.full_like(frame, 0.8), atol=0.1, rtol=0)
+
+
+def test_what_enters_at_the_edge_is_mirrored():
+    photo, flow = random_uniform(1, 3, 24, 40), torch.zeros(1, 2, 24, 40)
+    flow[:, 0], flow[:, 1] = 5, -3
+    frame = forward_warp(photo, flow, torch.zeros(1, 1, 24, 40)).blended()
+    torch.testing.assert_close(frame[..., :21, 5:], photo[..., 3:, :35], atol=1e-5, rtol=0)
+    torch.testing.assert_close(frame[..., :21, :5], photo[..., 3:, :5].flip(-1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(frame[..., 21:, 5:], photo[..., 21:, :35].flip(-2), atol=1e-4, rtol=0)
+
+
+def test_an_object_that_leaves_the_edge_shows_no_gap_and_no_repeated_pixels():
+    """A bar of noise from the left edge moves right: noise follows it, neither background nor stripes."""
+    photo, flow = torch.zeros(1, 3, 40, 60), torch.zeros(1, 2, 40, 60)
+    photo[..., 10:30, :40] = 0.5 + 0.5 * random_uniform(1, 3, 20, 40)
+    flow[:, 0, 10:30, :40] = 8
+    frame = forward_warp(photo, flow, 6 * (flow[:, :1] > 0).float()).blended()
+    entered = frame[..., 12:28, :8]
+    assert entered.min() > 0.45
+    assert entered.diff(dim=-1).abs().mean() > 0.1
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
