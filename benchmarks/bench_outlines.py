@@ -156,7 +156,8 @@ def main() -> None:
 Means over {NUM_FRAMES} frames each of {len(SEEDS)} random painted scenes of {SIZE[1]} x {SIZE[0]} pixels whose motion
 and occlusion are known. Errors are mean absolute differences of colors in 0..1: within {OUTLINE_DISTANCE} pixels of the
 outlines of moving layers, in the photo or in the frame, and within {BORDER} pixels of the frame's edge. Flow is exact,
-or reduced to a quarter of the size and enlarged again, as predictions are.
+or reduced to a quarter of the size and enlarged again, as predictions are. Rows of a reference are from another version
+of the library (`GID_REFERENCE`).
 """,
     )
 

@@ -94,8 +94,8 @@ class PredictSpectralVolume(io.ComfyNode):
                     max=4.0,
                     step=0.05,
                     display_mode=io.NumberDisplay.slider,
-                    tooltip="Amount of motion: 0 gives none, 1 what suits the photo (large, close things move further), "
-                    "2 twice as much.",
+                    tooltip="Amount of motion: 0 gives none, 1 what suits the photo (large, close things move "
+                    "further), 2 twice as much.",
                 ),
                 io.Int.Input(
                     "variations",
