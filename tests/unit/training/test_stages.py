@@ -90,7 +90,7 @@ def test_perfect_prediction_has_no_loss(name, prediction_type, zero_snr):
     latents = random_normal(300, BINS, 4, 2, 3)
     model.denoiser = PerfectDenoiser(model, latents)
     features, prior = torch.ones(300, 4, 2, 3), torch.ones(300, BINS, 2, 2, 3)
-    loss = stage._noise_loss(latents, features, prior, torch.Generator().manual_seed(0))
+    loss = stage._noise_loss(latents, features, prior, None, torch.Generator().manual_seed(0))
     assert float(loss) < 1e-4
     timesteps, features, prior = model.denoiser.inputs[0]
     # Every slice has its own timestep, or all slices of a photo share one.
