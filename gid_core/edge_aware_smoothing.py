@@ -145,36 +145,37 @@ def edge_aware_smooth(
     if sigma > 0:
         for index in range(rounds):
             strength = 1.5 * 4.0 ** (rounds - 1 - index) / (4.0**rounds - 1) * sigma * sigma
-            # The dimension of the solve comes first, so that every step works on contiguous memory.
-            result = _solve_lines(result.permute(3, 0, 1, 2), affinities.horizontal.permute(3, 0, 1, 2), strength)
-            result = _solve_lines(result.permute(3, 1, 2, 0), affinities.vertical.permute(2, 0, 1, 3), strength)
-            result = result.permute(1, 2, 0, 3)
+            columns = result.transpose(-1, -2).contiguous()  # so that every step works on contiguous rows
+            columns = _solve_columns(columns, affinities.horizontal.transpose(-1, -2), strength)
+            result = _solve_columns(columns.transpose(-1, -2).contiguous(), affinities.vertical, strength)
     if confidence is not None:
         result = result[:, :-1] / result[:, -1:].clamp_min(MIN_CONFIDENCE)
     return result.to(maps.dtype)
 
 
-def _solve_lines(maps: Tensor, affinity: Tensor, strength: float) -> Tensor:
-    """Solve (1 + strength L) u = maps along the first dimension, L the Laplacian of a chain: Thomas' algorithm.
+def _solve_columns(maps: Tensor, affinity: Tensor, strength: float) -> Tensor:
+    """Solve (1 + strength L) u = maps along the columns, L the Laplacian of a chain: Thomas' algorithm.
 
     Args:
-        maps: [N, B, C, M].
-        affinity: [N - 1, B or 1, 1, M].
+        maps: [B, C, H, W].
+        affinity: [B or 1, 1, H - 1, W].
         strength: >= 0.
 
     Returns:
-        [N, B, C, M], contiguous.
+        [B, C, H, W].
     """
     weight = affinity.to(maps).clamp_min(MIN_AFFINITY) * strength
-    diagonal = 1 + F.pad(weight, (0,) * 6 + (1, 0)) + F.pad(weight, (0,) * 6 + (0, 1))
-    count = len(maps)
+    diagonal = 1 + F.pad(weight, (0, 0, 1, 0)) + F.pad(weight, (0, 0, 0, 1))
+    count = maps.shape[-2]
     inverse, factor = torch.empty_like(diagonal), torch.empty_like(weight)
-    inverse[0] = 1 / diagonal[0]
+    inverse[..., 0, :] = 1 / diagonal[..., 0, :]
     for i in range(1, count):
-        torch.mul(weight[i - 1], inverse[i - 1], out=factor[i - 1])
-        torch.addcmul(diagonal[i], weight[i - 1], factor[i - 1], value=-1, out=inverse[i]).reciprocal_()
-    result = (maps * inverse).contiguous()
-    rows, forward, backward = result.unbind(), (weight * inverse[1:]).unbind(), factor.unbind()
+        torch.mul(weight[..., i - 1, :], inverse[..., i - 1, :], out=factor[..., i - 1, :])
+        torch.addcmul(
+            diagonal[..., i, :], weight[..., i - 1, :], factor[..., i - 1, :], value=-1, out=inverse[..., i, :]
+        ).reciprocal_()
+    result = maps * inverse
+    rows, forward, backward = result.unbind(-2), (weight * inverse[..., 1:, :]).unbind(-2), factor.unbind(-2)
     for i in range(1, count):
         rows[i].addcmul_(forward[i - 1], rows[i - 1])
     for i in range(count - 2, -1, -1):

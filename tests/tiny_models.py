@@ -15,6 +15,7 @@ from gid_core.models.config import (
     RendererConfig,
 )
 from gid_core.models.motion_model import MotionModel
+from gid_core.models.motion_refinement import expected_displacement
 
 BINS = 8
 TINY = replace(
@@ -38,6 +39,15 @@ def make_tiny_model(config: ModelConfig = TINY, seed: int = 0) -> MotionModel:
     """A model with initial weights, some of which are zero."""
     torch.manual_seed(seed)
     return MotionModel(config).eval()
+
+
+@torch.no_grad()
+def expect_motion(model: MotionModel) -> MotionModel:
+    """Scale the frequencies of a model, in place, so that its encoder expects a typical photo's motion everywhere."""
+    prior = model.encoder(torch.full((1, 3, 64, 96), 0.5))[1]
+    if prior is not None:
+        model.normalizer.scale.div_(expected_displacement(model, prior).mean())
+    return model
 
 
 def randomize_weights(module: nn.Module, seed: int = 0) -> nn.Module:

@@ -12,7 +12,7 @@ from gid_core.models.motion_model import MotionModel
 from gid_core.models.pipeline import GIDPipeline, model_input_size
 from gid_core.models.sampling import SAMPLERS
 from gid_core.motion import playback
-from tiny_models import BINS, TINY
+from tiny_models import BINS, TINY, expect_motion
 
 
 def random_model(config=TINY, seed=0):
@@ -22,7 +22,7 @@ def random_model(config=TINY, seed=0):
     with torch.no_grad():
         for parameter in model.denoiser.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
-    return model.requires_grad_(False).eval()
+    return expect_motion(model.requires_grad_(False).eval())
 
 
 @pytest.fixture(scope="module")
