@@ -153,6 +153,17 @@ def edge_aware_smooth(
     return result.to(maps.dtype)
 
 
+def smoothing_matrices(affinities: Affinities, sigma: float) -> Tensor:
+    """`edge_aware_smooth` as matrices, for small grids: [B, H * W, H * W].
+
+    Column q holds how much cell q receives from each cell.
+    """
+    count, (height, width) = len(affinities.horizontal), affinities.size
+    cells = height * width
+    impulses = torch.eye(cells, device=affinities.horizontal.device).view(1, cells, height, width)
+    return edge_aware_smooth(impulses.expand(count, -1, -1, -1), affinities, sigma).flatten(2)
+
+
 def _solve_columns(maps: Tensor, affinity: Tensor, strength: float) -> Tensor:
     """Solve (1 + strength L) u = maps along the columns, L the Laplacian of a chain: Thomas' algorithm.
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..edge_aware_smoothing import Affinities, edge_aware_smooth
+from ..edge_aware_smoothing import Affinities, smoothing_matrices
 from .config import VolumeConfig
 
 REFERENCE_SIZE = 20.0  # cells of the latents, of an object that moves by `VolumeConfig.amplitude`
 SIZE_EXPONENT = 0.5
 AMPLITUDE_RATIO_RANGE = (0.5, 2.5)  # of the result to `VolumeConfig.amplitude`
-# Of photos of plants, nine of ten expect more than this somewhere; of photos of still things, one of ten.
+# Of photos of plants, most expect more than this somewhere; of photos of still things, about one of ten.
 CERTAIN_DISPLACEMENT = 0.25
 SIGMA = 6.0  # cells over which an object is measured
 
@@ -41,8 +41,5 @@ def expected_amplitude(config: VolumeConfig, affinities: Affinities, displacemen
 
 def object_size(affinities: Affinities) -> Tensor:
     """The number of cells that a unit of motion of each cell spreads over inside its object: [B, 1, h, w]."""
-    count, (height, width) = len(affinities.horizontal), affinities.size
-    cells = height * width
-    identity = torch.eye(cells, device=affinities.horizontal.device).view(1, cells, height, width)
-    smoothed = edge_aware_smooth(identity.expand(count, -1, -1, -1), affinities, SIGMA)
-    return 1 / smoothed.flatten(2).diagonal(dim1=1, dim2=2).view(count, 1, height, width)
+    own_shares = smoothing_matrices(affinities, SIGMA).diagonal(dim1=1, dim2=2)
+    return 1 / own_shares.view(-1, 1, *affinities.size)

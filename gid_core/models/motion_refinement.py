@@ -1,6 +1,6 @@
 """From the decoder's coefficients to motion that follows the photo's objects. Ours, not in the paper.
 
-1. `match_expected_energy`: as much motion at each position, and in each frequency, as the encoder expects.
+1. `match_expected_energy`: about as much motion at each position as the encoder expects.
 2. `smooth_along_objects`: each object moves as one.
 3. `upsampling.upsample_to_photo`: outlines of motion on the photo's own pixels.
 4. `stillness_gate` and `suppress_faint_motion`: what should not move is exactly still.
@@ -23,8 +23,8 @@ MIN_ENERGY_SHARE = 1e-4  # of a position relative to the mean
 ENERGY_SIGMA = 8.0  # cells of the volume over which the expected energy is spread along objects
 # `smooth_along_objects`
 OBJECT_SIGMA = 6.0  # cells of the volume
-# `stillness_gate`: of `expected_displacement`. Of photos of still
-# things, nine of ten expect less than 0.04 everywhere; of plants, nine of ten expect more than 0.2 somewhere.
+# `stillness_gate`: of `expected_displacement`. Of photos of still things that were trained on, nine of ten expect less
+# than 0.04 everywhere; of photos of plants, nine of ten expect more than 0.2 somewhere.
 STILL_EXPECTATION, MOVING_EXPECTATION = 0.03, 0.12
 # `suppress_faint_motion`: as shares of the typical rms motion of moving cells
 STILL_BELOW, MOVING_ABOVE = 0.06, 0.18

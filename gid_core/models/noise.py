@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..edge_aware_smoothing import Affinities, edge_aware_smooth
+from ..edge_aware_smoothing import Affinities, smoothing_matrices
 
 JITTER = 1e-4  # added to the diagonal of a covariance, so that it has a Cholesky factor
 
@@ -69,14 +69,12 @@ def spatial_noise_factor(
     Returns:
         float32 [B, h * w, h * w], lower triangular, with rows of norm one.
     """
-    count, (height, width) = len(affinities.horizontal), affinities.size
-    cells = height * width
-    identity = torch.eye(cells, device=affinities.horizontal.device).view(1, cells, height, width)
+    count, cells = len(affinities.horizontal), math.prod(affinities.size)
     total = white + sum(weights)
-    covariance = (white / total + JITTER) * identity.view(1, cells, cells).repeat(count, 1, 1)
+    identity = torch.eye(cells, device=affinities.horizontal.device)
+    covariance = (white / total + JITTER) * identity.repeat(count, 1, 1)
     for scale, weight in zip(scales, weights, strict=True):
-        smoothed = edge_aware_smooth(identity.expand(count, -1, -1, -1), affinities, scale).flatten(2)
-        # Column q holds how much cell q receives from each source.
+        smoothed = smoothing_matrices(affinities, scale)
         smoothed = smoothed / smoothed.norm(dim=1, keepdim=True)
         covariance += weight / total * (smoothed.transpose(1, 2) @ smoothed)
     factor = torch.linalg.cholesky(covariance)

@@ -144,6 +144,9 @@ class GIDPipeline:
             motion_mask = None if motion_mask is None else motion_mask.clone()
 
             affinities = self.model.affinities(self._encoder_input(photos).to(self.device))
+            noise_factor = self.model.spatial_noise_factor(affinities)
+            if noise_factor is not None:
+                noise_factor = noise_factor.repeat_interleave(len(seeds), 0)
             affinities = affinities.repeat_interleave(len(seeds))
 
             def decode(latents: Tensor, prior: Tensor | None) -> SpectralVolume:
@@ -166,7 +169,7 @@ class GIDPipeline:
             gate = stillness_gate(self.model, condition.prior, affinities)
             latents = self._sample(
                 condition,
-                self.model.spatial_noise_factor(affinities),
+                noise_factor,
                 motion_mask,
                 seeds,
                 steps=num_inference_steps,
