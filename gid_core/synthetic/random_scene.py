@@ -135,7 +135,7 @@ def random_scene(
     for _ in range(MAX_ATTEMPTS):  # sometimes all layers are outside the frame
         scene = _draw_scene(rng, size, sorted(kinds), mean_motion, seed, periodic, noise, supersample)
         if (scene.labels() > 0).mean() >= MIN_COVERAGE:
-            return _scale_motion(scene, mean_motion)
+            return scale_motion(scene, mean_motion)
     raise ValueError(f"seed {seed} drew nothing inside a frame of size {size}; use a larger size")
 
 
@@ -337,7 +337,7 @@ def _append_layer(
         layers.append(Layer(*painted, fields, weights, kind, float(width)))
 
 
-def _scale_motion(scene: Scene, mean_motion: float) -> Scene:
+def scale_motion(scene: Scene, mean_motion: float) -> Scene:
     """Scale all motion by one factor, to the requested mean or until a gradient reaches MAX_GRADIENT."""
     f = scene.displacements(np.arange(0, scene.period, 6))[:, :, scene.labels() > 0]
     factor = mean_motion / float(np.hypot(f[:, 0], f[:, 1]).mean())

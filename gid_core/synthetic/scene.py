@@ -46,8 +46,8 @@ class Layer:
         fields: the J displacement fields. They must be defined and smooth around the texture as well, because the
             inverse mapping samples them there.
         weights: complex [J, N], pixels per unit of a field, one column per frequency of the scene.
-        kind: "stems", "branches", "leaves" or "cloth".
-        width: width in pixels of a stem, of a leaf at its widest, or of the sheet of cloth.
+        kind: "stems", "branches", "leaves", "cloth" or "cutouts".
+        width: width in pixels of a stem, of a leaf at its widest, or of the sheet of cloth; length of a cut-out.
     """
 
     texture: np.ndarray

@@ -1,4 +1,4 @@
-"""Make motion samples from clips (paper section 6, "Data") or from photos in which nothing moves."""
+"""Make motion samples from clips (paper section 6, "Data"), photos in which nothing moves, and cut-outs over them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..media.video_io import WINDOW_SECONDS, clip_windows, read_video
 from ..models.normalization import FPS_TOLERANCE
 from ..sources.video import extract_spectral_volume
 from ..spectral_volume import SpectralVolume
+from ..synthetic.cutout_scene import cutout_scene, load_cutouts
 from ..tensors import resize_maps
 from .motion_samples import PHOTO_SUFFIXES, write_motion_sample
 
@@ -146,10 +147,7 @@ def motion_samples_from_still_photos(source: str | Path, folder: str | Path, num
     Raises:
         ValueError: if the folder holds no photos.
     """
-    paths = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
-    if not paths:
-        raise ValueError(f"{source} holds no photos ({', '.join(PHOTO_SUFFIXES)}).")
-    for path in paths:
+    for path in _photo_paths(source):
         if not (Path(folder) / f"{path.stem}.safetensors").is_file():
             photo = read_image(path)[..., :3].permute(2, 0, 1)[None]
             width = PHOTO_WIDTH if photo.shape[-1] >= photo.shape[-2] else STILL_PORTRAIT_WIDTH
@@ -158,3 +156,39 @@ def motion_samples_from_still_photos(source: str | Path, folder: str | Path, num
             volume = SpectralVolume(torch.zeros(1, num_bins, 4, *grid), detrend="ramp")
             write_motion_sample(folder, path.stem, resize_maps(photo, size)[0].permute(1, 2, 0), volume, path.stem)
         yield path.stem
+
+
+def motion_samples_from_cutouts(
+    cutout_folder: str | Path, photo_folder: str | Path, seeds: Iterable[int], folder: str | Path, num_bins: int = 16
+) -> Iterator[str]:
+    """Make samples of cut-out plants that sway over photos in which nothing moves, see `synthetic.cutout_scene`.
+
+    Existing samples are kept. Samples over one photo form a group.
+
+    Yields:
+        The name of each sample that was written or found.
+
+    Raises:
+        ValueError: if a folder holds no cut-outs or no photos.
+    """
+    cutouts, paths = load_cutouts(cutout_folder), _photo_paths(photo_folder)
+    for seed in seeds:
+        name, path = f"cutouts_{seed:05}", paths[seed % len(paths)]
+        if not (Path(folder) / f"{name}.safetensors").is_file():
+            scene = cutout_scene(seed, cutouts, read_image(path)[..., :3].numpy())
+            grid = scene.size[0] // VOLUME_STRIDE, scene.size[1] // VOLUME_STRIDE
+            volume = scene.spectral_volume(num_bins, detrend="ramp").resize(grid)
+            write_motion_sample(folder, name, torch.from_numpy(scene.render(0)), volume, f"cutouts_{path.stem}")
+        yield name
+
+
+def _photo_paths(folder: str | Path) -> list[Path]:
+    """The photos of a folder, in order of name.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
+    if not paths:
+        raise ValueError(f"{folder} holds no photos ({', '.join(PHOTO_SUFFIXES)}).")
+    return paths

@@ -48,7 +48,11 @@ def train_command(options: argparse.Namespace) -> None:
 def _prepare(options: argparse.Namespace) -> None:
     from ..evaluation.clip_folder import find_clips
     from .packed_corpus import motion_samples_from_npz
-    from .prepare_samples import motion_samples_from_clips, motion_samples_from_still_photos
+    from .prepare_samples import (
+        motion_samples_from_clips,
+        motion_samples_from_cutouts,
+        motion_samples_from_still_photos,
+    )
     from .rendering_samples import rendering_samples_from_clips, rendering_samples_from_scenes
 
     total: int | None
@@ -63,10 +67,15 @@ def _prepare(options: argparse.Namespace) -> None:
         raise ValueError("prepare --rendering needs --clips FOLDER or --scenes N.")
     elif options.corpus:
         names, total = motion_samples_from_npz(options.corpus, options.out), None
+    elif options.cutouts:
+        if not options.still_photos or options.scenes < 1:
+            raise ValueError("prepare --cutouts FOLDER needs --still-photos FOLDER for backgrounds, and --scenes N.")
+        seeds, total = range(options.scenes), options.scenes
+        names = motion_samples_from_cutouts(options.cutouts, options.still_photos, seeds, options.out)
     elif options.still_photos:
         names, total = motion_samples_from_still_photos(options.still_photos, options.out), None
     else:
-        raise ValueError("prepare needs --clips FOLDER, --corpus FOLDER or --still-photos FOLDER.")
+        raise ValueError("prepare needs --clips FOLDER, --corpus FOLDER, --cutouts FOLDER or --still-photos FOLDER.")
     for _ in tqdm(names, total=total, unit=" samples"):
         pass
 

@@ -41,9 +41,10 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     add("--loops", action="store_true", help="the clips are seamless loops of one period each")
     add("--windows", type=int, default=3, help="reference frames per clip (default %(default)s)")
     add("--rendering", action="store_true", help="make rendering samples (frames and flow) of clips or scenes")
-    add("--scenes", type=int, default=0, metavar="N", help="use N synthetic scenes (with --rendering)")
+    add("--scenes", type=int, default=0, metavar="N", help="use N synthetic scenes (with --rendering or --cutouts)")
     add("--corpus", help="convert a folder of a packed synthetic corpus (.jpg and .npz)")
     add("--still-photos", help="a folder of photos in which nothing moves: samples of no motion")
+    add("--cutouts", help="a folder of plants with alpha (.png) that sway over the --still-photos")
     add("--out", required=True, help="folder for the samples")
 
 

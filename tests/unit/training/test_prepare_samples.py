@@ -1,14 +1,16 @@
-"""Motion samples from clips: existing samples are kept, and ramps are subtracted."""
+"""Motion samples: existing ones are kept, ramps are subtracted, cut-outs sway over photos."""
 
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from gid_core.cli import main
+from gid_core.media.image_io import write_image
 from gid_core.spectral_volume import SpectralVolume, temporal_dft
-from gid_core.training.motion_samples import write_motion_sample
+from gid_core.training.motion_samples import find_motion_samples, load_motion_sample, write_motion_sample
 from gid_core.training.packed_corpus import remove_ramp
 from gid_core.training.prepare_samples import motion_samples_from_clips
 from random_tensors import random_normal
@@ -49,3 +51,22 @@ def test_sway_without_a_ramp_is_unchanged():
     sway = torch.sin(2 * phase).view(1, -1, 1, 1, 1) * random_normal(1, 1, 2, 3, 4)
     volume = SpectralVolume(temporal_dft(sway, 16))
     torch.testing.assert_close(remove_ramp(volume).coefficients, volume.coefficients, atol=2e-3, rtol=0)
+
+
+def test_cutouts_over_still_photos(tmp_path):
+    rng = np.random.default_rng(0)
+    plant = np.zeros((150, 90, 4), np.float32)
+    plant[20:, 30:60] = (0.3, 0.7, 0.2, 1)
+    (tmp_path / "plants").mkdir()
+    (tmp_path / "stills").mkdir()
+    write_image(tmp_path / "plants" / "plant.png", torch.from_numpy(plant))
+    write_image(tmp_path / "stills" / "wall.png", torch.from_numpy(rng.random((60, 100, 3), np.float32)))
+    command = ["train", "prepare", "--cutouts", str(tmp_path / "plants"), "--out", str(tmp_path / "samples")]
+    assert main(command) == 1  # no backgrounds
+    assert main([*command, "--still-photos", str(tmp_path / "stills"), "--scenes", "2"]) == 0
+    samples = [load_motion_sample(path) for path in find_motion_samples(tmp_path / "samples")]
+    assert [sample.group for sample in samples] == ["cutouts_wall"] * 2
+    for sample in samples:
+        assert sample.volume.size == (sample.photo.shape[0] // 4, sample.photo.shape[1] // 4)
+        moving = sample.volume.coefficients[0, 1:].abs().amax((0, 1)) > 0
+        assert 0.01 < moving.float().mean() < 0.9
