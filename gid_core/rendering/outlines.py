@@ -29,9 +29,11 @@ SHARP_STEP = 0.7
 # Chosen by looking at photos with predicted motion: less leaves specks of a rim behind, more tears the background.
 SOFT_REACH = 2
 # Outlines are soft if, within SOFT_REACH of the places where importance differs by OUTLINE_STEP of the higher one, this
-# share of the pixels is neither near the top nor near the bottom of the rise. It is 0.01 to 0.33 for exact motion, 0.7
-# to 0.9 for predictions, and 0.9 for an enlargement by 4.
+# share of the pixels is neither near the top nor near the bottom of the rise. Over whole photos it is 0.01 to 0.33 for
+# exact motion, 0.7 to 0.9 for predictions, and 0.9 for an enlargement by 4. It is taken in windows of this many pixels,
+# so that one object's outline does not decide about another's.
 SOFT_SHARE = 0.5
+SOFT_WINDOW = 65
 OUTLINE_STEP = 0.3
 # Near: this share of the rise.
 NEAR_SHARE = 0.1
@@ -95,14 +97,14 @@ def _motion_index(importance: Tensor) -> Tensor:
     sharp_highest, soft_highest = (gather_pixels(importance, index) for index in (sharp_index, soft_index))
     sharp_step = sharp_highest - importance > (SHARP_STEP * sharp_highest).clamp(min=MIN_STEP)
     soft_step = soft_highest - importance > MIN_STEP
-    soft = _has_soft_outlines(importance, soft_highest)
+    soft = _soft_outlines(importance, soft_highest).flatten(1)
     index = torch.where(soft, soft_index, sharp_index)
     step = torch.where(soft, soft_step.flatten(1), sharp_step.flatten(1))
     return torch.where(step, index, _pixel_indices(importance))
 
 
-def _has_soft_outlines(importance: Tensor, highest: Tensor) -> Tensor:
-    """Whether the motion of photos rises softly at outlines: bool [N, 1].
+def _soft_outlines(importance: Tensor, highest: Tensor) -> Tensor:
+    """Where the motion of photos rises softly at outlines: bool [N, 1, H, W].
 
     Args:
         importance: [N, 1, H, W].
@@ -113,7 +115,10 @@ def _has_soft_outlines(importance: Tensor, highest: Tensor) -> Tensor:
     outline = rise > (OUTLINE_STEP * highest).clamp(min=MIN_STEP)
     height = (importance - lowest) / rise.clamp(min=MIN_STEP)
     between = outline & (height > NEAR_SHARE) & (height < 1 - NEAR_SHARE)
-    return between.flatten(1).sum(1, keepdim=True) > SOFT_SHARE * outline.flatten(1).sum(1, keepdim=True)
+    counts = torch.cat([between, outline], 1).to(importance)
+    counts = F.avg_pool2d(counts, (1, SOFT_WINDOW), 1, (0, SOFT_WINDOW // 2))
+    counts = F.avg_pool2d(counts, (SOFT_WINDOW, 1), 1, (SOFT_WINDOW // 2, 0))
+    return counts[:, :1] > SOFT_SHARE * counts[:, 1:]
 
 
 def _background(features: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:

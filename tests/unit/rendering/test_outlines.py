@@ -135,3 +135,16 @@ def test_local_maxima_are_those_of_the_window():
     highest = local_max(maps, 2)
     assert torch.equal(highest[0, 0, 4, 5], maps[0, 0, 2:7, 3:8].max())
     assert torch.equal(gather_pixels(maps, local_argmax(maps, 2)), highest)
+
+
+def test_soft_outlines_of_one_object_do_not_change_anothers():
+    size = (64, 256)
+    sharp = torch.zeros(1, 1, *size)
+    sharp[..., 20:44, 20:60] = 2.0
+    both = sharp.clone()
+    distance = (torch.arange(size[1]) - 200.0).abs()
+    both += 3 * (1 - distance / 40).clamp(min=0)  # a rise over many pixels
+    left = torch.arange(sharp.numel()).view(size)[:, :100].flatten()
+    index = [find_outlines(importance, importance).motion_index[0, left] for importance in (sharp, both)]
+    assert torch.equal(*index)
+    assert (index[0] != left).any()
