@@ -3,6 +3,7 @@
 
 const BACKGROUND_DEPTH = -1; // of the static photo behind the mesh, which shows where the mesh leaves the frame
 const STRIP_WIDTH = 8; // vertices
+const MIRROR = 0.125; // of the image: how far the photo, mirrored at its edges, goes on outside the frame
 const SOFTWARE_DRIVERS = /swiftshader|llvmpipe|softpipe|basic render/i; // drivers that render on the CPU
 const SOFTWARE_MAX_CELLS = 54; // per side with such a driver, where triangles cost more than the sums at their corners
 
@@ -139,7 +140,10 @@ export class WebGLView {
     gl.clearColor(0, 0, 0, 1);
   }
 
-  /** Build the mesh: vertices at pixel centers, a ring around them on the frame, and behind them the static photo. */
+  /**
+   * Build the mesh: vertices at pixel centers, a ring around them on the frame, a ring outside of it, up to which the
+   * photo is mirrored, so that nothing is smeared where motion leaves the edge; and behind them the static photo.
+   */
   #buildMesh(width, height) {
     const { gl } = this;
     const depth = depthMap(this.packet);
@@ -156,7 +160,7 @@ export class WebGLView {
       rows.forEach((y, row) => {
         strip.forEach((x, column) => {
           const pixel = clamp(y, 0, height - 1) * width + clamp(x, 0, width - 1);
-          vertices.push(clamp(x + 0.5, 0, width) / width, clamp(y + 0.5, 0, height) / height, depth[pixel]);
+          vertices.push(vertexCoordinate(x, width), vertexCoordinate(y, height), depth[pixel]);
           if (row === 0 || column === 0) return;
           const corner = first + row * strip.length + column;
           const [a, b] = [corner - strip.length - 1, corner - 1];
@@ -181,8 +185,8 @@ export class WebGLView {
     gl.bindTexture(target, this.#track("Texture", gl.createTexture()));
     gl.texParameteri(target, gl.TEXTURE_MIN_FILTER, minify);
     gl.texParameteri(target, gl.TEXTURE_MAG_FILTER, magnify);
-    gl.texParameteri(target, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
-    gl.texParameteri(target, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+    gl.texParameteri(target, gl.TEXTURE_WRAP_S, gl.MIRRORED_REPEAT);
+    gl.texParameteri(target, gl.TEXTURE_WRAP_T, gl.MIRRORED_REPEAT);
   }
 
   #lastObject = null;
@@ -209,11 +213,21 @@ export class WebGLView {
   }
 }
 
-/** Pixels with vertices along one side: every `step`-th, the first and the last, and the frame at -1 and `size`. */
+/**
+ * Pixels with vertices along one side: every `step`-th, the first and the last, the frame at -1 and `size`, and the ring
+ * outside of it at -2 and `size + 1`.
+ */
 function vertexPositions(size, step) {
-  const positions = [-1];
+  const positions = [-2, -1];
   for (let pixel = 0; pixel < size - 1; pixel += step) positions.push(pixel);
-  return [...positions, size - 1, size];
+  return [...positions, size - 1, size, size + 1];
+}
+
+/** Where the vertex of a pixel lies, as a fraction of the side. */
+function vertexCoordinate(pixel, size) {
+  if (pixel < -1) return -MIRROR;
+  if (pixel > size) return 1 + MIRROR;
+  return clamp(pixel + 0.5, 0, size) / size;
 }
 
 const clamp = (value, min, max) => Math.min(Math.max(value, min), max);

@@ -242,14 +242,32 @@ def test_the_shader_draws_the_modal_sum(plain_page, served):
           };
           check(new Float64Array(6));
           check(Float64Array.from(q));
-          const drawn = [Math.max(...errors), Math.max(...distances), view.frames, view.objects.size];
+          // Where motion leaves the left or right edge, the photo is mirrored there: no smear, and no photo at rest.
+          const mirrored = [], pixels = new Uint8Array(512 * 288 * 4);
+          for (const sign of [-1, 1]) {
+            const coordinates = Float64Array.from(q, (value) => sign * value);
+            view.draw(coordinates);
+            gl.readPixels(0, 0, 512, 288, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+            for (let y = 0.1; y < 0.9; y += 0.02) {
+              for (const edge of [0, 1]) {
+                const [dx, dy] = modes.displacementAt(edge, y, coordinates), inward = edge ? -dx : dx;
+                const column = Math.floor((edge + dx / 2) * 512), row = Math.floor((y + dy) * 288);
+                if (inward < 0.02 || row < 0 || row > 287) continue;
+                const at = 4 * ((287 - row) * 512 + column), x = edge ? 1 - inward / 2 : inward / 2;
+                mirrored.push(Math.hypot(pixels[at] / 255 - x, pixels[at + 1] / 255 - y));
+              }
+            }
+          }
+          const drawn = [Math.max(...errors), Math.max(...distances), view.frames, view.objects.size,
+                         mirrored.length, Math.max(...mirrored)];
           view.dispose();
           return [...drawn, view.objects.size, gl.isContextLost(), gl.getError() === gl.CONTEXT_LOST_WEBGL];
         }""",
         [BASE, digest, q[1:].flatten().tolist()],
     )
-    max_error, max_distance, frames, objects, remaining, lost, _ = results
+    max_error, max_distance, frames, objects, mirrored, mirror_error, remaining, lost, _ = results
     expected = gid.modal_sum(volume.coefficients, q[None])[0, 0] / torch.tensor([64.0, 36.0]).view(2, 1, 1)
     assert 0.04 < max_distance <= float(expected.norm(dim=0).max()) * 1.01  # the points do move
     assert max_error < 0.012
-    assert frames == 2 and objects > 4 and remaining == 0 and lost
+    assert mirrored > 3 and mirror_error < 0.02, (mirrored, mirror_error)
+    assert frames == 4 and objects > 4 and remaining == 0 and lost
