@@ -24,9 +24,9 @@ ENERGY_SIGMA = 8.0  # cells of the volume over which the expected energy is spre
 # `smooth_along_objects`
 OBJECT_SIGMA = 6.0  # cells of the volume
 # `stillness_gate`: of `expected_displacement`. Of photos of still things that were trained on, nine of ten expect less
-# than 0.04 everywhere; of photos of plants, nine of ten expect more than 0.2 somewhere. The rise is wide: between the two,
-# motion is too small to see, but it keeps its order. With a gate that closes at 0.03, grass stood still, and the AUC of
-# what moves fell from 0.81 to 0.75.
+# than 0.04 everywhere; of photos of plants, nine of ten expect more than 0.2 somewhere. The rise is wide: between the
+# two, motion is too small to see, but it keeps its order. With a gate that closes at 0.03, grass stood still, and the
+# AUC of what moves fell from 0.81 to 0.75.
 STILL_EXPECTATION, MOVING_EXPECTATION = 0.005, 0.08
 # `suppress_faint_motion`: as shares of the typical rms motion of moving cells
 STILL_BELOW, MOVING_ABOVE = 0.005, 0.12

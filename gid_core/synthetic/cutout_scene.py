@@ -1,8 +1,8 @@
 """Random scenes of cut-out plants that sway over a photograph: real texture with exact motion, for training.
 
-    cutouts = load_cutouts("cutouts/")           # pictures with alpha, upright, rooted at the bottom
-    scene = cutout_scene(3, cutouts, photo)
-    image, volume = scene.render(0), scene.spectral_volume()
+cutouts = load_cutouts("cutouts/")           # pictures with alpha, upright, rooted at the bottom
+scene = cutout_scene(3, cutouts, photo)
+image, volume = scene.render(0), scene.spectral_volume()
 """
 
 from __future__ import annotations
