@@ -28,9 +28,9 @@ TO_BT709 = {
 # Luminance in cd/m2 of the white of graphics in HDR video (ITU-R BT.2408), which becomes 1 in linear SDR light; and of
 # the brightest light that tone mapping keeps, the peak of a reference HLG display (ITU-R BT.2100).
 REFERENCE_WHITE, PEAK = 203.0, 1000.0
-# System gamma of an HLG display with that peak, and weights of the primaries in its luminance (BT.2100).
+# System gamma of an HLG display with that peak (BT.2100). It is applied to each channel and not to the luminance, as
+# FFmpeg's zscale does: SDR colors that were converted to HLG return unchanged, where the other way grays them.
 HLG_GAMMA = 1.2
-BT2020_LUMA = (0.2627, 0.6780, 0.0593)
 # Linear SDR light above this value is compressed; what is darker keeps its color. White then becomes 0.9 (244 of 255).
 KNEE = 0.8
 # Options of FFmpeg's scaler that round correctly and filter chroma at full resolution.
@@ -99,9 +99,7 @@ def bt709_frame(image: np.ndarray, pixel_format: str) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(image, format="rgba" if image.shape[-1] == 4 else "rgb24")
     graph = _graph(frame, f"out_color_matrix=bt709:out_range=limited:flags=area+{ACCURATE}", pixel_format)
     graph.push(frame)
-    converted = graph.pull()
-    converted.pts = None
-    return converted
+    return graph.pull()
 
 
 def tag_bt709(context: av.VideoCodecContext) -> None:
@@ -125,9 +123,7 @@ def hdr_to_sdr(signal: np.ndarray, transfer: int, primaries: int = BT2020) -> np
         float32 [..., 3] in 0..1, sRGB.
     """
     if transfer == HLG:
-        scene = hlg_to_scene_light(signal)
-        luminance = scene @ np.float32(BT2020_LUMA)
-        light = scene * (PEAK / REFERENCE_WHITE) * np.maximum(luminance, 1e-6)[..., None] ** (HLG_GAMMA - 1)
+        light = hlg_to_scene_light(signal) ** HLG_GAMMA * (PEAK / REFERENCE_WHITE)
     else:
         light = pq_to_luminance(signal) / REFERENCE_WHITE
     if primaries != BT709:
