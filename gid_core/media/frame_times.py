@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 # Frames count as evenly spaced while none is further from its even time than this fraction of a frame. A dropped frame
-# moves all later ones by 0.5 from the middle; time stamps rounded to milliseconds move frames by 0.03 at 60 Hz.
-MAX_JITTER = 0.4
+# moves all later ones by 0.5 from the middle; time stamps rounded to milliseconds move frames by 0.03 at 60 Hz. A mean
+# rate that no file states fits a few uneven frames by chance, and has to fit better.
+MAX_JITTER, MAX_JITTER_OF_MEAN = 0.4, 0.25
 # Of a variable rate, the spacing that this share of the frames stays below becomes the even one. A recording that slows
 # down in the dark keeps the rate it has in the light, and a few frames that follow at once do not raise it.
 SPACING_QUANTILE = 0.25
@@ -38,7 +39,7 @@ def even_frames(times: np.ndarray, last_duration: float, stated_rates: Sequence[
     if stated and min(jitters) <= MAX_JITTER:
         return stated[int(np.argmin(jitters))], np.arange(count)
     mean_rate = (count - 1) / float(times[-1])
-    if _jitter(times, mean_rate) <= MAX_JITTER:
+    if _jitter(times, mean_rate) <= MAX_JITTER_OF_MEAN:
         return mean_rate, np.arange(count)
     fps = _common_rate(np.diff(times), stated)
     steps = np.arange(max(1, round((times[-1] + last_duration) * fps))) / fps

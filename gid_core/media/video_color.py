@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import av
     from av.filter import Graph
+
+DisplayMatrix = tuple[int, int, int, int]
 
 # Code points of ITU-T H.273, which FFmpeg and PyAV use for matrix coefficients, transfer and primaries.
 BT709, UNSPECIFIED, BT2020, PQ, HLG, DISPLAY_P3 = 1, 2, 9, 16, 18, 12
@@ -41,30 +43,27 @@ class RGBConverter:
     """Turns the frames of one video, which all have one size and format, into images.
 
     Args:
-        size: (H, W) of the images in pixels; None keeps the size at which the video is shown.
-        pixel_aspect: width of a stored pixel divided by its height.
+        size: (H, W) of the images in pixels.
+        matrix: display matrix of the frames, see `display_matrix`.
         transfer, primaries: code points of the video, where its frames do not state theirs.
     """
 
     def __init__(
         self,
-        size: Sequence[int] | None,
-        pixel_aspect: float,
+        size: Sequence[int],
+        matrix: DisplayMatrix,
         *,
         transfer: int = UNSPECIFIED,
         primaries: int = UNSPECIFIED,
     ) -> None:
-        self.size, self.pixel_aspect = size, pixel_aspect
+        self.size, self.matrix = size, matrix
         self.transfer, self.primaries = transfer, primaries
         self._graph: Graph | None = None
         self._graph_settings: tuple = ()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         """The image of a frame: uint8 [H, W, 3], sRGB."""
-        matrix = display_matrix(frame)
-        height, width = self.size or shown_size(frame, self.pixel_aspect)
-        if is_transposed(matrix):
-            height, width = width, height
+        height, width = reversed(self.size) if is_transposed(self.matrix) else self.size
         transfer = _tag(frame, "color_trc", self.transfer)
         primaries = _tag(frame, "color_primaries", self.primaries)
         is_hdr = transfer in (PQ, HLG)
@@ -83,13 +82,13 @@ class RGBConverter:
                 ),
             )
         self._graph.push(frame)
-        image = self._graph.pull().to_ndarray()
+        image = self._graph.vpull().to_ndarray()
         if is_hdr:
             image = _bytes(hdr_to_sdr(image.astype(np.float32) / 65535, transfer, primaries))
         elif deep:
-            light = srgb_to_linear(image.astype(np.float32) / 65535) @ np.float32(TO_BT709[primaries]).T
+            light = srgb_to_linear(image.astype(np.float32) / 65535) @ to_bt709(primaries)
             image = _bytes(linear_to_srgb(light))
-        return upright(image, matrix)
+        return upright(image, self.matrix)
 
 
 def bt709_frame(image: np.ndarray, pixel_format: str) -> av.VideoFrame:
@@ -99,7 +98,7 @@ def bt709_frame(image: np.ndarray, pixel_format: str) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(image, format="rgba" if image.shape[-1] == 4 else "rgb24")
     graph = _graph(frame, f"out_color_matrix=bt709:out_range=limited:flags=area+{ACCURATE}", pixel_format)
     graph.push(frame)
-    return graph.pull()
+    return graph.vpull()
 
 
 def tag_bt709(context: av.VideoCodecContext) -> None:
@@ -127,10 +126,15 @@ def hdr_to_sdr(signal: np.ndarray, transfer: int, primaries: int = BT2020) -> np
     else:
         light = pq_to_luminance(signal) / REFERENCE_WHITE
     if primaries != BT709:
-        light = light @ np.float32(TO_BT709.get(primaries, TO_BT709[BT2020])).T
+        light = light @ to_bt709(primaries)
     light = np.maximum(light, 0)
     brightest = np.maximum(light.max(-1, keepdims=True), 1e-6)
     return linear_to_srgb(light * (compress_highlights(brightest) / brightest))
+
+
+def to_bt709(primaries: int) -> np.ndarray:
+    """The matrix [3, 3] by which linear light [..., 3] of these primaries is multiplied from the right."""
+    return np.array(TO_BT709.get(primaries, TO_BT709[BT2020]), np.float32).T
 
 
 def compress_highlights(light: np.ndarray) -> np.ndarray:
@@ -164,19 +168,27 @@ def linear_to_srgb(light: np.ndarray) -> np.ndarray:
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-def shown_size(frame: av.VideoFrame, pixel_aspect: float) -> tuple[int, int]:
-    """(H, W) at which a frame is shown: square pixels, none lost, upright."""
-    height, width = frame.height, frame.width
+def shown_size(height: int, width: int, pixel_aspect: float, matrix: DisplayMatrix) -> tuple[int, int]:
+    """(H, W) at which frames are shown: square pixels, none lost, upright.
+
+    Args:
+        height, width: of the stored frames.
+        pixel_aspect: width of a stored pixel divided by its height.
+        matrix: display matrix of the frames.
+    """
     if pixel_aspect > 1:
         width = round(width * pixel_aspect)
     elif pixel_aspect < 1:
         height = round(height / pixel_aspect)
-    return (width, height) if is_transposed(display_matrix(frame)) else (height, width)
+    return (width, height) if is_transposed(matrix) else (height, width)
 
 
-def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    """(a, b, c, d) of a frame's display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y)."""
-    data = frame.side_data
+def display_matrix(frame: av.VideoFrame) -> DisplayMatrix:
+    """(a, b, c, d) of a frame's display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y).
+
+    Ask one frame of a video only: PyAV then keeps the frame in memory until Python looks for cycles.
+    """
+    data: Any = frame.side_data
     for index in range(len(data)):
         if data[index].type.name == "DISPLAYMATRIX":
             a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data[index]))
@@ -184,12 +196,12 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     return 1, 0, 0, 1
 
 
-def is_transposed(matrix: tuple[int, int, int, int]) -> bool:
+def is_transposed(matrix: DisplayMatrix) -> bool:
     """Whether the display matrix exchanges rows and columns, as for a phone held upright."""
     return abs(matrix[1]) > abs(matrix[0])
 
 
-def upright(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+def upright(image: np.ndarray, matrix: DisplayMatrix) -> np.ndarray:
     """An image [H, W, C] turned and mirrored as its display matrix says, in quarter turns."""
     a, b, c, d = matrix
     if is_transposed(matrix):

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from .atomic import atomic_write
 from .video_color import RGBConverter, bt709_frame, tag_bt709
-from .video_probe import VideoProbe, decoded_frames, open_container, pixel_aspect, probe_video
+from .video_probe import VideoProbe, decoded_frames, open_container, probe_video, video_stream
 
 if TYPE_CHECKING:
     import av
-    from av.container import InputContainer
 
 # Length of a motion measurement in seconds (paper section 6: 150 frames at 30 frames per second).
 WINDOW_SECONDS = 5.0
@@ -96,29 +95,24 @@ def iterate_frames(
     if not 0 <= start < len(probe):
         raise ValueError(f"{probe.name} holds only {len(probe)} frames; start must be below that, not {start}.")
     wanted = probe.shown[start : None if count is None else start + count]
-    with open_container(probe.source, probe.name) as container:
-        stream = container.streams[probe.stream]
-        context = stream.codec_context
-        convert = RGBConverter(
-            size, pixel_aspect(stream), transfer=int(context.color_trc), primaries=int(context.color_primaries)
-        )
-        done, first_size = 0, None
-        for index, frame in _numbered_frames(container, stream, probe, int(wanted[0])):
-            stored_size = frame.width, frame.height
-            first_size = first_size or stored_size
-            if stored_size != first_size:
-                raise ValueError(
-                    f"{probe.name} changes its size at frame {start + done}: {frame.width} x {frame.height} after "
-                    f"{first_size[0]} x {first_size[1]}. Cut the clip there, or convert it to one size."
-                )
-            if index < wanted[done]:
-                continue
-            image = torch.from_numpy(convert(frame))
-            while done < len(wanted) and wanted[done] <= index:
-                yield image
-                done += 1
-            if done == len(wanted):
-                return
+    convert = RGBConverter(size or probe.size, probe.matrix, transfer=probe.transfer, primaries=probe.primaries)
+    done, first_size = 0, None
+    for index, frame in _numbered_frames(probe, int(wanted[0])):
+        stored_size = frame.width, frame.height
+        first_size = first_size or stored_size
+        if stored_size != first_size:
+            raise ValueError(
+                f"{probe.name} changes its size at frame {start + done}: {frame.width} x {frame.height} after "
+                f"{first_size[0]} x {first_size[1]}. Cut the clip there, or convert it to one size."
+            )
+        if index < wanted[done]:
+            continue
+        image = torch.from_numpy(convert(frame))
+        while done < len(wanted) and wanted[done] <= index:
+            yield image
+            done += 1
+        if done == len(wanted):
+            return
 
 
 def write_video(path: str | os.PathLike, frames: Tensor | Iterable[Tensor], fps: float, *, crf: int = 18) -> Path:
@@ -222,17 +216,28 @@ def _byte_images(frames: Tensor | Iterable[Tensor]) -> Iterable[np.ndarray]:
             yield (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous().numpy()
 
 
-def _numbered_frames(
-    container: InputContainer, stream: av.VideoStream, probe: VideoProbe, first: int
-) -> Iterator[tuple[int, av.VideoFrame]]:
+def _numbered_frames(probe: VideoProbe, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
     """(index, frame) of the stored frames of a video, from `first` or an earlier one on."""
-    if probe.times is None:
-        yield from enumerate(decoded_frames(container, stream))
-        return
-    if first:
-        container.seek(int(probe.times[first]), stream=stream)
-    before = -1
-    for frame in decoded_frames(container, stream):
-        index = before + 1 if frame.pts is None else int(np.searchsorted(probe.times, frame.pts))
-        before = min(max(index, before + 1), len(probe.times) - 1)
-        yield before, frame
+    if probe.times is not None and first:
+        frames = _frames_from(probe, first)
+        found = next(frames, None)
+        if found and found[0] <= first:
+            yield found
+            yield from frames
+            return
+    yield from _frames_from(probe, 0)  # without times, or in a container whose seeking goes too far
+
+
+def _frames_from(probe: VideoProbe, begin: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """(index, frame) of the stored frames from the last key frame before `begin` on, as far as the container seeks."""
+    with open_container(probe.source, probe.name) as container:
+        stream = video_stream(container, probe.stream)
+        if begin and probe.times is not None:
+            container.seek(int(probe.times[begin]), stream=stream)
+        before = -1
+        for frame in decoded_frames(container, stream):
+            index = before + 1
+            if probe.times is not None and frame.pts is not None:
+                index = max(index, int(np.searchsorted(probe.times, frame.pts)))
+            before = min(index, len(probe.shown if probe.times is None else probe.times) - 1)
+            yield before, frame

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from .frame_times import even_frames
-from .video_color import shown_size
+from .video_color import DisplayMatrix, display_matrix, shown_size
 
 if TYPE_CHECKING:
     import av
@@ -41,6 +41,8 @@ class VideoProbe:
         shown: int64 [T], the stored frame that the clip shows at t / fps. Frames of a variable rate may repeat.
         times: int64 [n], increasing presentation times of the stored frames in the stream's time base; None if the
             container states none, and frames are counted.
+        matrix: display matrix, which turns and mirrors the stored frames.
+        transfer, primaries: code points of its colors, where its frames do not state theirs.
     """
 
     source: str | IO[bytes]
@@ -50,6 +52,9 @@ class VideoProbe:
     size: tuple[int, int]
     shown: np.ndarray
     times: np.ndarray | None
+    matrix: DisplayMatrix
+    transfer: int
+    primaries: int
 
     def __len__(self) -> int:
         """Number of frames of the clip."""
@@ -80,32 +85,25 @@ def probe_video(source: str | os.PathLike | IO[bytes]) -> VideoProbe:
     with open_container(source, name) as container:
         if not container.streams.video:
             raise ValueError(f"{name} has no video stream.")
-        packets, ends = _packet_times(container)
+        packets, spans = _packet_times(container)
         indices = sorted(packets, key=lambda index: (len(packets[index]) < 2, index))
         if not indices or not packets[indices[0]]:
             raise ValueError(f"{name} cannot be read as a video: no frames are there.")
-        stream = container.streams[indices[0]]
-        entries, time_base = packets[stream.index], float(stream.time_base or 0)
-        rates = [float(rate or 0) for rate in (stream.guessed_rate, stream.average_rate, stream.base_rate)]
-        stored = {pts: duration for pts, duration in entries if pts is not None}
-        if len(stored) < len(entries) * 0.5 or not time_base:  # such as a raw H.264 stream
-            fps, times, shown = rates[0] or rates[1], None, np.arange(len(entries))
-        else:
-            times = np.array(sorted(stored), np.int64)
-            fps, shown = even_frames(times * time_base, stored[int(times[-1])] * time_base, rates)
-            if container.format.name in WITHOUT_TIMES:
-                times = None
+        stream = video_stream(container, indices[0])
+        fps, times, shown = _timing(container, stream, packets[stream.index])
         if fps <= 0:
             raise ValueError(f"{name} does not state its frame rate.")
-        _warn_of_cut_end(container, stream, ends, name, 2 / fps)
+        _warn_of_cut_end(container, stream, spans, name, 2 / fps)
         index = stream.index
     with open_container(source, name) as container:
-        stream = container.streams[index]
+        stream = video_stream(container, index)
         frame = next(decoded_frames(container, stream), None)
         if frame is None:
             raise ValueError(f"{name} cannot be read as a video: none of its frames can be decoded.")
-        size = shown_size(frame, pixel_aspect(stream))
-    return VideoProbe(source, name, index, fps, size, shown, times)
+        matrix = display_matrix(frame)
+        size = shown_size(frame.height, frame.width, float(stream.sample_aspect_ratio or 1), matrix)
+        transfer, primaries = int(stream.codec_context.color_trc), int(stream.codec_context.color_primaries)
+    return VideoProbe(source, name, index, fps, size, shown, times, matrix, transfer, primaries)
 
 
 @contextmanager
@@ -120,6 +118,11 @@ def open_container(source: str | IO[bytes], name: str) -> Iterator[InputContaine
             yield container
     except av.error.FFmpegError as error:
         raise ValueError(f"{name} cannot be read as a video: {error}.") from error
+
+
+def video_stream(container: InputContainer, index: int) -> av.VideoStream:
+    """The video stream of this index among all streams."""
+    return next(stream for stream in container.streams.video if stream.index == index)
 
 
 def decoded_frames(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
@@ -138,11 +141,6 @@ def decoded_frames(container: InputContainer, stream: av.VideoStream) -> Iterato
         return
 
 
-def pixel_aspect(stream: av.VideoStream) -> float:
-    """Width of a stored pixel divided by its height; 1 if the file does not state it."""
-    return float(stream.sample_aspect_ratio or 1)
-
-
 def _readable_packets(container: InputContainer, streams: list) -> Iterator[av.Packet]:
     """The packets of streams up to where the file breaks off."""
     import av
@@ -157,43 +155,65 @@ def _readable_packets(container: InputContainer, streams: list) -> Iterator[av.P
             yield packet
 
 
-def _packet_times(container: InputContainer) -> tuple[dict[int, list[tuple[int | None, int]]], dict[int, float]]:
+def _packet_times(
+    container: InputContainer,
+) -> tuple[dict[int, list[tuple[int | None, int]]], dict[int, tuple[float, float]]]:
     """What the packets of a file say about time.
 
     Returns:
         Of each video stream that is not cover art, (presentation time or None, duration) of its packets.
-        Of each stream, by its index, the end of its last packet in seconds after the file's beginning.
+        Of each stream, by its index, the seconds at which it begins and ends.
     """
     from av.stream import Disposition
 
     entries: dict[int, list[tuple[int | None, int]]] = {}
+    spans: dict[int, tuple[float, float]] = {}
     videos = {s.index for s in container.streams.video if not s.disposition & Disposition.attached_pic}
-    ends: dict[int, float] = {}
     streams = [s for s in container.streams if s.index in videos or s.type == "audio"]
-    begin = (container.start_time or 0) / 1e6
     for packet in _readable_packets(container, streams):
         index, duration = packet.stream.index, packet.duration or 0
         if packet.pts is not None and packet.time_base:
-            end = float((packet.pts + duration) * packet.time_base) - begin
-            ends[index] = max(end, ends.get(index, end))
+            begin, end = float(packet.pts * packet.time_base), float((packet.pts + duration) * packet.time_base)
+            earliest, latest = spans.get(index, (begin, end))
+            spans[index] = min(begin, earliest), max(end, latest)
         if index in videos and not packet.is_discard:
             entries.setdefault(index, []).append((packet.pts, duration))
-    return entries, ends
+    return entries, spans
+
+
+def _timing(
+    container: InputContainer, stream: av.VideoStream, packets: list[tuple[int | None, int]]
+) -> tuple[float, np.ndarray | None, np.ndarray]:
+    """`fps`, `times` and `shown` of a `VideoProbe` from (presentation time or None, duration) of each packet."""
+    rates = [float(rate or 0) for rate in (stream.guessed_rate, stream.average_rate, stream.base_rate)]
+    time_base = float(stream.time_base or 0)
+    stored = {pts: duration for pts, duration in packets if pts is not None}
+    if not stored or not time_base:  # such as a raw H.264 stream
+        return rates[0] or rates[1], None, np.arange(len(packets))
+    times = np.array(sorted(stored), np.int64)
+    fps, shown = even_frames(times * time_base, stored[int(times[-1])] * time_base, rates)
+    return fps, None if container.format.name in WITHOUT_TIMES else times, shown
 
 
 def _warn_of_cut_end(
-    container: InputContainer, stream: av.VideoStream, ends: dict[int, float], name: str, tolerance: float
+    container: InputContainer,
+    stream: av.VideoStream,
+    spans: dict[int, tuple[float, float]],
+    name: str,
+    tolerance: float,
 ) -> None:
-    """Warn if the packets end before the length that the file states."""
-    if stream.index not in ends:
+    """Warn if the packets end before the length that the file states, for the stream or for all streams together."""
+    if stream.index not in spans:
         return
-    if stream.duration and stream.time_base:
-        stated, there = float(stream.duration * stream.time_base), ends[stream.index]
-        there -= float((stream.start_time or 0) * stream.time_base) - (container.start_time or 0) / 1e6
+    begin, end = spans[stream.index]
+    if container.format.name in WITHOUT_TIMES and stream.guessed_rate:
+        stated, last = stream.frames / float(stream.guessed_rate), end
+    elif stream.duration and stream.time_base:
+        stated, last = float(stream.duration * stream.time_base), end
     else:
-        stated, there = (container.duration or 0) / 1e6, max(ends.values())
-    if stated - there > max(MISSING_SECONDS, tolerance):
+        stated, last = (container.duration or 0) / 1e6, max(end for _, end in spans.values())
+    if stated - max(last, end - begin) > max(MISSING_SECONDS, tolerance):  # some containers count from 0, others do not
         warnings.warn(
-            f"{name} is cut off: {ends[stream.index]:.2f} of its {stated:.2f} seconds are there. Only these are used.",
+            f"{name} is cut off: {end - begin:.2f} of its {stated:.2f} seconds are there. Only these are used.",
             stacklevel=3,
         )
