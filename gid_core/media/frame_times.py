@@ -23,7 +23,7 @@ def even_frames(times: np.ndarray, last_duration: float, stated_rates: Sequence[
 
     Args:
         times: float64 [n], presentation times in seconds, increasing.
-        last_duration: seconds for which the last frame is shown, >= 0.
+        last_duration: seconds for which the last frame is shown; 0 if the file does not say.
         stated_rates: frame rates in Hz that the file states, the most trusted one first. They may be wrong.
 
     Returns:
@@ -42,6 +42,8 @@ def even_frames(times: np.ndarray, last_duration: float, stated_rates: Sequence[
     if _jitter(times, mean_rate) <= MAX_JITTER_OF_MEAN:
         return mean_rate, np.arange(count)
     fps = _common_rate(np.diff(times), stated)
+    if last_duration * fps < 0.5:  # files often leave it out
+        last_duration = float(times[-1] - times[-2])
     steps = np.arange(max(1, round((times[-1] + last_duration) * fps))) / fps
     return fps, np.searchsorted((times[1:] + times[:-1]) / 2, steps)
 

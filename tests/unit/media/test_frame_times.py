@@ -42,6 +42,8 @@ def test_a_clip_that_slows_down_keeps_its_faster_rate_and_its_length():
 def test_the_last_frame_lasts_as_long_as_the_file_says():
     _, shown = even_frames(np.array([0, 0.1, 0.2, 0.5]), 1.0, [10.0])
     assert len(shown) == 15 and shown.tolist()[-10:] == [3] * 10
+    _, shown = even_frames(np.array([0, 0.1, 0.2, 0.5]), 0.0, [10.0])
+    assert len(shown) == 8  # it does not say, so as long as the frame before
 
 
 def test_time_stamps_close_together_do_not_raise_the_rate_without_bound():
