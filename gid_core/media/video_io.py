@@ -93,7 +93,8 @@ def iterate_frames(
     """
     probe = source if isinstance(source, VideoProbe) else probe_video(source)
     if not 0 <= start < len(probe):
-        raise ValueError(f"{probe.name} holds only {len(probe)} frames; start must be below that, not {start}.")
+        last = len(probe) - 1
+        raise ValueError(f"{probe.name} holds only {len(probe)} frames; start must be 0 to {last}, not {start}.")
     wanted = probe.shown[start : None if count is None else start + count]
     convert = RGBConverter(size or probe.size, probe.matrix, transfer=probe.transfer, primaries=probe.primaries)
     done, first_size = 0, None
