@@ -159,7 +159,7 @@ class SoftmaxSplatRender(io.ComfyNode):
             )
         if channels == 4:
             notes.append(
-                "The frames have alpha, which Save Video refuses: split it off (Split Image with Alpha), or save images."
+                "The frames have alpha, which Save Video refuses: split it off (Split Image with Alpha) or save images."
             )
         if notes:
             show_text("\n".join(notes), cls.hidden.unique_id)

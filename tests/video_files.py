@@ -69,13 +69,13 @@ def write_file(path: Path, images, times=None, **settings) -> Path:
 
 
 def numbered(count: int, height: int = 32, width: int = 48) -> list[np.ndarray]:
-    """Images that tell which one they are: gray 20, 28, 36, ..."""
-    return [np.full((height, width, 3), 20 + 8 * index, np.uint8) for index in range(count)]
+    """Images that tell which one they are: gray 20, 25, 30, ..."""
+    return [np.full((height, width, 3), 20 + 5 * index, np.uint8) for index in range(count)]
 
 
 def numbers(frames) -> list[int]:
     """Which of the `numbered` images frames in 0..1 are."""
-    return [round((float(frame.mean()) * 255 - 20) / 8) for frame in frames]
+    return [round((float(frame.mean()) * 255 - 20) / 5) for frame in frames]
 
 
 def quadrants(height: int = 32, width: int = 48) -> np.ndarray:
