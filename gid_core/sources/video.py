@@ -243,7 +243,7 @@ def _float_frames(frames: Tensor | np.ndarray) -> Tensor:
         hint = " Repeat gray frames to three channels." if shape[-1] == 1 else " Is the channel axis the last one?"
         raise ValueError(f"frames must have 3 (RGB) or 4 (RGBA) channels, [T, H, W, C]; got {shape}.{hint}")
     if clip.dtype == torch.uint8:
-        return clip[..., :3].float() / 255
+        return clip[..., :3].float().div_(255)
     if not clip.is_floating_point():
         raise ValueError(f"frames must be floating point in 0..1 or uint8; got {clip.dtype}. Convert the frames.")
     clip = clip[..., :3].float()
