@@ -56,6 +56,8 @@ _HOME = {
     "save_model": "models.checkpoint",
     "read_image": "media.image_io",
     "write_image": "media.image_io",
+    "iterate_frames": "media.video_io",
+    "probe_video": "media.video_probe",
     "read_video": "media.video_io",
     "write_video": "media.video_io",
 }

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from .evaluation.evaluate_command import evaluate_command as evaluate
 from .evaluation.evaluate_command import evaluation_options
 from .media.image_io import read_image, write_image
-from .media.video_io import WINDOW_SECONDS, read_video, write_video
+from .media.video_io import WINDOW_SECONDS, write_video
 from .motion import Motion, limit_displacement, loop, playback
 from .rendering.render import render_chunks
 from .spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
@@ -109,9 +109,9 @@ def animate(options: argparse.Namespace) -> None:
 
 
 def _extract(options: argparse.Namespace) -> tuple[SpectralVolume, torch.Tensor]:
-    from .sources.video import extract_spectral_volume
+    from .sources.video import extract_spectral_volume, read_window
 
-    frames, fps = read_video(options.clip)
+    frames, fps, reference = read_window(options.clip, options.start_frame, options.window_seconds, options.max_size)
     with tqdm(desc="motion", unit="frame", disable=None) as bar:
         volume = extract_spectral_volume(
             frames,
@@ -120,12 +120,12 @@ def _extract(options: argparse.Namespace) -> tuple[SpectralVolume, torch.Tensor]
             detrend=options.detrend,
             period=options.period,
             window_seconds=options.window_seconds,
-            start=options.start_frame,
+            first_frame=options.start_frame,
             stabilize=options.stabilize,
             max_size=options.max_size,
             progress=lambda done, total: _advance(bar, done, total),
         )
-    return volume, frames[options.start_frame]
+    return volume, reference
 
 
 def _adjust_motion(volume: SpectralVolume, options: argparse.Namespace) -> SpectralVolume:

@@ -157,6 +157,10 @@ class SoftmaxSplatRender(io.ComfyNode):
             notes.append(
                 f"{width} x {height} has an odd side, which Save Video's H.264 refuses: crop or resize the image."
             )
+        if channels == 4:
+            notes.append(
+                "The frames have alpha, which Save Video refuses: split it off (Split Image with Alpha) or save images."
+            )
         if notes:
             show_text("\n".join(notes), cls.hidden.unique_id)
         preview = save_looping_preview(frames, motion.fps)

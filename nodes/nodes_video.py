@@ -5,8 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
-from ..gid_core.media.video_io import read_video
-from ..gid_core.sources.video import MIN_FRAMES, extract_spectral_volume
+from ..gid_core.sources.video import extract_spectral_volume, read_window
 from ..gid_core.tensors import image_batch
 from .adapters import CATEGORY, Progress, SpectralVolumeType, schema, warnings_on_node
 
@@ -104,38 +103,39 @@ class SpectralVolumeFromVideo(io.ComfyNode):
         stabilise: bool,
         max_size: int,
     ) -> io.NodeOutput:
-        if isinstance(video, Tensor):
-            frames = video
-        else:
-            frames, fps, start_frame = _read_window(video, start_frame, window_seconds)
         with warnings_on_node(cls.hidden.unique_id):
+            if isinstance(video, Tensor):
+                frames, first_frame, reference = video, 0, video[start_frame : start_frame + 1]
+            else:
+                frames, fps, first_frame, reference = _read_window(video, start_frame, window_seconds, max_size)
             volume = extract_spectral_volume(
                 frames,
                 fps,
                 detrend=detrend,
                 window_seconds=window_seconds,
-                start=start_frame,
+                start=start_frame - first_frame,
+                first_frame=first_frame,
                 stabilize=stabilise,
                 max_size=max_size,
                 progress=Progress(),
             )
-        reference = image_batch(frames[start_frame], "video").permute(0, 2, 3, 1)
-        return io.NodeOutput(volume, reference, float(fps))
+        return io.NodeOutput(volume, image_batch(reference, "video").permute(0, 2, 3, 1), float(fps))
 
 
-def _read_window(video: Input.Video, start: int, seconds: float) -> tuple[Tensor, float, int]:
+def _read_window(video: Input.Video, start: int, seconds: float, max_size: int) -> tuple[Tensor, float, int, Tensor]:
     """Read the measured window of a VIDEO.
 
-    Only the window of a file is read, since a long video would not fit in memory. Newer ComfyUI versions can pass a
-    trimmed file, but its stream source is the untrimmed one; there the video's own method reads all its frames.
+    Only the window of a file is read, at the size at which it is measured, since a long video would not fit in memory.
+    Newer ComfyUI versions can pass a trimmed file, but its stream source is the untrimmed one; there the video's own
+    method reads all its frames.
 
     Returns:
-        frames [T, H, W, 3] in 0..1, frames per second, and the index of the window's first frame.
+        frames [T, H, W, 3], frames per second, the number of frames[0] in the video, and the frame `start` in the full
+        size, [1, H', W', 3] in 0..1.
     """
     if isinstance(video, InputImpl.VideoFromFile) and not hasattr(video, "as_trimmed"):
-        frame_rate = float(video.get_frame_rate())
-        count = round(max(MIN_FRAMES, seconds * frame_rate)) + 1
-        frames, fps = read_video(video.get_stream_source(), start=start, max_frames=count)
-        return frames, fps, 0
+        frames, fps, reference = read_window(video.get_stream_source(), start, seconds, max_size)
+        return frames, fps, start, reference[None]
     components = video.get_components()
-    return components.images, float(components.frame_rate), start
+    images = components.images
+    return images, float(components.frame_rate), 0, images[start : start + 1]

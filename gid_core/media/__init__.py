@@ -1,6 +1,9 @@
 """Image and video files.
 
-image_io   read and write images (OpenCV)
-video_io   read and write videos (PyAV)
-atomic     files that appear complete or not at all
+image_io      read and write images (OpenCV)
+video_io      read and write videos (PyAV)
+video_probe   what a video file holds: its stream, frame rate and size
+frame_times   presentation times to an even frame rate
+video_color   frames to sRGB images (ranges, matrices, HDR), and images to BT.709
+atomic        files that appear complete or not at all
 """

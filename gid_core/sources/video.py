@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import warnings
+from typing import IO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..media.video_io import WINDOW_SECONDS, clip_windows
+from ..media.video_io import WINDOW_SECONDS, clip_windows, iterate_frames, read_video
+from ..media.video_probe import probe_video
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume, temporal_dft
 from ..tensors import fit_size
 from .optical_flow import FlowFunction, Progress, dis_flow, estimate_trajectories, gray_frames
@@ -53,6 +56,7 @@ def extract_spectral_volume(
     period: int = DEFAULT_PERIOD,
     window_seconds: float = WINDOW_SECONDS,
     start: int = 0,
+    first_frame: int = 0,
     flow: FlowFunction | None = None,
     stabilize: bool = False,
     max_size: int | None = None,
@@ -74,6 +78,7 @@ def extract_spectral_volume(
         period: T of the volume in samples, >= 2.
         window_seconds: longest window to use, in seconds; a shorter clip is used completely.
         start: index of the window's first frame, which is the photo that the volume moves.
+        first_frame: number of frames[0] in the video, if `frames` are a part of it (`read_window`), for warnings.
         flow: another optical flow, see `estimate_trajectories`. None uses the tuned DIS flow.
         stabilize: first remove the camera's motion (one translation per frame). If False, a moving camera is reported.
         max_size: longest side in pixels at which motion is measured; the volume has that size. None keeps the size of
@@ -95,7 +100,7 @@ def extract_spectral_volume(
     _, count = clip_windows(available, fps, seconds=window_seconds, min_frames=MIN_FRAMES)[0]
     end_is_measured = detrend == "ramp" and available > count  # in the frame after the window
     window = _reduce(clip[start : start + count + end_is_measured], max_size)
-    _warn_of_cuts(window, start)
+    _warn_of_cuts(window, first_frame + start)
     if stabilize:
         window = _stabilize(window)
     trajectories, confidence = estimate_trajectories(window, flow=flow, progress=progress)
@@ -104,7 +109,43 @@ def extract_spectral_volume(
     end = None
     if detrend == "ramp":
         end = trajectories[count] if end_is_measured else extrapolate_displacement(trajectories, window)
+    del clip, window  # a long clip at 60 Hz takes as much memory again in what follows
     return volume_from_trajectories(trajectories[:count], fps, num_bins, end=end, period=period, confidence=confidence)
+
+
+def read_window(
+    source: str | os.PathLike | IO[bytes], start: int = 0, seconds: float = WINDOW_SECONDS, max_size: int | None = None
+) -> tuple[Tensor, float, Tensor]:
+    """Read from a video file what `extract_spectral_volume` needs, at the size at which motion is measured.
+
+    Args:
+        source: a path or an open binary file.
+        start: index of the window's first frame.
+        seconds: longest window to use.
+        max_size: longest side of the frames in pixels; None keeps the size of the video.
+
+    Returns:
+        frames: uint8 [T, H, W, 3], the window and, if there is one, the frame after it. The window starts at frame 0.
+        fps: frames per second in Hz.
+        reference: float32 [H', W', 3] in 0..1, the first frame in the full size of the video.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it holds no readable video, or fewer than `start` + 1 frames.
+
+    Warns:
+        UserWarning: if the file is cut off.
+    """
+    probe = probe_video(source)
+    size = None if max_size is None else fit_size(probe.size, max_size)
+    reference = read_video(probe, start=start, max_frames=1)[0][0]
+    count = clip_windows(len(probe) - start, probe.fps, seconds=seconds, min_frames=MIN_FRAMES)[0][1]
+    frames = torch.empty(min(count + 1, len(probe) - start), *(size or probe.size), 3, dtype=torch.uint8)
+    count = 0
+    for frame in iterate_frames(probe, start=start, count=len(frames), size=size):
+        frames[count] = frame
+        count += 1
+    return frames[:count], probe.fps, reference
 
 
 def volume_from_trajectories(
@@ -202,7 +243,7 @@ def _float_frames(frames: Tensor | np.ndarray) -> Tensor:
         hint = " Repeat gray frames to three channels." if shape[-1] == 1 else " Is the channel axis the last one?"
         raise ValueError(f"frames must have 3 (RGB) or 4 (RGBA) channels, [T, H, W, C]; got {shape}.{hint}")
     if clip.dtype == torch.uint8:
-        return clip[..., :3].float() / 255
+        return clip[..., :3].float().div_(255)
     if not clip.is_floating_point():
         raise ValueError(f"frames must be floating point in 0..1 or uint8; got {clip.dtype}. Convert the frames.")
     clip = clip[..., :3].float()

@@ -95,7 +95,9 @@ def test_a_video_and_its_frames_give_the_same_volume(server, graph, clip):
     ]
     assert volumes[0].size == (36, 64) and volumes[0].num_bins == 16
     assert volumes[0].fps == 30  # 150 samples in 5 seconds
-    assert torch.equal(volumes[0].coefficients, volumes[1].coefficients)
+    # ComfyUI converts the frames of a file less exactly: its chroma is shifted and colors are up to 2 of 255 off.
+    difference = (volumes[0].coefficients - volumes[1].coefficients).norm() / volumes[1].coefficients.norm()
+    assert difference < 0.3, difference
 
 
 def test_the_reference_is_the_start_frame(graph, clip):
@@ -107,8 +109,10 @@ def test_the_reference_is_the_start_frame(graph, clip):
         measured = graph.add("GID_SpectralVolumeFromVideo", video=source, fps=8.0, start_frame=7, max_size=64)
         references.append(graph.save(measured[1]))
     graph.run()
-    for reference in references:
-        assert (graph.images(reference)[0] == graph.images(all_frames)[7]).all()
+    of_batch, of_video = (graph.images(reference)[0].astype(float) for reference in references)
+    differences = [abs(of_video - image.astype(float)).mean() for image in graph.images(all_frames)]
+    assert (of_batch == graph.images(all_frames)[7]).all()
+    assert min(differences) == differences[7] < 4, differences  # ComfyUI converts colors less exactly
 
 
 # -- Loop and Amplify --------------------------------------------------------------------------------------------------

@@ -61,7 +61,8 @@ def test_a_smaller_crf_gives_a_smaller_error_and_a_larger_file(tmp_path):
     clip = (moving(6) + 0.1 * torch.randn(6, 48, 64, 3, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     good, bad = (write_video(tmp_path / f"{crf}.mp4", clip, 10, crf=crf) for crf in (5, 40))
     assert good.stat().st_size > 2 * bad.stat().st_size
-    gray = [frames.mean(dim=-1) for frames in (read_video(good)[0], read_video(bad)[0], clip)]
+    luma = torch.tensor([0.2126, 0.7152, 0.0722])  # the codec halves the resolution of the rest
+    gray = [frames @ luma for frames in (read_video(good)[0], read_video(bad)[0], clip)]
     assert psnr(gray[0], gray[2]) > psnr(gray[1], gray[2]) + 5
 
 
@@ -105,8 +106,8 @@ def test_frames_and_chunks_are_encoded_as_they_arrive(tmp_path):
 
 
 def test_the_first_frame_is_encoded_before_the_last_is_made(tmp_path, monkeypatch):
-    events, encode = [], av.VideoFrame.from_ndarray
-    monkeypatch.setattr(av.VideoFrame, "from_ndarray", lambda *a, **k: events.append("encode") or encode(*a, **k))
+    events, encode = [], video.bt709_frame
+    monkeypatch.setattr(video, "bt709_frame", lambda *a, **k: events.append("encode") or encode(*a, **k))
 
     def frames():
         for image in moving(4):

@@ -62,7 +62,7 @@ def test_the_key_says_which_side_is_above(folders, shuffle_seed):
     for name, side in first.items():
         sheet = read_image(folders / "out" / "sheets" / f"{name}.png")
         upper, lower = sheet[: len(sheet) // 2], sheet[len(sheet) // 2 :]
-        red = [float(((half[..., 0] > 0.9) & (half[..., 1:] < 0.1).all(-1)).float().mean()) for half in (upper, lower)]
+        red = [float(((half[..., 0] > 0.7) & (half[..., 1:] < 0.3).all(-1)).float().mean()) for half in (upper, lower)]
         assert (red[0] > 0.01 > red[1]) if side == "A" else (red[1] > 0.01 > red[0])
 
 

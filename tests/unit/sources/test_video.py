@@ -9,8 +9,15 @@ import torch
 
 from gid_core import loop
 from gid_core.motion import Motion, playback_coordinates
-from gid_core.sources.video import MIN_FRAMES, extract_spectral_volume, extrapolate_displacement, fill_unreliable
+from gid_core.sources.video import (
+    MIN_FRAMES,
+    extract_spectral_volume,
+    extrapolate_displacement,
+    fill_unreliable,
+    read_window,
+)
 from gid_core.synthetic import random_scene as synthetic
+from video_files import numbered, numbers, write_file
 
 # Made-up flow that moves everything is warned of, rightly.
 pytestmark = pytest.mark.filterwarnings("ignore:The camera")
@@ -226,3 +233,25 @@ def test_number_types_and_alpha_are_accepted(stems):
 def test_invalid_input_is_refused_with_a_reason(change, message):
     with pytest.raises(ValueError, match=message):
         extract_spectral_volume(**{"frames": gray_clip(), "fps": 30, **change})
+
+
+# ---- reading from a file ----
+
+
+def test_a_window_is_read_at_the_size_of_the_measurement_and_its_first_frame_in_full(tmp_path):
+    path = write_file(tmp_path / "a.mp4", numbered(40, 64, 96))
+    frames, fps, reference = read_window(path, 10, 0.6, 24)
+    assert frames.dtype == torch.uint8 and frames.shape == (19, 16, 24, 3)  # and the frame after the window
+    assert numbers(frames / 255) == list(range(10, 29))
+    assert reference.shape == (64, 96, 3) and numbers([reference]) == [10]
+    assert fps == pytest.approx(30, rel=1e-3)
+    assert read_window(path, 30, 5.0)[0].shape == (10, 64, 96, 3)
+    with pytest.raises(ValueError, match="only 40 frames; start must be 0 to 39, not 40"):
+        read_window(path, 40)
+
+
+def test_a_cut_in_a_part_of_a_video_is_named_by_its_number_in_the_video():
+    clip = gray_clip()
+    clip[12:] = 0.9
+    with pytest.warns(UserWarning, match="at frame 112.*start=112"):
+        extract_spectral_volume(clip, 30, flow=external_flow(torch.zeros(20, 2, 12, 16)), first_frame=100)
