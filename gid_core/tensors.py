@@ -13,6 +13,8 @@ from torch import Tensor
 # Functions of this type work alike on NumPy arrays and on tensors.
 Maps = TypeVar("Maps", np.ndarray, Tensor)
 BoxMean = Callable[[Maps, int], Maps]
+# What torch raises when a device's memory is full; before torch 2.5 it has this name only in torch.cuda.
+OutOfMemoryError: type[RuntimeError] = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 
 
 def image_batch(image: Tensor | np.ndarray, name: str = "image") -> Tensor:
@@ -69,7 +71,7 @@ def feather_mask(mask: Tensor, feather: float) -> Tensor:
         raise ValueError(f"feather must be >= 0 pixels; got {feather}.")
     if feather == 0:
         return mask
-    import cv2
+    from .packages import cv2
 
     inside = (mask > 0).to(torch.uint8).cpu().numpy()
     distance = np.stack([cv2.distanceTransform(m, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in inside])
@@ -117,7 +119,7 @@ def box_mean(maps: Maps, radius: int) -> Maps:
     side = 2 * radius + 1
     if isinstance(maps, Tensor):
         return F.avg_pool2d(F.pad(maps, (radius, radius, radius, radius), mode="replicate"), side, 1)
-    import cv2
+    from .packages import cv2
 
     return cv2.blur(maps, (side, side), borderType=cv2.BORDER_REPLICATE)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..gid_core.motion import loop
 from ..gid_core.rendering.visualization import motion_map
 from ..gid_core.spectral_volume import SpectralVolume
-from ..gid_core.tensors import image_batch, mask_batch
+from ..gid_core.tensors import OutOfMemoryError, image_batch, mask_batch
 from .adapters import (
     CATEGORY,
     PREVIEW_SIZE,
@@ -262,7 +262,7 @@ class _BatchedPrediction:
 def _is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on any device."""
     messages = ("out of memory", "can't allocate memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in messages)
+    return isinstance(error, MemoryError | OutOfMemoryError) or any(text in str(error) for text in messages)
 
 
 def _memory_required(model: ManagedPipeline, photo: Tensor, count: int, resolution: int) -> float:

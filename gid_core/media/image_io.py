@@ -19,7 +19,7 @@ def read_image(path: str | os.PathLike) -> Tensor:
         FileNotFoundError: if the file does not exist.
         ValueError: if it is not an image.
     """
-    import cv2
+    from ..packages import cv2
 
     path = Path(path)
     if not path.is_file():
@@ -47,7 +47,7 @@ def write_image(path: str | os.PathLike, image: Tensor) -> Path:
         FileNotFoundError: if the folder does not exist.
         ValueError: if no image format has this suffix.
     """
-    import cv2
+    from ..packages import cv2
 
     path = Path(path)
     data = (image.clamp(0, 1) * 255).round().byte().cpu().numpy()[..., [2, 1, 0, 3][: image.shape[-1]]]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..motion import Motion
 from ..spectral_volume import SpectralVolume, modal_sum
-from ..tensors import image_batch, mask_batch, resize_flow, resize_maps, resize_mask
+from ..tensors import OutOfMemoryError, image_batch, mask_batch, resize_flow, resize_maps, resize_mask
 from .outlines import find_outlines
 from .warping import forward_warp, premultiply, unpremultiply
 
@@ -202,7 +202,7 @@ def render_chunks(
                 rendered: tuple[Tensor, Tensor] | None
                 try:
                     rendered = _render_flow(render_frames, photo, displacement[done : done + chunk], photo_mask)
-                except torch.OutOfMemoryError:
+                except OutOfMemoryError:
                     if chunk == 1:
                         raise
                     rendered = None

@@ -187,7 +187,7 @@ def _combine_regions(
 
 def _rim_weight(pixels: np.ndarray, painted: np.ndarray, rim: float) -> tuple[tuple[slice, slice], Tensor]:
     """A window around a region, and the weight of its motion there: 1 inside, falling to 0 over the rim outside."""
-    import cv2
+    from ..packages import cv2
 
     window = bounding_box(pixels, math.ceil(rim))
     inside = pixels[window]

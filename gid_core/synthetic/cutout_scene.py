@@ -1,8 +1,8 @@
 """Random scenes of cut-out plants that sway over a photograph: real texture with exact motion, for training.
 
-    cutouts = load_cutouts("cutouts/")           # pictures with alpha, upright, rooted at the bottom
-    scene = cutout_scene(3, cutouts, photo)
-    image, volume = scene.render(0), scene.spectral_volume()
+cutouts = load_cutouts("cutouts/")           # pictures with alpha, upright, rooted at the bottom
+scene = cutout_scene(3, cutouts, photo)
+image, volume = scene.render(0), scene.spectral_volume()
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..media.image_io import read_image
+from ..packages import cv2
 from .deformation import Beam, cantilever_fields, unit_vector
 from .gust import Gust, random_gust
 from .painting import Painted
