@@ -14,6 +14,7 @@ from ..gid_core.motion import loop
 from ..gid_core.rendering.visualization import motion_map
 from ..gid_core.spectral_volume import SpectralVolume
 from ..gid_core.tensors import OutOfMemoryError, image_batch, mask_batch
+from ..gid_core.validation import check_choice
 from .adapters import (
     CATEGORY,
     PREVIEW_SIZE,
@@ -171,6 +172,7 @@ class PredictSpectralVolume(io.ComfyNode):
     ) -> io.NodeOutput:
         if not isinstance(model, ManagedPipeline):
             raise ValueError(f"model must come from Load GID Model; got {type(model).__name__}.")
+        check_choice("sampler", sampler, tuple(SAMPLERS))
         photos = image_batch(image).permute(0, 2, 3, 1)
         mask = optional_mask(mask, photos.shape[1:3])
         # A crossfade changes the period, which all volumes of a batch share, so it is applied to the whole batch.
