@@ -75,9 +75,9 @@ def __getattr__(name: str) -> Any:
         missing = isinstance(error, ModuleNotFoundError) and error.name == name
         problem = "is not installed" if missing else f"cannot be imported ({error})"
         raise ImportError(_sentence(name, problem), name=name) from None
-    problem = _outdated(name)
-    if problem:
-        raise ImportError(_sentence(name, problem), name=name)
+    outdated = _outdated(name)
+    if outdated:
+        raise ImportError(_sentence(name, outdated), name=name)
     globals()[name] = module
     return module
 
@@ -86,7 +86,7 @@ def missing_packages() -> dict[str, str]:
     """What is missing or too old, without importing it: {module: one sentence with the command that mends it}."""
     found = {}
     for name in PACKAGES:
-        problem = "is not installed" if util.find_spec(name) is None else _outdated(name)
+        problem = _outdated(name) if util.find_spec(name) else "is not installed"
         if problem:
             found[name] = _sentence(name, problem)
     return found

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .validation import check_number, describe, refuse
@@ -75,7 +76,7 @@ def mask_batch(mask: Tensor | np.ndarray, batch: int, name: str = "mask") -> Ten
     return _unit_range(tensor, name).clamp(0, 1)
 
 
-def to_tensor(value: Tensor | np.ndarray, name: str, shape: str) -> Tensor:
+def to_tensor(value: Tensor | ArrayLike, name: str, shape: str) -> Tensor:
     """A tensor of real numbers from a tensor, an array or nested lists.
 
     Args:

@@ -46,7 +46,7 @@ def check_number(
     number = _as_number(value)
     # Compared before it is converted: an integer can be too large for a float.
     low, high = max(at_least, -sys.float_info.max), min(at_most, sys.float_info.max)
-    if not (isinstance(number, Real) and low <= number <= high and number > above):
+    if number is None or not (low <= number <= high and number > above):
         refuse(name, _range("a number", at_least, at_most, above, meaning), value)
     return float(number)
 
@@ -56,9 +56,7 @@ def check_integer(
 ) -> int:
     """The value as an int, if it is a whole number within the limits; see `check_number`."""
     number = _as_number(value)
-    if isinstance(number, float) and number.is_integer():
-        number = int(number)
-    if not (isinstance(number, Integral) and at_least <= number <= at_most):
+    if number is None or number != number or not at_least <= number <= at_most or number % 1 != 0:
         refuse(name, _range("a whole number", at_least, at_most, meaning=meaning), value)
     return int(number)
 
@@ -139,9 +137,9 @@ def _item(value: Any) -> Any:
 
 
 def _as_number(value: Any) -> Any:
-    """The Python number of a 0-dimensional array or tensor; None for True and False."""
+    """A real number, also of a 0-dimensional array or tensor; None for True, False and all else."""
     number = _item(value)
-    return None if isinstance(number, bool) else number
+    return number if isinstance(number, Real) and not isinstance(number, bool) else None
 
 
 def _range(kind: str, at_least: float, at_most: float, above: float = -math.inf, meaning: str = "") -> str:

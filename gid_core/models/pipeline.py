@@ -40,7 +40,7 @@ MIN_AMPLITUDE = 0.25
 MAX_GUIDANCE_SCALE = 20
 MAX_AMPLITUDE = 1000
 MAX_SEEDS = 1000  # of one call
-MIN_RESOLUTION = 16  # pixels
+MIN_RESOLUTION, MAX_RESOLUTION = 16, 2**31  # pixels; the photo's size is used if it is smaller
 # Input of the encoder.
 MAX_ASPECT = 4.0
 MIN_LATENT_SIDE = 4  # pixels of the latents
@@ -146,7 +146,7 @@ class GIDPipeline:
         photos = image_batch(image)
         guidance_scale = check_number("guidance_scale", guidance_scale, 0, MAX_GUIDANCE_SCALE)
         amplitude = check_number("amplitude", amplitude, 0, MAX_AMPLITUDE, meaning="1 suits the photo")
-        resolution = check_integer("resolution", resolution, MIN_RESOLUTION, meaning="pixels of the longest side")
+        resolution = check_integer("resolution", resolution, MIN_RESOLUTION, MAX_RESOLUTION, meaning="pixels")
         check_choice("sampler", sampler, SAMPLERS)
         max_steps = self.model.config.diffusion.num_train_timesteps
         num_inference_steps = check_integer("num_inference_steps", num_inference_steps, 1, max_steps)

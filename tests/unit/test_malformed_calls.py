@@ -20,7 +20,7 @@ import gid_core as gid
 from gid_core.validation import check_flag, check_integer, check_number
 
 # How many malformed calls are made of a function; slow ones get fewer.
-CALLS = 400
+CALLS = 1000
 # Public names that are not called here: classes are called through `Call.make`, and videos have tests of their own.
 ELSEWHERE = {"read_video", "write_video", "extract_spectral_volume"}
 
@@ -132,7 +132,7 @@ def test_wrong_arguments_are_value_errors(calls, name, monkeypatch, tmp_path):
     function(**valid)
     choose = random.Random(name)
     # Every argument with every wrong value would take minutes: a sample, but every argument at least once.
-    for number in range(40 if name in SLOW else CALLS):
+    for number in range(100 if name in SLOW else CALLS):
         names = [list(valid)[number % len(valid)]] if number % 3 else choose.sample(list(valid), min(2, len(valid)))
         wrong = {argument: choose.choice(WRONG) for argument in names}
         if any(callable(value) for argument, value in wrong.items() if argument in FUNCTIONS):
