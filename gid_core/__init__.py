@@ -22,6 +22,8 @@ synthetic         scenes with exact motion
 training, evaluation, cli   the commands
 edge_aware_smoothing   maps smoothed inside objects and not across outlines
 tensors           helpers on images, masks and maps
+validation        checks of arguments
+packages          packages that may be missing
 
 Names are imported on first use, so that `import gid_core` is fast.
 """

@@ -1,5 +1,22 @@
-"""python -m gid_core: the command line."""
+"""The command `gid`, also python -m gid_core: the command line, with one sentence for a missing package."""
 
-from .cli import main
+import sys
 
-raise SystemExit(main())
+from .packages import PACKAGES
+
+
+def main() -> int:
+    """Run `cli.main`; returns its exit status, or 1 if a package is missing."""
+    try:
+        from .cli import main as run  # imports most of the library, and so its packages
+
+        return run()
+    except ImportError as error:
+        if error.name not in PACKAGES:
+            raise
+        sys.stderr.write(f"gid_core: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

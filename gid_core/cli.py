@@ -22,7 +22,7 @@ from .media.video_io import WINDOW_SECONDS, write_video
 from .motion import Motion, limit_displacement, loop, playback
 from .rendering.render import render_chunks
 from .spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
-from .tensors import feather_mask
+from .tensors import check_device, feather_mask
 from .training.train_command import train_command as train
 from .training.train_options import training_options
 
@@ -85,7 +85,7 @@ def animate(options: argparse.Namespace) -> None:
     from .models.loop_guidance import LoopGuidance
     from .models.pipeline import GIDPipeline
 
-    _check_device(options.device)
+    check_device(options.device, "--device")
     photo = read_image(options.photo)
     mask = read_image(options.mask)[..., :3].mean(-1) if options.mask else None
     guidance = None if options.loop_mode == "none" else LoopGuidance(options.loop_mode)
@@ -139,7 +139,7 @@ def _render_output(
     """Render to a video file, or to numbered images if the output is a folder."""
     mask = feather_mask(read_image(options.mask)[None, ..., :3].mean(-1), options.feather) if options.mask else None
     total = len(motion) - start if count is None else count
-    _check_device(options.device)
+    check_device(options.device, "--device")
     renderer = None
     if options.renderer == "network":
         from .models.pipeline import GIDPipeline
@@ -156,13 +156,6 @@ def _render_output(
         for index, frame in enumerate(frame for chunk in frames for frame in chunk):
             write_image(output / f"{start + index:05d}.png", frame)
     print(f"{output}: {total} frames at {motion.fps:g} fps{', a seamless loop' if motion.loops else ''}")
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {device} cannot be used here: {error}") from error
 
 
 def _with_bar(chunks: Iterator[torch.Tensor], total: int) -> Iterator[torch.Tensor]:

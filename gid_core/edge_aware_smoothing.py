@@ -100,7 +100,7 @@ def color_affinities(
 
 def rgb_to_lab(photo: Tensor) -> Tensor:
     """sRGB [B, 3, H, W] in 0..1 to CIE Lab: L in 0..100, a and b about -100..100. Computed on the CPU by OpenCV."""
-    import cv2
+    from .packages import cv2
 
     images = photo.detach().float().cpu().permute(0, 2, 3, 1).numpy()
     lab = np.stack([cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB) for image in images])

@@ -11,6 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .spectral_volume import SpectralVolume, modal_sum
+from .tensors import to_tensor
+from .validation import (
+    MAX_FRAMES,
+    check_flag,
+    check_frame_count,
+    check_instance,
+    check_integer,
+    check_number,
+    check_rate,
+)
 
 # Frames whose displacements `Motion.magnitude` holds at a time.
 MAGNITUDE_CHUNK = 8
@@ -38,13 +48,17 @@ class Motion:
     loops: bool = False
 
     def __post_init__(self) -> None:
-        shape, bins = tuple(self.coordinates.shape), self.volume.num_bins
+        check_instance("volume", self.volume, SpectralVolume, "a spectral volume")
+        coordinates = to_tensor(self.coordinates, "coordinates", "[frames, K, 2]")
+        shape, bins = tuple(coordinates.shape), self.volume.num_bins
         if len(shape) != 3 or shape[0] < 1 or shape[1:] != (bins, 2):
             raise ValueError(f"Modal coordinates of a volume with {bins} bins are [frames, {bins}, 2]; got {shape}.")
-        if not bool(torch.isfinite(self.coordinates).all()):
+        check_frame_count("The number of frames of a motion", shape[0])
+        if not bool(torch.isfinite(coordinates).all()):
             raise ValueError("The modal coordinates hold NaN or infinite values.")
-        if not (self.fps > 0 and math.isfinite(self.fps)):
-            raise ValueError(f"fps must be > 0; got {self.fps}.")
+        object.__setattr__(self, "coordinates", coordinates.float())
+        object.__setattr__(self, "fps", check_rate("fps", self.fps, "frames per second"))
+        object.__setattr__(self, "loops", check_flag("loops", self.loops))
 
     def __len__(self) -> int:
         return self.coordinates.shape[0]
@@ -58,7 +72,8 @@ class Motion:
         Raises:
             ValueError: if the range is empty or outside the motion.
         """
-        stop = len(self) if stop is None else stop
+        start = check_integer("start", start)
+        stop = len(self) if stop is None else check_integer("stop", stop)
         if not 0 <= start < stop <= len(self):
             raise ValueError(f"Frames {start}..{stop} are outside this motion of {len(self)} frames.")
         return modal_sum(self.volume.coefficients, self.coordinates[start:stop])
@@ -68,7 +83,7 @@ class Motion:
 
         At most `max_samples` frames are averaged; they are spaced evenly over the motion.
         """
-        count = min(len(self), max_samples)
+        count = min(len(self), check_integer("max_samples", max_samples, 1))
         frames = torch.linspace(0, len(self) - 1, count).round().long()
         total = torch.zeros_like(self.volume.coefficients[:, 0, 0])
         for chunk in frames.split(MAGNITUDE_CHUNK):
@@ -84,17 +99,15 @@ class Motion:
 
         Args:
             speed: relative speed, > 0.
-            num_frames: number of frames of the result; give either this or a speed.
+            num_frames: number of frames of the result, a whole number; give either this or a speed.
 
         Raises:
-            ValueError: if speed or num_frames is not positive, or both are given.
+            ValueError: if speed or num_frames is not positive, both are given, or more than 100,000 frames come out.
         """
-        _check_speed(speed)
+        speed = _check_speed(speed)
         if num_frames is not None and speed != 1:
             raise ValueError(f"Give speed or num_frames, not both; got {speed} and {num_frames}.")
-        count = max(1, round(len(self) / speed)) if num_frames is None else num_frames
-        if count < 1:
-            raise ValueError(f"num_frames must be at least 1; got {num_frames}.")
+        count = _frame_count(num_frames, max(1, round(len(self) / speed)))
         resample = _resample_periodic if self.loops else _resample_cubic
         return dataclasses.replace(self, coordinates=resample(self.coordinates, count))
 
@@ -120,24 +133,25 @@ def loop(
     Raises:
         ValueError: if an argument is out of range.
     """
-    _check_speed(speed)
-    fps = volume.fps if fps is None else fps
-    if not (fps > 0 and math.isfinite(fps)):
-        raise ValueError(f"fps must be > 0; got {fps}.")
+    check_instance("volume", volume, SpectralVolume, "a spectral volume")
+    speed = _check_speed(speed)
+    fps = volume.fps if fps is None else check_rate("fps", fps, "frames per second")
     period_frames = volume.duration * fps / speed
-    count = max(2, round(period_frames)) if num_frames is None else num_frames
-    if count < 1:
-        raise ValueError(f"num_frames must be at least 1; got {num_frames}.")
+    count = _frame_count(num_frames, max(2, round(period_frames)))
     cycles = max(1, round(count / period_frames))
     time = torch.arange(count, dtype=torch.float64) * (cycles * volume.period / count)
-    return Motion(volume, playback_coordinates(volume, time), float(fps), loops=True)
+    return Motion(volume, playback_coordinates(volume, time), fps, loops=True)
 
 
 def playback(volume: SpectralVolume) -> Motion:
     """A volume played once as it was measured. The constant bin is used as stored, so that F_0 is only near 0.
 
     With `detrend="none"` this is the low-pass filtered motion of the clip; the frames are the T samples of the window.
+
+    Raises:
+        ValueError: if `volume` is something else.
     """
+    check_instance("volume", volume, SpectralVolume, "a spectral volume")
     time = torch.arange(volume.period, dtype=torch.float64)
     return Motion(volume, playback_coordinates(volume, time, start_at_rest=False), volume.fps)
 
@@ -176,10 +190,10 @@ def limit_displacement(volume: SpectralVolume, max_fraction: float) -> SpectralV
         max_fraction: largest displacement as a fraction of the grid's width, > 0.
 
     Raises:
-        ValueError: if `max_fraction` is not positive.
+        ValueError: if `max_fraction` is not a finite number > 0.
     """
-    if not max_fraction > 0:
-        raise ValueError(f"max_fraction must be > 0; got {max_fraction}.")
+    check_instance("volume", volume, SpectralVolume, "a spectral volume")
+    max_fraction = check_number("max_fraction", max_fraction, above=0, meaning="a fraction of the width")
     motion = loop(volume)
     peak = torch.zeros_like(volume.coefficients[:, 0, 0])
     for frame in range(len(motion)):
@@ -189,9 +203,20 @@ def limit_displacement(volume: SpectralVolume, max_fraction: float) -> SpectralV
     return volume.replace(coefficients=volume.coefficients * scale[:, None, None])
 
 
-def _check_speed(speed: float) -> None:
-    if not (speed > 0 and math.isfinite(speed)):
-        raise ValueError(f"speed must be a number > 0 (1 = unchanged, 0.5 = half speed); got {speed}.")
+def _check_speed(speed: float) -> float:
+    return check_rate("speed", speed, "1 = unchanged, 0.5 = half speed")
+
+
+def _frame_count(num_frames: int | None, natural_count: int) -> int:
+    """The number of frames that was asked for, or else that the speed and the frame rate give."""
+    if num_frames is not None:
+        return check_frame_count("num_frames", num_frames)
+    if natural_count > MAX_FRAMES:
+        raise ValueError(
+            f"This speed and fps give {natural_count} frames; at most {MAX_FRAMES} are allowed. Raise the speed, lower "
+            "fps, or give num_frames."
+        )
+    return natural_count
 
 
 def _resample_periodic(coordinates: Tensor, count: int) -> Tensor:

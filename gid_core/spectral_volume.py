@@ -29,7 +29,17 @@ import torch
 from torch import Tensor
 
 from .media.atomic import atomic_write
-from .tensors import feather_mask, mask_batch, resize_maps, resize_mask
+from .tensors import check_device, feather_mask, mask_batch, resize_maps, resize_mask, to_tensor
+from .validation import (
+    MAX_FRAMES,
+    check_choice,
+    check_instance,
+    check_integer,
+    check_number,
+    check_path,
+    check_rate,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -40,6 +50,7 @@ DEFAULT_PERIOD = 150
 DEFAULT_FPS = 30.0
 DEFAULT_BINS = 16
 DETREND_MODES = ("none", "ramp")
+MAX_SIDE = 16384  # pixels of a volume's grid, above which `resize` takes a size for a mistake
 
 
 class _Attributes(TypedDict, total=False):
@@ -61,7 +72,7 @@ class SpectralVolume:
     Attributes:
         coefficients: float32 [B, K, 4, H, W]; pixels x T (unnormalized transform), see the module's header.
         fps: samples per second of the T-sample window, > 0.
-        period: T, the window's length in samples, >= 1 and >= 2 (K - 1).
+        period: T, the window's length in samples, a whole number >= 1 and >= 2 (K - 1), at most 100,000.
         detrend: "none" (as in the paper) or "ramp" (the line from F_0 to F_T was subtracted before the transform).
         metadata: how the volume was made; strings only, saved with it.
 
@@ -77,7 +88,7 @@ class SpectralVolume:
 
     def __post_init__(self) -> None:
         c = self.coefficients
-        if not isinstance(c, Tensor) or c.ndim != 5 or c.shape[2] != 4 or min(c.shape) < 1:
+        if not isinstance(c, Tensor) or c.layout != torch.strided or c.ndim != 5 or c.shape[2] != 4 or min(c.shape) < 1:
             shape = tuple(c.shape) if hasattr(c, "shape") else type(c).__name__
             raise ValueError(f"A spectral volume is a tensor [B, K, 4, H, W]; got {shape}.")
         if not c.is_floating_point():
@@ -85,15 +96,13 @@ class SpectralVolume:
         object.__setattr__(self, "coefficients", c.float())
         if not bool(torch.isfinite(self.coefficients).all()):
             raise ValueError("The spectral volume holds NaN or infinite coefficients; make or load it again.")
-        if not self.fps > 0 or not np.isfinite(self.fps):
-            raise ValueError(f"fps of a spectral volume must be > 0; got {self.fps}.")
+        object.__setattr__(self, "fps", check_rate("fps", self.fps, "samples of the volume per second"))
         min_period = max(1, 2 * (c.shape[1] - 1))
-        if self.period < min_period:
-            raise ValueError(f"{c.shape[1]} bins need a period of at least {min_period} samples; got {self.period}.")
-        object.__setattr__(self, "period", int(self.period))
-        object.__setattr__(self, "fps", float(self.fps))
-        if self.detrend not in DETREND_MODES:
-            raise ValueError(f"detrend is one of {DETREND_MODES}; got {self.detrend!r}.")
+        meaning = f"samples; the volume has {c.shape[1]} bins"
+        period = check_integer("period", self.period, min_period, MAX_FRAMES, meaning=meaning)
+        object.__setattr__(self, "period", period)
+        check_choice("detrend", self.detrend, DETREND_MODES)
+        _check_metadata(self.metadata)
 
     def __len__(self) -> int:
         return self.coefficients.shape[0]
@@ -136,19 +145,26 @@ class SpectralVolume:
         return dataclasses.replace(self, **changes)
 
     def to(self, device: torch.device | str) -> SpectralVolume:
-        """The same volume with its coefficients on another device."""
-        return self.replace(coefficients=self.coefficients.to(device))
+        """The same volume with its coefficients on another device.
+
+        Raises:
+            ValueError: if torch cannot use the device here.
+        """
+        return self.replace(coefficients=self.coefficients.to(check_device(device)))
 
     def resize(self, size: Sequence[int]) -> SpectralVolume:
         """The same motion on an (H, W) grid: interpolated, x scaled by the width ratio, y by the height ratio.
 
         Raises:
-            ValueError: if the height or width is smaller than 1.
+            ValueError: if it is not two whole numbers of pixels, from 1 to 16384.
         """
-        height, width = size
-        if min(height, width) < 1:
-            raise ValueError(f"A spectral volume needs a size of at least 1 x 1; got {height} x {width} (H x W).")
-        if tuple(size) == self.size:
+        if not isinstance(size, Sequence) or len(size) != 2:
+            refuse("size", "(height, width) in pixels", size)
+        height, width = (
+            check_integer(name, side, 1, MAX_SIDE, meaning="pixels of the volume's grid")
+            for name, side in zip(("height", "width"), size, strict=True)
+        )
+        if (height, width) == self.size:
             return self
         batch, bins = self.coefficients.shape[:2]
         flat = resize_maps(self.coefficients.flatten(0, 1), (height, width))
@@ -175,9 +191,10 @@ class SpectralVolume:
         Raises:
             ValueError: if a gain is not finite or `band_gains` is empty.
         """
-        gains = np.asarray([1.0] if band_gains is None else list(band_gains), dtype=np.float64)
-        if gains.size == 0 or not np.isfinite(gains).all() or not np.isfinite(gain):
-            raise ValueError(f"Gains must be finite numbers, at least one; got gain={gain}, band_gains={band_gains}.")
+        gain = check_number("gain", gain, meaning="1 changes nothing")
+        gains = to_tensor([1.0] if band_gains is None else band_gains, "band_gains", "or list").double().cpu().numpy()
+        if gains.ndim != 1 or gains.size == 0 or not np.isfinite(gains).all():
+            refuse("band_gains", "a list of finite numbers, at least one", band_gains)
         position = np.clip((np.arange(self.num_bins) - 1) / max(self.num_bins - 2, 1), 0, 1)
         per_bin = gain * np.interp(position, np.linspace(0, 1, gains.size), gains)
         scale = torch.as_tensor(per_bin, dtype=torch.float32, device=self.coefficients.device)
@@ -210,7 +227,8 @@ class SpectralVolume:
         """
         from safetensors.torch import save
 
-        path = Path(path)
+        path = check_path("path", path)
+        _check_metadata({} if metadata is None else metadata)
         header = {
             **self.metadata,
             **(metadata or {}),
@@ -228,11 +246,11 @@ class SpectralVolume:
 
         Raises:
             FileNotFoundError: if the file does not exist.
-            ValueError: if the file is not safetensors, is truncated, or holds something else.
+            ValueError: if no file can have this path, or it is not safetensors, is truncated, or holds something else.
         """
         from safetensors import SafetensorError, safe_open
 
-        path = Path(path)
+        path = check_path("path", path)
         if not path.is_file():
             raise FileNotFoundError(f"No spectral volume at {path}.")
         try:
@@ -251,7 +269,7 @@ class SpectralVolume:
                         f"software reads version {FORMAT_VERSION}. Update it, or save the file again."
                     )
                 settings = json.loads(header.pop("spectral_volume"))
-                time_base = float(settings["fps"]), int(settings["period"]), str(settings["detrend"])
+                time_base = settings["fps"], settings["period"], settings["detrend"]
                 coefficients = file.get_tensor("coefficients")
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(
@@ -259,6 +277,12 @@ class SpectralVolume:
             ) from error
         metadata = {key: value for key, value in header.items() if key not in ("format", "version")}
         return cls(coefficients, *time_base, metadata)
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> None:
+    check_instance("metadata", metadata, Mapping, "a mapping of strings to strings")
+    for text in (*metadata.keys(), *metadata.values()):
+        check_instance("metadata", text, str, "a mapping of strings to strings")
 
 
 def temporal_dft(displacement: Tensor, num_bins: int) -> Tensor:
@@ -296,7 +320,17 @@ def modal_sum(coefficients: Tensor, coordinates: Tensor) -> Tensor:
 
     Returns:
         float32 [B, frames, 2, H, W] displacements in pixels.
+
+    Raises:
+        ValueError: if the shapes are others, or do not fit together.
     """
+    coefficients = to_tensor(coefficients, "coefficients", "[B, K, 4, H, W]")
+    coordinates = to_tensor(coordinates, "coordinates", "[frames, K, 2]")
+    if coefficients.ndim != 5 or coefficients.shape[2] != 4 or coordinates.shape[1:] != (coefficients.shape[1], 2):
+        raise ValueError(
+            "modal_sum takes coefficients [B, K, 4, H, W] and coordinates [frames, K, 2] of equally many bins K; got "
+            f"{list(coefficients.shape)} and {list(coordinates.shape)}."
+        )
     batch, bins, _, height, width = coefficients.shape
     frames = coordinates.shape[0]
     q = coordinates.to(coefficients)

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
+
+from .validation import check_number, describe, refuse
 
 # Functions of this type work alike on NumPy arrays and on tensors.
 Maps = TypeVar("Maps", np.ndarray, Tensor)
 BoxMean = Callable[[Maps, int], Maps]
+# What torch raises when a device's memory is full; before torch 2.5 it has this name only in torch.cuda.
+OutOfMemoryError: type[RuntimeError] = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
+
+# Integers by which images and masks are divided.
+INTEGER_SCALES = {torch.uint8: 255, torch.uint16: 65535}
+# Images and masks beyond this are not in 0..1 but in another range; less is what filters add at edges.
+MAX_VALUE = 4.0
 
 
 def image_batch(image: Tensor | np.ndarray, name: str = "image") -> Tensor:
     """An image or batch of images as float32 [B, C, H, W] in 0..1.
 
     Args:
-        image: [H, W, C] or [B, H, W, C], C = 3 or 4, floating point in 0..1 (any width) or uint8.
+        image: [H, W, C] or [B, H, W, C], C = 3 or 4: floating point in 0..1 (any width), uint8 in 0..255 or uint16 in
+            0..65535. Values a little outside 0..1, as filters make them, are kept.
         name: what to call the input in an error.
 
     Raises:
-        ValueError: for another shape, an empty one, or values that are not finite.
+        ValueError: for another shape or type, an empty one, values that are not finite, or a wider range.
     """
-    tensor = torch.as_tensor(image)
+    tensor = to_tensor(image, name, "[H, W, C] or [B, H, W, C]")
     if tensor.ndim == 3:
         tensor = tensor.unsqueeze(0)
     shape = list(tensor.shape)
@@ -34,28 +46,79 @@ def image_batch(image: Tensor | np.ndarray, name: str = "image") -> Tensor:
     if shape[-1] not in (3, 4):
         hint = " Repeat a gray image to three channels." if shape[-1] == 1 else ""
         raise ValueError(f"{name} must have 3 (RGB) or 4 (RGBA) channels; got {shape[-1]}.{hint}")
-    tensor = tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
-    if not bool(torch.isfinite(tensor).all()):
-        raise ValueError(f"{name} holds NaN or infinite values; check the node or file that made it.")
-    return tensor.permute(0, 3, 1, 2)
+    if not tensor.is_floating_point() and tensor.dtype not in INTEGER_SCALES:
+        allowed = "floating point in 0..1, uint8 or uint16"
+        raise ValueError(f"{name} must be {allowed}; got {tensor.dtype}. Convert it to one of these.")
+    return _unit_range(tensor, name).permute(0, 3, 1, 2)
 
 
 def mask_batch(mask: Tensor | np.ndarray, batch: int, name: str = "mask") -> Tensor:
     """A mask or batch of masks as float32 [B, H, W] in 0..1, B = 1 or `batch`.
 
+    Args:
+        mask: [H, W] or [B, H, W]: floating point in 0..1, bool, uint8 in 0..255 or uint16 in 0..65535. Integers that
+            are all 0 or 1 are such a mask too.
+        batch: number of images that it is for.
+        name: what to call the input in an error.
+
     Raises:
-        ValueError: for another shape, another batch, or values that are not finite.
+        ValueError: for another shape or type, another batch, values that are not finite, or a wider range.
     """
-    tensor = torch.as_tensor(mask).float()
+    tensor = to_tensor(mask, name, "[H, W] or [B, H, W]")
     if tensor.ndim == 2:
         tensor = tensor.unsqueeze(0)
     if tensor.ndim != 3 or 0 in tensor.shape:
         raise ValueError(f"{name} must be [H, W] or [B, H, W]; got {list(tensor.shape)}.")
     if tensor.shape[0] not in (1, batch):
         raise ValueError(f"{name} must be one mask or as many as there are images ({batch}); got {tensor.shape[0]}.")
-    if not bool(torch.isfinite(tensor).all()):
+    if not tensor.is_floating_point() and float(tensor.float().amax()) <= 1:
+        tensor = tensor.float()
+    return _unit_range(tensor, name).clamp(0, 1)
+
+
+def to_tensor(value: Tensor | ArrayLike, name: str, shape: str) -> Tensor:
+    """A tensor of real numbers from a tensor, an array or nested lists.
+
+    Args:
+        name, shape: what to call the input and its allowed shapes in an error.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    try:
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.ascontiguousarray(value))
+    except (TypeError, ValueError, RuntimeError):  # what NumPy and PyTorch raise for other objects
+        tensor = None
+    if tensor is None or tensor.ndim == 0 or tensor.is_complex() or tensor.layout != torch.strided:
+        raise ValueError(f"{name} must be a tensor {shape} of real numbers; got {describe(value)}.")
+    return tensor
+
+
+def check_device(device: torch.device | str, name: str = "device") -> torch.device:
+    """A device that torch can use here.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    try:
+        usable = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} {device} cannot be used here: {str(error).splitlines()[0]}") from error
+    if usable.type == "meta":
+        refuse(name, "a device that holds values, such as cpu or cuda", device)
+    return usable
+
+
+def _unit_range(tensor: Tensor, name: str) -> Tensor:
+    """An image or mask of any dtype as float32, checked to be in about 0..1."""
+    scale = INTEGER_SCALES.get(tensor.dtype, 1)
+    tensor = tensor.float() / scale if scale > 1 else tensor.float()
+    low, high = (float(limit) for limit in torch.aminmax(tensor))
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"{name} holds NaN or infinite values; check the node or file that made it.")
-    return tensor.clamp(0, 1)
+    if max(high, -low) > MAX_VALUE:
+        raise ValueError(f"{name} must be in 0..1; got values from {low:g} to {high:g}. Divide by the value of white.")
+    return tensor
 
 
 def feather_mask(mask: Tensor, feather: float) -> Tensor:
@@ -65,11 +128,10 @@ def feather_mask(mask: Tensor, feather: float) -> Tensor:
         mask: float [B, H, W] in 0..1.
         feather: width of the rise in pixels, >= 0.
     """
-    if feather < 0:
-        raise ValueError(f"feather must be >= 0 pixels; got {feather}.")
+    feather = check_number("feather", feather, 0, meaning="pixels")
     if feather == 0:
         return mask
-    import cv2
+    from .packages import cv2
 
     inside = (mask > 0).to(torch.uint8).cpu().numpy()
     distance = np.stack([cv2.distanceTransform(m, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in inside])
@@ -117,7 +179,7 @@ def box_mean(maps: Maps, radius: int) -> Maps:
     side = 2 * radius + 1
     if isinstance(maps, Tensor):
         return F.avg_pool2d(F.pad(maps, (radius, radius, radius, radius), mode="replicate"), side, 1)
-    import cv2
+    from .packages import cv2
 
     return cv2.blur(maps, (side, side), borderType=cv2.BORDER_REPLICATE)
 

@@ -1,10 +1,13 @@
 """ComfyUI nodes. Each node converts its inputs and calls one function of gid_core."""
 
+import logging
+
 try:
     from comfy_api.latest import ComfyExtension, io
 except ImportError:  # outside ComfyUI: pytest collects tests, or gid_core is installed as a library
     comfy_entrypoint = None
 else:
+    from ..gid_core.packages import missing_packages
     from .live_preview import register_route
     from .nodes_forces import AudioForce, ModalForce, Wind
     from .nodes_guidance import LoopGuidance
@@ -17,6 +20,8 @@ else:
     from .nodes_storage import LoadSpectralVolume, SaveSpectralVolume
     from .nodes_video import SpectralVolumeFromVideo
 
+    for sentence in missing_packages().values():
+        logging.getLogger("gid").error(sentence)
     register_folder()
     register_route()
 

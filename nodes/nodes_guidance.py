@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..gid_core.models import loop_guidance as library
+from ..gid_core.validation import check_choice
 from .adapters import CATEGORY, GuidanceType, advanced, schema
 
 
@@ -111,6 +112,7 @@ class LoopGuidance(io.ComfyNode):
         recurrences: int = 2,
         through_network: bool = False,
     ) -> io.NodeOutput:
+        check_choice("constraint", constraint, library.CONSTRAINTS)  # also if the mode does not use it
         # The node always has all widgets; the library refuses settings of another mode.
         mode_settings: dict[str, dict[str, Any]] = {
             "projection": dict(during_sampling=during_sampling),

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..gid_core.sources.mask import volume_from_mask
+from ..gid_core.validation import check_choice
 from .adapters import CATEGORY, SpectralVolumeType, advanced, optional_mask, schema, warnings_on_node
 
 GRAVITY_DEGREES = {"down": 90.0, "up": -90.0, "left": 180.0, "right": 0.0}
@@ -97,8 +98,7 @@ class VolumeFromMask(io.ComfyNode):
         roots: Tensor | None = None,
         grid: int = 128,
     ) -> io.NodeOutput:
-        if gravity not in GRAVITY_DEGREES:
-            raise ValueError(f"gravity must be one of {', '.join(GRAVITY_DEGREES)}; got {gravity!r}.")
+        check_choice("gravity", gravity, tuple(GRAVITY_DEGREES))
         with warnings_on_node(cls.hidden.unique_id) as lines:
             volume = volume_from_mask(
                 mask,

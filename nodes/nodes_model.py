@@ -16,6 +16,7 @@ from comfy_api.latest import io
 from torch import nn
 
 from ..gid_core.models.checkpoint import BUNDLED_CHECKPOINT, read_header
+from ..gid_core.validation import check_choice
 from .adapters import CATEGORY, ModelType, advanced, logger, schema
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class LoadModel(io.ComfyNode):
     def execute(cls, model_name: str, dtype: str = "auto") -> io.NodeOutput:
         from ..gid_core.models.pipeline import GIDPipeline
 
+        check_choice("dtype", dtype, tuple(DTYPES))
         # ComfyUI runs nodes in inference mode; weights created in it could not take part in gradients.
         with torch.inference_mode(False):
             pipeline = GIDPipeline.from_pretrained(_model_path(model_name))

@@ -13,7 +13,8 @@ from torch import Tensor
 from ..gid_core.motion import loop
 from ..gid_core.rendering.visualization import motion_map
 from ..gid_core.spectral_volume import SpectralVolume
-from ..gid_core.tensors import image_batch, mask_batch
+from ..gid_core.tensors import OutOfMemoryError, image_batch, mask_batch
+from ..gid_core.validation import check_choice
 from .adapters import (
     CATEGORY,
     PREVIEW_SIZE,
@@ -171,6 +172,7 @@ class PredictSpectralVolume(io.ComfyNode):
     ) -> io.NodeOutput:
         if not isinstance(model, ManagedPipeline):
             raise ValueError(f"model must come from Load GID Model; got {type(model).__name__}.")
+        check_choice("sampler", sampler, tuple(SAMPLERS))
         photos = image_batch(image).permute(0, 2, 3, 1)
         mask = optional_mask(mask, photos.shape[1:3])
         # A crossfade changes the period, which all volumes of a batch share, so it is applied to the whole batch.
@@ -262,7 +264,7 @@ class _BatchedPrediction:
 def _is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on any device."""
     messages = ("out of memory", "can't allocate memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in messages)
+    return isinstance(error, MemoryError | OutOfMemoryError) or any(text in str(error) for text in messages)
 
 
 def _memory_required(model: ManagedPipeline, photo: Tensor, count: int, resolution: int) -> float:

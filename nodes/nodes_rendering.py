@@ -15,6 +15,7 @@ from ..gid_core.motion import Motion
 from ..gid_core.rendering.render import default_chunk, render
 from ..gid_core.spectral_volume import SpectralVolume
 from ..gid_core.tensors import image_batch
+from ..gid_core.validation import check_choice
 from .adapters import (
     CATEGORY,
     ModelType,
@@ -132,6 +133,7 @@ class SoftmaxSplatRender(io.ComfyNode):
         mode: str = NETWORK,
         frames_at_once: int = 0,
     ) -> io.NodeOutput:
+        check_choice("mode", mode, (NETWORK, FAST_SPLAT))
         motion = as_motion(motion)
         channels, height, width = image_batch(image).shape[1:]
         options = dict(

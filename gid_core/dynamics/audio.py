@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..motion import Motion
 from ..spectral_volume import SpectralVolume
+from ..validation import MAX_FRAMES, check_number, refuse
 from .modes import Modes
 from .oscillators import DEFAULT_DAMPING, Damping, simulate
 from .settings import check_settings
@@ -29,6 +30,9 @@ SILENCE_THRESHOLD = 1e-4  # largest sample of silent audio, as a fraction of ful
 REFERENCE_QUANTILE = 0.95  # of the loudness of a band over time; it becomes 1
 MIN_BAND_LEVEL = 0.05  # a band quieter than this share of the loudest band is not amplified further
 AVERAGE_SECONDS = 2.0  # of the moving average that the loudness is compared with
+# Sample rates and time constants beyond these are mistakes.
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1.0, 1e7  # Hz
+MAX_SECONDS = 1e6
 # Response of the modes.
 MODE_AMPLITUDE = 0.75  # peak of a mode at strength 1, relative to the loop; below 1 because all modes peak together
 BAND_SHARE = 0.5  # weight of a mode's own band in its drive; the rest is the loudest band
@@ -57,9 +61,9 @@ def from_audio(
         volume: of one or several photos.
         waveform: float [samples], [channels, samples] or [1, channels, samples], usually in -1..1. The overall
             loudness does not matter, only how it changes.
-        sample_rate: samples per second, > 0.
-        num_frames: frames to make, >= 1; None makes a motion as long as the audio. After the audio ends, the motion
-            decays.
+        sample_rate: samples per second, 1 to 1e7.
+        num_frames: frames to make, 1 to 100,000; None makes a motion as long as the audio. After the audio ends, the
+            motion decays.
         fps: frames per second; None takes the volume's.
         direction_degrees: direction in which a loud moment moves the photo: 0 is right, 90 is down.
         strength: >= 0; at 1 the loudest moment moves about as far as the volume's loop. It is softly limited by
@@ -71,31 +75,45 @@ def from_audio(
         integrator: one of `oscillators.INTEGRATORS`.
 
     Returns:
-        A `Motion` that does not loop and begins with the photo. Silent audio gives no motion and a warning.
+        A `Motion` that does not loop and begins with the photo. Silent audio, or a volume without frequencies above 0,
+        gives no motion and a warning.
 
     Raises:
         ValueError: if the audio is empty or not finite, or an argument is out of range.
     """
     mono = _mix_to_mono(waveform)
-    if not (sample_rate > 0 and math.isfinite(sample_rate)):
-        raise ValueError(f"sample_rate must be a number of samples per second > 0; got {sample_rate}.")
-    for name, value in (("attack", attack), ("release", release)):
-        if not (value >= 0 and math.isfinite(value)):
-            raise ValueError(f"{name} must be a number of seconds >= 0; got {value}.")
-    fps = check_settings(
+    sample_rate = check_number(
+        "sample_rate", sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE, meaning="samples per second"
+    )
+    attack = check_number("attack", attack, 0, MAX_SECONDS, meaning="seconds")
+    release = check_number("release", release, 0, MAX_SECONDS, meaning="seconds")
+    settings = check_settings(
         volume,
         num_frames=1 if num_frames is None else num_frames,
         fps=fps,
+        damping=damping,
         speed=speed,
         strength=strength,
         max_displacement=max_displacement,
+        integrator=integrator,
         direction_degrees=direction_degrees,
     )
+    count, fps, speed, strength, max_displacement, direction_degrees = settings
+    if num_frames is None:
+        seconds = len(mono) / sample_rate
+        count = max(1, math.ceil(seconds * fps))
+        if count > MAX_FRAMES:
+            raise ValueError(
+                f"{seconds:.0f} s of audio are {count} frames at {fps:g} fps; at most {MAX_FRAMES} are allowed. Give "
+                "num_frames, or shorter audio."
+            )
     modes = Modes(volume)
-    count = max(1, math.ceil(len(mono) / sample_rate * fps)) if num_frames is None else num_frames
     omega = np.maximum(modes.omega, 2 * math.pi * MIN_MODE_FREQUENCY)
     gamma = damping.rates(omega)
     coordinates = np.zeros((count, modes.num_bins), dtype=np.complex128)
+    if modes.num_bins == 1:  # the constant bin alone
+        warnings.warn("The volume has no frequency above 0, so nothing moves.", stacklevel=2)
+        return modes.make_motion(coordinates, fps)
     if float(mono.abs().max()) < SILENCE_THRESHOLD:
         warnings.warn("The audio is silent, so nothing moves.", stacklevel=2)
         return modes.make_motion(coordinates, fps)
@@ -126,7 +144,8 @@ def band_loudness(mono: Tensor, sample_rate: float, num_frames: int, fps: float,
     padded = torch.nn.functional.pad(mono, (length // 2, length))
     power = torch.stft(padded, length, hop, window=window, center=False, return_complex=True).abs().square()
     frequency = torch.arange(len(power), dtype=torch.float64) * (sample_rate / length)
-    edges = np.geomspace(MIN_FREQUENCY, min(MAX_FREQUENCY, sample_rate / 2), num_bands + 1)
+    max_frequency = max(min(MAX_FREQUENCY, sample_rate / 2), MIN_FREQUENCY)
+    edges = np.geomspace(MIN_FREQUENCY, max_frequency, num_bands + 1)
     position = np.arange(num_frames) / fps * sample_rate / hop  # of each frame, in windows
     loudness = np.zeros((num_frames, num_bands))
     for band, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
@@ -166,7 +185,9 @@ def moving_average(values: np.ndarray, fps: float) -> np.ndarray:
 def _mix_to_mono(waveform: Tensor) -> Tensor:
     """The mean of the channels, float32 [samples]."""
     shape = tuple(getattr(waveform, "shape", ()))
-    if not isinstance(waveform, Tensor) or len(shape) not in (1, 2, 3) or (len(shape) == 3 and shape[0] != 1):
+    if not isinstance(waveform, Tensor):
+        refuse("waveform", "a tensor [samples], [channels, samples] or [1, channels, samples]", waveform)
+    if waveform.is_complex() or len(shape) not in (1, 2, 3) or (len(shape) == 3 and shape[0] != 1):
         raise ValueError(f"waveform is [samples], [channels, samples] or [1, channels, samples]; got {shape}.")
     if waveform.numel() == 0:
         raise ValueError("The audio is empty; pass audio with at least one sample.")

@@ -165,7 +165,8 @@ class Modes:
 
 def soft_limit(peak: Number, limit: float) -> Number:
     """Factor that keeps peak x factor below `limit`: 1 / (1 + (peak / limit)^4)^(1/4), about 1 for small peaks."""
-    return (1 + (peak / limit) ** 4) ** -0.25
+    with np.errstate(over="ignore"):  # the factor of an endless peak is 0
+        return (1 + np.float64(peak / limit) ** 4) ** -0.25
 
 
 def _activity(coefficients: Tensor) -> Tensor:

@@ -17,6 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..validation import check_choice, check_number
+
+# Larger values of Damping only overflow.
+MAX_DAMPING = 1e6
+
 INTEGRATORS = ("exact", "explicit_euler", "semi_implicit_euler")
 
 
@@ -31,7 +36,7 @@ class Damping:
             it returns without oscillating. None uses alpha and beta.
 
     Raises:
-        ValueError: for a value that is negative or not finite.
+        ValueError: for a value that is no number, negative, not finite or above 1e6.
     """
 
     alpha: float = 0.4
@@ -41,8 +46,8 @@ class Damping:
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "ratio"):
             value = getattr(self, name)
-            if value is not None and not (value >= 0 and math.isfinite(value)):
-                raise ValueError(f"Damping: {name} must be a number >= 0; got {value}.")
+            if value is not None or name != "ratio":
+                object.__setattr__(self, name, check_number(name, value, 0, MAX_DAMPING, meaning="of Damping"))
 
     def rates(self, omega: ArrayLike) -> np.ndarray:
         """gamma of each mode, float64 in 1/s: alpha + beta w^2, or 2 ratio w. omega: [K] in rad/s."""
@@ -91,7 +96,7 @@ def stable_step(omega: ArrayLike, gamma: ArrayLike, integrator: str = "exact") -
     Raises:
         ValueError: for an unknown integrator.
     """
-    _check_integrator(integrator)
+    check_choice("integrator", integrator, INTEGRATORS)
     omega, gamma = np.broadcast_arrays(np.asarray(omega, np.float64), np.asarray(gamma, np.float64))
     if integrator == "exact":
         return np.full(omega.shape, np.inf)
@@ -224,8 +229,3 @@ def _step_matrix(omega: np.ndarray, gamma: np.ndarray, dt: float, integrator: st
 
 def _stack_matrices(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
     return np.stack([np.stack([a, b], -1), np.stack([c, d], -1)], -2)
-
-
-def _check_integrator(integrator: str) -> None:
-    if integrator not in INTEGRATORS:
-        raise ValueError(f"integrator is one of {INTEGRATORS}; got {integrator!r}.")

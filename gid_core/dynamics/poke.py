@@ -21,7 +21,7 @@ from ..motion import Motion
 from ..spectral_volume import SpectralVolume, modal_sum
 from .modes import Modes, soft_limit
 from .oscillators import DEFAULT_DAMPING, Damping, check_stable, free_response, simulate
-from .poke_list import Poke
+from .poke_list import Poke, check_pokes
 from .settings import check_settings
 
 # The page uses the same numbers (js/constants.js).
@@ -52,7 +52,7 @@ def poke(
         volume: of one photo.
         pokes: in any order. A poke that begins after the last frame is skipped, with a warning. A point where nothing
             moves is replaced by the most active one within 2 % of the width, or skipped, with a warning.
-        num_frames: frames to make, >= 1.
+        num_frames: frames to make, 1 to 100,000.
         fps: frames per second; None takes the volume's.
         damping: of the modes.
         speed: of the modes, > 0; 0.5 lets them swing at half speed. It does not change the times of the pokes.
@@ -67,11 +67,20 @@ def poke(
     Raises:
         ValueError: if the volume holds several photos, or an argument is out of range.
     """
+    settings = check_settings(
+        volume,
+        num_frames=num_frames,
+        fps=fps,
+        damping=damping,
+        speed=speed,
+        strength=strength,
+        max_displacement=max_displacement,
+        integrator=integrator,
+    )
+    num_frames, fps, speed, strength, max_displacement, _ = settings
+    pokes = check_pokes(pokes)
     if len(volume) != 1:
         raise ValueError(f"Pokes need the volume of one photo; got {len(volume)} photos. Poke one photo at a time.")
-    fps = check_settings(
-        volume, num_frames=num_frames, fps=fps, speed=speed, strength=strength, max_displacement=max_displacement
-    )
     modes = Modes(volume)
     gamma = damping.rates(modes.omega)
     times = np.arange(num_frames) / fps

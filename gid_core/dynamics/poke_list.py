@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, NoReturn
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..tensors import smoothstep
+from ..validation import check_instance, refuse
 
 POKE_KINDS = ("pull", "kick")
 DEFAULT_HOLD = 0.2  # seconds
@@ -99,6 +100,7 @@ def parse_pokes(text: str) -> list[Poke]:
     Raises:
         ValueError: if it is not such a list; the message names the poke (counted from 1) and the key.
     """
+    check_instance("pokes", text, str, f"JSON text, such as {_EXAMPLE}")
     if not text.strip():
         return []
     try:
@@ -113,13 +115,27 @@ def parse_pokes(text: str) -> list[Poke]:
 def format_pokes(pokes: Sequence[Poke]) -> str:
     """Write pokes as JSON that `parse_pokes` reads back unchanged, one per line and without default values."""
     lines = []
-    for poke in pokes:
+    for poke in check_pokes(pokes):
         item = {key: getattr(poke, key) for key in POKE_KEYS}
         for name, default in (("hold", DEFAULT_HOLD), ("kind", "pull"), ("path", ())):
             if item[name] == default:
                 del item[name]
         lines.append(json.dumps(item))
     return "[" + ",\n ".join(lines) + "]"
+
+
+def check_pokes(pokes: Sequence[Poke]) -> list[Poke]:
+    """The pokes as a list.
+
+    Raises:
+        ValueError: if it holds anything else.
+    """
+    if isinstance(pokes, str) or not isinstance(pokes, Iterable) or getattr(pokes, "shape", None) == ():
+        refuse("pokes", "a list of Poke (parse_pokes makes one from JSON)", pokes)
+    return [
+        check_instance(f"pokes[{i}]", poke, Poke, "a Poke, such as Poke(0.5, 0.4, 0.05)")
+        for i, poke in enumerate(pokes)
+    ]
 
 
 def _parse_poke(item: Any, number: int) -> Poke:

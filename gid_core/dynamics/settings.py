@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple
 
 from ..spectral_volume import SpectralVolume
+from ..validation import check_choice, check_frame_count, check_instance, check_number, check_rate
+from .oscillators import INTEGRATORS, Damping
+
+# Strengths above this only overflow.
+MAX_STRENGTH = 1e6
+
+
+class Settings(NamedTuple):
+    """The checked settings of a force; see `check_settings`."""
+
+    num_frames: int
+    fps: float
+    speed: float
+    strength: float
+    max_displacement: float
+    direction_degrees: float
 
 
 def check_settings(
@@ -12,36 +28,37 @@ def check_settings(
     *,
     num_frames: int,
     fps: float | None,
+    damping: Damping,
     speed: float,
     strength: float,
     max_displacement: float,
+    integrator: str,
     direction_degrees: float = 0.0,
-) -> float:
+) -> Settings:
     """Check the settings of a force.
 
     Args:
         volume: its frame rate is the default.
-        num_frames: frames to make, >= 1.
+        num_frames: frames to make, 1 to 100,000.
         fps: frames per second, > 0; None takes the volume's.
+        damping: of the modes.
         speed: of the modes, > 0.
         strength: factor of the force, >= 0.
         max_displacement: soft limit of the displacement as a fraction of the width, > 0.
+        integrator: one of `oscillators.INTEGRATORS`.
         direction_degrees: direction of the force, finite.
 
-    Returns:
-        The frame rate of the result, in frames per second.
-
     Raises:
-        ValueError: if a setting is out of range; the message names it.
+        ValueError: if a setting is out of range or of another type; the message names it.
     """
-    if num_frames < 1:
-        raise ValueError(f"num_frames must be at least 1; got {num_frames}.")
-    fps = volume.fps if fps is None else float(fps)
-    for name, value in (("fps", fps), ("speed", speed), ("max_displacement", max_displacement)):
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name} must be a number > 0; got {value}.")
-    if not (strength >= 0 and math.isfinite(strength)):
-        raise ValueError(f"strength must be a number >= 0 (1 is the default, 0 is no motion); got {strength}.")
-    if not math.isfinite(direction_degrees):
-        raise ValueError(f"direction_degrees must be a finite number; got {direction_degrees}.")
-    return fps
+    check_instance("volume", volume, SpectralVolume, "a spectral volume")
+    check_instance("damping", damping, Damping, "a Damping, such as Damping(ratio=0.05)")
+    check_choice("integrator", integrator, INTEGRATORS)
+    return Settings(
+        check_frame_count("num_frames", num_frames),
+        volume.fps if fps is None else check_rate("fps", fps, "frames per second"),
+        check_rate("speed", speed, "1 is natural, 0.5 is half as fast"),
+        check_number("strength", strength, 0, MAX_STRENGTH, meaning="1 is the default, 0 is no motion"),
+        check_number("max_displacement", max_displacement, above=0, meaning="a fraction of the width"),
+        check_number("direction_degrees", direction_degrees, meaning="0 is right, 90 is down"),
+    )

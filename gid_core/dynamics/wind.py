@@ -30,6 +30,7 @@ import numpy as np
 from ..motion import Motion
 from ..spectral_volume import SpectralVolume
 from ..tensors import smoothstep
+from ..validation import check_flag, check_integer, check_number
 from .modes import Modes
 from .oscillators import DEFAULT_DAMPING, Damping, simulate
 from .settings import check_settings
@@ -70,7 +71,7 @@ def wind(
         direction_degrees: where the wind blows to: 0 is right, 90 is down.
         strength: >= 0; 1 moves as far as the volume's loop. It is softly limited by `max_displacement`.
         gustiness: 0 (an even breeze) to 1 (gusts and lulls).
-        num_frames: frames to make, >= 1.
+        num_frames: frames to make, 1 to 100,000.
         fps: frames per second; None takes the volume's.
         seed: an integer >= 0, of which the low 32 bits count. Equal seeds give equal winds.
         loops: False begins with the photo at rest and never repeats. True makes a seamless loop, which begins and ends
@@ -86,26 +87,28 @@ def wind(
     Raises:
         ValueError: if an argument is out of range.
     """
-    fps = check_settings(
+    settings = check_settings(
         volume,
         num_frames=num_frames,
         fps=fps,
+        damping=damping,
         speed=speed,
         strength=strength,
         max_displacement=max_displacement,
+        integrator=integrator,
         direction_degrees=direction_degrees,
     )
-    if not 0 <= gustiness <= 1:
-        raise ValueError(f"gustiness is 0 (even) to 1 (gusts and lulls); got {gustiness}.")
-    if seed != int(seed) or seed < 0:
-        raise ValueError(f"seed must be an integer >= 0; got {seed}.")
+    num_frames, fps, speed, strength, max_displacement, direction_degrees = settings
+    gustiness = check_number("gustiness", gustiness, 0, 1, meaning="0 is even, 1 has gusts and lulls")
+    seed = check_integer("seed", seed, 0)
+    loops = check_flag("loops", loops)
     modes = Modes(volume)
     gamma = damping.rates(modes.omega)
     dt = speed / fps
     time = np.arange(num_frames) * dt
     loop_seconds = num_frames * dt if loops else None
     alignment = modes.alignment(direction_degrees)
-    equilibrium = wind_equilibrium(modes.omega, gamma, time, alignment, gustiness, int(seed), loop_seconds)
+    equilibrium = wind_equilibrium(modes.omega, gamma, time, alignment, gustiness, seed, loop_seconds)
     equilibrium *= strength * modes.limit_factor(strength, max_displacement) * modes.loop_magnitude
     if not loops:
         fade_progress = np.clip(np.arange(num_frames) / (fps * FADE_IN), 0, 1)

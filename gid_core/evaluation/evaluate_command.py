@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ def evaluate_command(options: argparse.Namespace) -> None:
 
 def evaluation_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `evaluate`."""
-    parser.add_argument("--clips", required=True, help="a folder of videos, 64 frames or longer, from a static camera")
+    parser.add_argument(
+        "--clips", required=True, help="a folder of videos, 64 frames and 4 seconds or longer, from a static camera"
+    )
     parser.add_argument("--use", help="only clips whose column 'use' in the folder's index.csv has this value")
     parser.add_argument("--limit", type=int, help="the largest number of clips")
     parser.add_argument(
@@ -120,5 +123,14 @@ def _digest(path: str | Path) -> str:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write strict JSON, which has no NaN: what is undefined is null."""
+
+    def defined(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: defined(item) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [defined(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
     with atomic_write(path) as file:
-        file.write_text(json.dumps(content, indent=1))
+        file.write_text(json.dumps(defined(content), indent=1, allow_nan=False))

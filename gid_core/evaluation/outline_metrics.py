@@ -6,7 +6,6 @@ region; the one at outlines falls when motion leaks over an edge or fades before
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,6 +28,8 @@ def outline_band(moving: Tensor, distance: float = OUTLINE_DISTANCE) -> Tensor:
     """
     if moving.all() or not moving.any():
         return torch.zeros_like(moving)
+    from ..packages import cv2
+
     mask = moving.cpu().numpy().astype(np.uint8)
     # Each of the two is 0 in one of the regions, so that the larger is the distance to the other region.
     to_other = np.maximum(*(cv2.distanceTransform(m, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in (mask, 1 - mask)))

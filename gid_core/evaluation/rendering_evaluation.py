@@ -49,7 +49,7 @@ def plain_splat(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
 
 def remap(photo: Tensor, flow: Tensor, importance: Tensor) -> Tensor:
     """OpenCV's backward warp with the forward flow in place of its inverse: I(p - F(p))."""
-    import cv2
+    from ..packages import cv2
 
     image = photo[0].permute(1, 2, 0).contiguous().numpy()
     y, x = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..media.video_io import WINDOW_SECONDS
 from ..models.pipeline import GIDPipeline
 from ..motion import Motion, loop
 from ..rendering.render import render
@@ -57,7 +58,7 @@ def evaluate(
         "caveats": warnings about small samples}. Spectra and object curves also have an entry "real".
 
     Raises:
-        ValueError: if the usable clips come from fewer than two sources.
+        ValueError: if the usable clips come from fewer than two sources, or a method fails on a clip, which is named.
     """
     store = ResultStore(Path(out), versions or {})
     usable = [clip for clip in clips if _prepare_real_clip(store, clip, networks, progress)]
@@ -70,7 +71,10 @@ def evaluate(
         for clip in usable:
             if not store.is_finished(method, clip):
                 progress(method, clip)
-                _evaluate_clip(store, method, clip, networks, library, model)
+                try:
+                    _evaluate_clip(store, method, clip, networks, library, model)
+                except ValueError as error:
+                    raise ValueError(f"{method} on {clip.path.name}: {error}") from error
     return summarize(store, usable, methods, networks)
 
 
@@ -92,6 +96,7 @@ def _prepare_real_clip(store: ResultStore, clip: Clip, networks: FeatureNetworks
     progress(REAL, clip)
     try:
         frames, fps = load_window(clip)
+        _check_duration(clip, len(frames) / fps)
     except ValueError as error:
         warnings.warn(f"Left out: {error}", stacklevel=2)
         return False
@@ -109,6 +114,16 @@ def _prepare_real_clip(store: ResultStore, clip: Clip, networks: FeatureNetworks
     metrics = {"fps": fps, "row": row, "spectrum": _spectrum(detrended, detrended), **measure_real_motion(detrended)}
     store.save_results(REAL, clip, features, metrics)
     return True
+
+
+def _check_duration(clip: Clip, seconds: float) -> None:
+    """ValueError if a clip is so short that its bins are at other frequencies than those of the methods' motion."""
+    shortest = WINDOW_SECONDS / (1 + motion_metrics.DURATION_TOLERANCE)
+    if seconds < shortest:
+        raise ValueError(
+            f"{clip.path.name} has {seconds:.2f} s; the evaluation needs {shortest:g} s or more of the motion's "
+            f"{WINDOW_SECONDS:g} s."
+        )
 
 
 def _evaluate_clip(

@@ -34,7 +34,7 @@ def _format(value: float | Sequence[float] | None) -> str:
         return "–"
     if isinstance(value, Sequence):
         center, low, high = value
-        if math.isnan(center):
+        if center is None or math.isnan(center):  # None in a table that was read from JSON
             return "–"
         return f"{center:.3g} ({low:.3g} … {high:.3g})"
     return f"{value:.4g}"

@@ -36,12 +36,12 @@ class SliceAutoencoder(nn.Module):
     latent_std: Tensor
 
     def __init__(self, config: AutoencoderConfig, num_bins: int) -> None:
-        from diffusers import AutoencoderKL
+        from ..packages import diffusers
 
         super().__init__()
         levels = len(config.block_out_channels)
         self.config = config
-        self.vae = AutoencoderKL(
+        self.vae = diffusers.AutoencoderKL(
             in_channels=SLICE_CHANNELS,
             out_channels=SLICE_CHANNELS,
             down_block_types=("DownEncoderBlock2D",) * levels,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..media.atomic import atomic_write
+from ..validation import check_instance, check_path
 from .checkpoint_v1 import convert_config, convert_tensors
 from .config import ModelConfig
 from .motion_model import MotionModel
@@ -32,10 +33,19 @@ def save_model(path: str | os.PathLike, model: MotionModel, dtype: torch.dtype =
         dtype: of the networks' weights in the file. Statistics (frequency scales, mean and standard deviation of the
             latents) stay float32.
         notes: more strings for the header, such as how the model was trained.
+
+    Raises:
+        FileNotFoundError: if the folder does not exist.
+        ValueError: for another model, dtype or path, or notes that are not strings.
     """
     from safetensors.torch import save
 
-    path = Path(path)
+    path = check_path("path", path)
+    check_instance("model", model, MotionModel, "a MotionModel, see load_model")
+    if not any(dtype is allowed for allowed in (torch.float16, torch.bfloat16, torch.float32)):
+        raise ValueError(f"dtype must be float16, bfloat16 or float32; got {dtype}.")
+    for name, text in notes.items():
+        check_instance(name, text, str, "a string, as all notes in a file's header")
     statistics = {name for name, _ in model.named_buffers() if name.startswith(("normalizer.", "autoencoder."))}
     tensors = {}
     for name, value in model.state_dict().items():
@@ -56,7 +66,7 @@ def read_header(path: str | os.PathLike) -> dict[str, str]:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
+    path = check_path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"No motion model at {path}.")
     if path.suffix.lower() in PICKLE_SUFFIXES:
@@ -94,7 +104,7 @@ def load_model(path: str | os.PathLike | None = None) -> MotionModel:
     """
     from safetensors.torch import load_file
 
-    path = BUNDLED_CHECKPOINT if path is None else Path(path)
+    path = BUNDLED_CHECKPOINT if path is None else check_path("path", path)
     header = read_header(path)
     outdated = header["version"] != FORMAT_VERSION
     if outdated:

@@ -6,11 +6,12 @@ Settings have the names of diffusers where it has the same ones.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, DETREND_MODES
+from ..validation import check_choice
 
 LAYOUTS = ("coordinated", "independent", "stacked")
 BACKBONES = ("efficientnet", "resnet")
@@ -231,16 +232,6 @@ class ModelConfig:
             ValueError: naming a setting that this version does not know, or a value it does not allow.
         """
         return _dataclass_from_dict(cls, values, "config")
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse a value that is not one of the choices.
-
-    Raises:
-        ValueError: naming the setting, its choices and the value.
-    """
-    if value not in choices:
-        raise ValueError(f"{name} is one of {', '.join(choices)}; got {value!r}.")
 
 
 def _dataclass_from_dict(cls: type[Any], values: Any, path: str) -> Any:

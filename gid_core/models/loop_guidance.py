@@ -9,7 +9,6 @@ unchanged.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..spectral_volume import SpectralVolume
-from .config import check_choice
+from ..validation import MAX_FRAMES, check_choice, check_flag, check_instance, check_integer, check_number
 from .motion_model import MotionModel
 from .sampling import SamplingGuidance, SamplingStep
 from .seam import (
@@ -38,6 +37,7 @@ MODES = ("projection", "crossfade", "gradient")
 # Share of the steps after which `during_sampling` projects; earlier estimates are too blurred to have a seam.
 PROJECTION_START = 0.8
 DEFAULT_RECURRENCES = {"projection": 1, "crossfade": 1, "gradient": 2}  # "gradient": the paper's
+MAX_WEIGHT = 1e6  # of strength and weight
 EPS = 1e-20  # keeps divisions by the length of zero gradients finite
 
 
@@ -87,15 +87,15 @@ class LoopGuidance(SamplingGuidance):
         check_choice("mode of loop guidance", self.mode, MODES)
         check_choice("constraint of loop guidance", self.constraint, CONSTRAINTS)
         for name in ("strength", "weight"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} of loop guidance must be a number >= 0; got {value}.")
+            value = check_number(f"{name} of loop guidance", getattr(self, name), 0, MAX_WEIGHT)
+            object.__setattr__(self, name, value)
         if self.recurrences is None:
             object.__setattr__(self, "recurrences", DEFAULT_RECURRENCES[self.mode])
         for name in ("frames", "recurrences"):
-            value = getattr(self, name)
-            if value != int(value) or value < 1:
-                raise ValueError(f"{name} of loop guidance must be a whole number >= 1; got {value}.")
+            value = check_integer(f"{name} of loop guidance", getattr(self, name), 1, MAX_FRAMES)
+            object.__setattr__(self, name, value)
+        for name in ("during_sampling", "through_network"):
+            object.__setattr__(self, name, check_flag(f"{name} of loop guidance", getattr(self, name)))
         if self.during_sampling and self.mode != "projection":
             raise ValueError(f'during_sampling is for mode "projection"; got mode {self.mode!r}.')
         if self.through_network and self.mode != "gradient":
@@ -117,6 +117,7 @@ class LoopGuidance(SamplingGuidance):
         Afterwards F_0 = 0, and `metadata` describes the change. With strength 0, with mode "gradient" (which only
         acts while sampling) and for volumes without a seam, the same volume is returned.
         """
+        check_instance("volume", volume, SpectralVolume, "a spectral volume")
         if self.strength == 0 or self.mode == "gradient" or not has_seam(volume):
             return volume
         moments = second_moments(volume.coefficients)

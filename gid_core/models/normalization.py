@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..spectral_volume import SpectralVolume
-from .config import NORMALIZATIONS, ModelConfig, VolumeConfig, check_choice
+from ..validation import check_choice
+from .config import NORMALIZATIONS, ModelConfig, VolumeConfig
 
 PERCENTILE = 0.95  # quantile of the moduli that normalization maps to 1 (eq. 4)
 # Relative difference of frame rates that still counts as the same: clips of 29.97 and 30 frames per second are alike.

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..edge_aware_smoothing import Affinities
 from ..rendering.render import Renderer
 from ..spectral_volume import SpectralVolume
-from ..tensors import fit_size, image_batch, mask_batch, resize_maps, resize_mask
+from ..tensors import check_device, fit_size, image_batch, mask_batch, resize_maps, resize_mask
+from ..validation import check_callable, check_choice, check_instance, check_integer, check_number, describe
 from .amplitude import expected_amplitude
 from .checkpoint import load_model
 from .loop_guidance import LoopGuidance
@@ -27,7 +28,7 @@ from .motion_refinement import (
     stillness_gate,
     suppress_faint_motion,
 )
-from .sampling import Condition, SamplingStep, StepCallback, draw_noise, sample_latents
+from .sampling import SAMPLERS, Condition, SamplingStep, StepCallback, draw_noise, sample_latents
 from .upsampling import upsample_to_photo
 
 # Defaults of the pipeline.
@@ -37,7 +38,9 @@ GUIDANCE_SCALE = 1.75
 MIN_AMPLITUDE = 0.25
 # Range of settings.
 MAX_GUIDANCE_SCALE = 20
-MIN_RESOLUTION = 16  # pixels
+MAX_AMPLITUDE = 1000
+MAX_SEEDS = 1000  # of one call
+MIN_RESOLUTION, MAX_RESOLUTION = 16, 2**31  # pixels; the photo's size is used if it is smaller
 # Input of the encoder.
 MAX_ASPECT = 4.0
 MIN_LATENT_SIDE = 4  # pixels of the latents
@@ -59,7 +62,8 @@ class GIDPipeline:
     """
 
     def __init__(self, model: MotionModel) -> None:
-        self.model = model.requires_grad_(False).eval()
+        self.model = check_instance("model", model, MotionModel, "a MotionModel, see load_model")
+        self.model.requires_grad_(False).eval()
 
     @classmethod
     def from_pretrained(
@@ -77,9 +81,14 @@ class GIDPipeline:
         return cls(load_model(path)).to(device, dtype)
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> GIDPipeline:
-        """Move the networks, in place. `dtype` is for denoiser and renderer; all else stays float32."""
-        if dtype not in (None, torch.float32, torch.bfloat16, torch.float16):
-            raise ValueError(f"dtype is float32, bfloat16 or float16; got {dtype}.")
+        """Move the networks, in place. `dtype` is for denoiser and renderer; all else stays float32.
+
+        Raises:
+            ValueError: if torch cannot use the device here, or for another dtype.
+        """
+        device = None if device is None else check_device(device)
+        if not any(dtype is allowed for allowed in (None, torch.float32, torch.bfloat16, torch.float16)):
+            raise ValueError(f"dtype must be float32, bfloat16 or float16; got {dtype}.")
         with torch.inference_mode(False):
             self.model.to(device)
             if dtype is not None:
@@ -135,7 +144,15 @@ class GIDPipeline:
             ValueError: for images, masks or numbers outside these ranges.
         """
         photos = image_batch(image)
-        _check_settings(guidance_scale, amplitude, resolution)
+        guidance_scale = check_number("guidance_scale", guidance_scale, 0, MAX_GUIDANCE_SCALE)
+        amplitude = check_number("amplitude", amplitude, 0, MAX_AMPLITUDE, meaning="1 suits the photo")
+        resolution = check_integer("resolution", resolution, MIN_RESOLUTION, MAX_RESOLUTION, meaning="pixels")
+        check_choice("sampler", sampler, SAMPLERS)
+        max_steps = self.model.config.diffusion.num_train_timesteps
+        num_inference_steps = check_integer("num_inference_steps", num_inference_steps, 1, max_steps)
+        if loop_guidance is not None:
+            check_instance("loop_guidance", loop_guidance, LoopGuidance, 'a LoopGuidance("projection") or None')
+        check_callable("callback", callback)
         seeds = _parse_seeds(seed)
         motion_mask = _motion_mask(photos, mask)
         # ComfyUI runs nodes in inference mode, whose tensors cannot take part in gradients.
@@ -330,21 +347,12 @@ def _motion_mask(photos: Tensor, mask: Tensor | None) -> Tensor | None:
     return result
 
 
-def _check_settings(guidance_scale: float, amplitude: float, resolution: int) -> None:
-    if not 0 <= guidance_scale <= MAX_GUIDANCE_SCALE:
-        raise ValueError(f"guidance_scale must be 0 to {MAX_GUIDANCE_SCALE}; got {guidance_scale}.")
-    if not math.isfinite(amplitude) or amplitude < 0:
-        raise ValueError(f"amplitude must be >= 0; got {amplitude}.")
-    if resolution < MIN_RESOLUTION:
-        raise ValueError(f"resolution must be >= {MIN_RESOLUTION} pixels; got {resolution}.")
-
-
 def _parse_seeds(seed: int | Sequence[int]) -> list[int]:
     """One or several seeds, which may be integers of NumPy or PyTorch, as a list of Python integers."""
     try:
         seeds = [index(s) for s in (seed if isinstance(seed, Iterable) else [seed])]
     except TypeError:
-        raise ValueError(f"seed must be one or several whole numbers; got {seed!r}.") from None
-    if not seeds:
-        raise ValueError("seed must be one or several whole numbers; got none.")
+        raise ValueError(f"seed must be one or several whole numbers; got {describe(seed)}.") from None
+    if not 1 <= len(seeds) <= MAX_SEEDS:
+        raise ValueError(f"seed must be 1 to {MAX_SEEDS} whole numbers; got {len(seeds) or 'none'}.")
     return seeds

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import check_choice
+from ..validation import check_choice, check_integer
 from .motion_model import MotionModel
 from .noise import frequency_noise
 
@@ -176,8 +176,7 @@ def _make_scheduler(model: MotionModel, sampler: str, steps: int) -> Any:
 
     check_choice("sampler", sampler, SAMPLERS)
     max_steps = model.config.diffusion.num_train_timesteps
-    if steps != int(steps) or not 1 <= steps <= max_steps:
-        raise ValueError(f"num_inference_steps must be 1 to {max_steps}; got {steps}.")
+    steps = check_integer("num_inference_steps", steps, 1, max_steps)
     if sampler == "ddim":
         # Only its timesteps are used: its `step` assumes 1000 // steps between them, but they are 1000 / steps apart.
         scheduler = model.noise_scheduler(DDIMScheduler, timestep_spacing="trailing")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..spectral_volume import SpectralVolume
-from .config import check_choice
+from ..validation import check_choice
 
 CONSTRAINTS = ("natural", "published")
 # Up to this ratio of velocities at the seam to velocities elsewhere no jerk is visible.

@@ -139,7 +139,7 @@ def _motion_map(slices: Tensor, period: int) -> np.ndarray:
 
 def _encode_jpeg(image: np.ndarray) -> bytes:
     """An image [H, W, 3] in 0..1 as a JPEG file."""
-    import cv2
+    from ..packages import cv2
 
     levels = np.ascontiguousarray((image[..., ::-1] * 255).round().astype(np.uint8))
     return cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

@@ -10,7 +10,16 @@ from torch import Tensor
 
 from ..motion import Motion
 from ..spectral_volume import SpectralVolume, modal_sum
-from ..tensors import image_batch, mask_batch, resize_flow, resize_maps, resize_mask
+from ..tensors import (
+    OutOfMemoryError,
+    check_device,
+    image_batch,
+    mask_batch,
+    resize_flow,
+    resize_maps,
+    resize_mask,
+)
+from ..validation import MAX_FRAMES, check_callable, check_flag, check_instance, check_integer, refuse
 from .outlines import find_outlines
 from .warping import forward_warp, premultiply, unpremultiply
 
@@ -30,6 +39,9 @@ CHUNK_BYTES = 80 * 2**20
 WORKING_COPIES = 6
 # Frames whose displacements are computed together on the volume's grid. A chunk is a part of such a block.
 BLOCK_FRAMES = 16
+
+# Highest frame of a loop at which rendering may start.
+MAX_START = 2**31
 
 # Called as progress(done, total, frame [H, W, C]).
 Progress = Callable[[int, int, Tensor], None]
@@ -139,6 +151,11 @@ def render(
     Raises:
         ValueError: if the inputs do not fit together.
     """
+    check_callable("progress", progress)
+    return_holes = check_flag("return_holes", return_holes)
+    output_device = check_device(output_device, "output_device")
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        refuse("dtype", "a floating-point dtype of torch, such as torch.float32", dtype)
     photos = image_batch(image)
     batch = _batch_size(photos, motion)
     start, count = _frame_range(motion, start, count)
@@ -177,16 +194,31 @@ def render_chunks(
     """
     photos = image_batch(image).clamp(0, 1)
     batch = _batch_size(photos, motion)
-    start, count = _frame_range(motion, start, count)
-    device = torch.device(motion.volume.coefficients.device if device is None else device)
+    frames = _frame_range(motion, start, count)
+    device = motion.volume.coefficients.device if device is None else check_device(device)
     photos = photos.to(device)
-    volume, coordinates = motion.volume.to(device), motion.coordinates.to(device)
     size = (photos.shape[-2], photos.shape[-1])
     masks = None if mask is None else resize_mask(mask_batch(mask, batch), size).to(device)
-    if chunk is None:
-        chunk = default_chunk(photos.shape[1], *size)
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1 frame; got {chunk}.")
+    check_callable("renderer", renderer)
+    chunk = (
+        default_chunk(photos.shape[1], *size) if chunk is None else check_integer("chunk", chunk, 1, meaning="frames")
+    )
+    return _render_chunks(photos, motion, masks, renderer or fast_splat, frames, chunk)
+
+
+def _render_chunks(
+    photos: Tensor, motion: Motion, masks: Tensor | None, renderer: Renderer, frames: tuple[int, int], chunk: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """`render_chunks` after its checks, which thus come with the call and not with the first frame.
+
+    Args:
+        photos: [B, C, H, W] in 0..1, on the device where to compute.
+        masks: [B or 1, 1, H, W], or None.
+        frames: the first one, and how many.
+    """
+    (start, count), device = frames, photos.device
+    batch, size = _batch_size(photos, motion), (photos.shape[-2], photos.shape[-1])
+    volume, coordinates = motion.volume.to(device), motion.coordinates.to(device)
     for index in range(batch):
         photo = photos[index % len(photos)][None]
         photo_mask = None if masks is None else masks[index % len(masks)]
@@ -194,7 +226,7 @@ def render_chunks(
         importance = motion_importance(photo_motion, size)
         if photo_mask is not None:
             importance = importance * photo_mask
-        render_frames = (fast_splat if renderer is None else renderer)(photo, importance)
+        render_frames = renderer(photo, importance)
         for block_start in range(start, start + count, BLOCK_FRAMES):
             displacement = _block_displacement(photo_motion, block_start)[: start + count - block_start]
             done = 0
@@ -202,7 +234,7 @@ def render_chunks(
                 rendered: tuple[Tensor, Tensor] | None
                 try:
                     rendered = _render_flow(render_frames, photo, displacement[done : done + chunk], photo_mask)
-                except torch.OutOfMemoryError:
+                except OutOfMemoryError:
                     if chunk == 1:
                         raise
                     rendered = None
@@ -290,6 +322,7 @@ def _volume_at(volume: SpectralVolume, index: int) -> SpectralVolume:
 
 
 def _batch_size(photos: Tensor, motion: Motion) -> int:
+    check_instance("motion", motion, Motion, "a Motion, which loop, playback, poke, wind and from_audio make")
     num_images, num_motions = len(photos), len(motion.volume)
     if num_images != num_motions and 1 not in (num_images, num_motions):
         raise ValueError(
@@ -301,6 +334,8 @@ def _batch_size(photos: Tensor, motion: Motion) -> int:
 def _frame_range(motion: Motion, start: int, count: int | None) -> tuple[int, int]:
     """First frame and number of frames, checked."""
     length = len(motion)
+    start = check_integer("start", start, at_most=MAX_START)
+    count = None if count is None else check_integer("count", count, at_most=MAX_FRAMES)
     if start < 0 or (start >= length and not motion.loops):
         raise ValueError(f"start must be a frame of this motion, which has {length} frames; got {start}.")
     count = length - start % length if count is None else count

@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..tensors import to_tensor
+
 # Importance is clamped to this much below its maximum, so that exp(Z) stays a normal float32 number.
 MAX_IMPORTANCE_RANGE = 60.0
 # Pixels of a strip. PyTorch runs an elementwise operation of this size on one core, so that strips of different images
@@ -50,9 +52,13 @@ def softmax_splat(features: Tensor, flow: Tensor, importance: Tensor) -> tuple[T
     Raises:
         ValueError: if the shapes do not fit together.
     """
+    features = to_tensor(features, "features", "[N, C, H, W]")
+    flow = to_tensor(flow, "flow", "[N, 2, H, W]")
+    importance = to_tensor(importance, "importance", "[N, 1, H, W]")
     count = flow.shape[0]
     shapes_match = (
         features.ndim == flow.ndim == importance.ndim == 4
+        and 0 not in (*features.shape, *flow.shape, *importance.shape)
         and flow.shape[1] == 2
         and importance.shape[1] == 1
         and features.shape[-2:] == flow.shape[-2:] == importance.shape[-2:]

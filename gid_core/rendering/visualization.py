@@ -80,7 +80,7 @@ def power_spectrum(volume: SpectralVolume, size: tuple[int, int] = (288, 512)) -
     Returns:
         float32 [H, W, 3] in 0..1.
     """
-    import cv2
+    from ..packages import cv2
 
     height, width = size
     canvas = np.full((height, width, 3), BACKGROUND_COLOR, np.uint8)
@@ -128,7 +128,7 @@ def xt_slice(motion: Motion, image: Tensor | None = None, width: int = 512) -> T
     Returns:
         float32 [frames, W, 3] in 0..1, at most 600 rows.
     """
-    import cv2
+    from ..packages import cv2
 
     height = _height(motion, image, width)
     volume = motion.volume.replace(coefficients=motion.volume.coefficients[:1])
@@ -172,7 +172,7 @@ def flow_to_image(flow: Tensor, max_length: float | None = None) -> Tensor:
     Returns:
         float32 [H, W, 3] in 0..1.
     """
-    import cv2
+    from ..packages import cv2
 
     x, y = flow.float().cpu().numpy()
     length = np.hypot(x, y)
@@ -251,7 +251,7 @@ def _to_tensor(canvas: np.ndarray) -> Tensor:
 
 def _color_map(level: np.ndarray) -> np.ndarray:
     """Levels [H, W] in 0..1 as colors of OpenCV's "inferno", float32 [H, W, 3] in 0..1."""
-    import cv2
+    from ..packages import cv2
 
     mapped = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return mapped[..., ::-1].astype(np.float32) / 255
@@ -259,6 +259,6 @@ def _color_map(level: np.ndarray) -> np.ndarray:
 
 def _draw_text(canvas: np.ndarray, text: str, origin: tuple[int, int], scale: float, color: Color) -> None:
     """Write text on a uint8 image; `origin` is the (x, y) of its lower left corner."""
-    import cv2
+    from ..packages import cv2
 
     cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)

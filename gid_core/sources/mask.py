@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume
 from ..tensors import fit_size, mask_batch, smoothstep
+from ..validation import MAX_FRAMES, check_integer, check_number, check_rate
 from .mask_regions import MAX_MODES, Region, bounding_box, find_regions
 from .spring_mesh import ElasticModes
 
@@ -33,6 +34,8 @@ MIN_RIM, MAX_RIM = 0.01, 0.08
 MIN_RIM_PIXELS = 2.0
 # An amplitude above this fraction of the longest region's length distorts it, since mesh points move along lines.
 MAX_AMPLITUDE_PER_LENGTH = 0.1
+# The whole range of `amplitude`, a fraction of the width.
+MAX_AMPLITUDE = 10.0
 # Longest side of the volume in pixels; rendering scales it to the photo.
 MAX_SIZE = 512
 # Samples of one period at which the phase of the photo is chosen.
@@ -77,7 +80,7 @@ def volume_from_mask(
         num_bins: K >= 2, frequency slices.
         fps: samples per second of the volume's window, > 0.
         period: T, samples of the volume's window, >= 2 (K - 1).
-        amplitude: `SpectralVolume.amplitude` of the result, a fraction of the width, >= 0.
+        amplitude: `SpectralVolume.amplitude` of the result, a fraction of the width, 0 to 10.
         base_frequency: frequency of the longest region's slowest mode in Hz, above 0 and at most the last bin's.
         seed: of the random phases, >= 0.
         grid: mesh cells along the image's longer side, 8 to 256.
@@ -93,7 +96,20 @@ def volume_from_mask(
         UserWarning: if the roots touch only some of several regions, or the amplitude is too large for the longest
             region.
     """
-    _check_settings(gravity_degrees, num_bins, fps, period, amplitude, base_frequency, seed, grid)
+    gravity_degrees = check_number("gravity_degrees", gravity_degrees, meaning="90 is down")
+    fps = check_rate("fps", fps, "samples of the volume per second")
+    period = check_integer("period", period, 2, MAX_FRAMES, meaning="samples")
+    num_bins = check_integer("num_bins", num_bins, 2, period // 2 + 1, meaning=f"with a period of {period} samples")
+    amplitude = check_number("amplitude", amplitude, 0, MAX_AMPLITUDE, meaning="a fraction of the image's width")
+    base_frequency = check_number("base_frequency", base_frequency, above=0, meaning="Hz")
+    max_frequency = (num_bins - 1) * fps / period
+    if base_frequency > max_frequency * (1 + 1e-6):
+        raise ValueError(
+            f"base_frequency must be at most the last bin's {max_frequency:g} Hz; got {base_frequency}. Lower it, or "
+            "use more bins."
+        )
+    seed = check_integer("seed", seed, 0)
+    grid = check_integer("grid", grid, 8, 256, meaning="cells along the image's longer side")
     masks = mask_batch(mask, len(mask) if getattr(mask, "ndim", 0) == 3 else 1).cpu()
     size = fit_size(masks.shape[-2:], MAX_SIZE)
     roots_batch = None if roots is None else (_check_roots(roots, masks, size) > PAINTED).numpy()
@@ -187,7 +203,7 @@ def _combine_regions(
 
 def _rim_weight(pixels: np.ndarray, painted: np.ndarray, rim: float) -> tuple[tuple[slice, slice], Tensor]:
     """A window around a region, and the weight of its motion there: 1 inside, falling to 0 over the rim outside."""
-    import cv2
+    from ..packages import cv2
 
     window = bounding_box(pixels, math.ceil(rim))
     inside = pixels[window]
@@ -242,34 +258,3 @@ def _check_roots(roots: Tensor, masks: Tensor, size: tuple[int, int]) -> Tensor:
             "underside."
         )
     return _reduce_masks(root_masks, size)
-
-
-def _check_settings(
-    gravity_degrees: float,
-    num_bins: int,
-    fps: float,
-    period: int,
-    amplitude: float,
-    base_frequency: float,
-    seed: int,
-    grid: int,
-) -> None:
-    """ValueError for settings outside the ranges of `volume_from_mask`."""
-    if not math.isfinite(gravity_degrees):
-        raise ValueError(f"gravity_degrees must be a finite angle (90 = down); got {gravity_degrees}.")
-    if num_bins < 2 or period < 2 * (num_bins - 1) or not (math.isfinite(fps) and fps > 0):
-        raise ValueError(
-            "A volume from a mask needs num_bins of at least 2, a period of at least 2 (num_bins - 1) samples and "
-            f"fps > 0; got num_bins={num_bins}, period={period}, fps={fps}."
-        )
-    if not (math.isfinite(amplitude) and amplitude >= 0):
-        raise ValueError(f"amplitude must be >= 0, a fraction of the image's width; got {amplitude}.")
-    max_frequency = (num_bins - 1) * fps / period
-    if not 0 < base_frequency <= max_frequency * (1 + 1e-6):
-        raise ValueError(
-            f"base_frequency must be above 0 and at most the last bin's {max_frequency:g} Hz; got {base_frequency}."
-        )
-    if seed < 0:
-        raise ValueError(f"seed must be >= 0; got {seed}.")
-    if not 8 <= grid <= 256:
-        raise ValueError(f"grid must be 8 to 256 cells along the image's longer side; got {grid}.")

@@ -59,7 +59,7 @@ def find_regions(
     Warns:
         UserWarning: if the roots touch only some of the regions.
     """
-    import cv2
+    from ..packages import cv2
 
     if not painted.any():
         raise ValueError(f"The {name} is black everywhere; paint white what is to move.")
@@ -138,7 +138,7 @@ def support_cells(solid: np.ndarray, gravity_degrees: float) -> np.ndarray:
 
 def cell_coverage(pixels: np.ndarray, mesh_size: tuple[int, int]) -> np.ndarray:
     """The fraction of each cell [h, w] that the pixels [H, W] (bool) cover: float32."""
-    import cv2
+    from ..packages import cv2
 
     return cv2.resize(pixels.astype(np.float32), mesh_size[::-1], interpolation=cv2.INTER_AREA)
 
@@ -161,7 +161,7 @@ def _build_region(pixels: np.ndarray, density: np.ndarray, held: np.ndarray, gra
         held: bool [h, w], the held cells.
         gravity_degrees: direction of gravity.
     """
-    import cv2
+    from ..packages import cv2
 
     solid = density > 0
     distance = cv2.distanceTransform((~held).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -183,7 +183,7 @@ def _build_region(pixels: np.ndarray, density: np.ndarray, held: np.ndarray, gra
 
 def _rooted_cells(pixels: np.ndarray, solid: np.ndarray, roots: np.ndarray) -> np.ndarray:
     """Cells of a region that the roots overlap; if there are none, the cells beside the roots."""
-    import cv2
+    from ..packages import cv2
 
     overlap = cell_coverage(pixels & roots, solid.shape) > 0
     if overlap.any():

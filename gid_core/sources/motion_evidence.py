@@ -73,7 +73,7 @@ def motion_evidence(frames: np.ndarray, trajectories: np.ndarray) -> tuple[np.nd
         moving: bool [H, W], whether the color changes over time by more than noise (`CHANGED`, `EXPLAINED`).
         textured: bool [H, W], whether the gradients of frame 0 would show a motion of `VISIBLE_MOTION`.
     """
-    import cv2
+    from ..packages import cv2
 
     count, _, height, width = trajectories.shape
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -140,7 +140,7 @@ def _fill_enclosed(trajectories: np.ndarray, confidence: np.ndarray, moving: np.
         moving: bool [H, W], where motion is seen.
         unseen: bool [H, W], where nothing is seen. Its connected areas are filled or left.
     """
-    import cv2
+    from ..packages import cv2
 
     margin = ENCLOSED_DISTANCE
     kernel = np.ones((2 * margin + 1,) * 2, np.uint8)
@@ -174,6 +174,6 @@ def _affine_terms(y: np.ndarray, x: np.ndarray, center: tuple[float, float]) -> 
 
 
 def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    import cv2
+    from ..packages import cv2
 
     return cv2.GaussianBlur(image, (0, 0), sigma)

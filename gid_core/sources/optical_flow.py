@@ -28,7 +28,7 @@ from ..tensors import GuidedFilter
 from .motion_evidence import keep_seen_motion
 
 if TYPE_CHECKING:
-    import cv2
+    from ..packages import cv2
 
 FlowFunction = Callable[[Tensor, Tensor], Tensor]
 Progress = Callable[[int, int], None]
@@ -204,7 +204,7 @@ def forward_backward_confidence(
     Returns:
         float32 [H, W] in 0..1.
     """
-    import cv2
+    from ..packages import cv2
 
     height, width = gray[0].shape
     x, y = _pixel_grid(height, width)
@@ -233,7 +233,7 @@ def _trajectory_costs(
     advance: Callable[[], None],
 ) -> np.ndarray:
     """Mean truncated color difference of each neighbor's trajectory, and last of the static one: [C, H, W]."""
-    import cv2
+    from ..packages import cv2
 
     height, width = trajectories.shape[-2:]
     x, y = _pixel_grid(height, width)
@@ -283,7 +283,7 @@ def _neighbor_values(values: np.ndarray, offsets: Sequence[tuple[int, int]]) -> 
 
 def _create_dis() -> cv2.DISOpticalFlow:
     """DIS with settings that keep thin stems, chosen with `benchmarks/bench_extraction.py`."""
-    import cv2
+    from ..packages import cv2
 
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     estimator.setFinestScale(0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from ..packages import cv2
 from .painting import TILE_SIZE, sample_noise
 
 BACKGROUNDS = ("foliage", "sky", "wall", "field")

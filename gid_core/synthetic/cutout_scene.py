@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..media.image_io import read_image
+from ..packages import cv2
 from .deformation import Beam, cantilever_fields, unit_vector
 from .gust import Gust, random_gust
 from .painting import Painted

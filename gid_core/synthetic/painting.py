@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
+from ..packages import cv2
 from .deformation import Beam, unit_vector
 from .scene import Bounds
 

@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
 import torch
 
+from ..packages import cv2
 from ..spectral_volume import SpectralVolume
 
 # Maps x, y (float arrays of one shape [...], pixels) to J displacement fields [J, 2, ...].

@@ -12,12 +12,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..packages import cv2
 from ..spectral_volume import SpectralVolume
 from ..tensors import GuidedFilter, smoothstep
 

@@ -33,11 +33,14 @@ class RenderingDataset(Dataset[tuple[Tensor, ...]]):
     Args:
         sources: lists of samples.
         weights: sampling weight of each list.
-        size: (h, w) of the crops.
+        size: (h, w) of the crops, larger than twice `LOSS_MARGIN`.
         length: number of items.
         seed: of the dataset.
         scales: range of the scale of frames. Frames are never enlarged, because that would blur them;
             `NATIVE_PROBABILITY` of the items keep their size.
+
+    Raises:
+        ValueError: for lists or sizes that do not fit.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class RenderingDataset(Dataset[tuple[Tensor, ...]]):
     ) -> None:
         if not sources or len(sources) != len(weights) or not all(sources):
             raise ValueError(f"{len(weights)} weights need as many lists of rendering samples, none of them empty.")
+        if min(size) <= 2 * LOSS_MARGIN:  # the loss would have no pixel
+            raise ValueError(f"Crops must be larger than {2 * LOSS_MARGIN} pixels; got {size[0]} x {size[1]} (H x W).")
         self.sources, self.weights, self.size = sources, torch.tensor(weights), size
         self.length, self.seed, self.scales = length, seed, scales
 

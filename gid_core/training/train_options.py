@@ -72,7 +72,7 @@ def _renderer_options(parser: argparse.ArgumentParser) -> None:
     _data_options(parser)
     add("--from", dest="init_from", help="the motion model that the network belongs to (default: the bundled one)")
     add("--reset-renderer", action="store_true", help="start from random weights even if the model has the network")
-    add("--crop-size", type=int, default=128, help="side of the crops in pixels (default %(default)s)")
+    add("--crop-size", type=int, default=128, help="side of the crops in pixels, above 32 (default %(default)s)")
     add("--lpips-weight", type=float, default=0.1, help="of LPIPS (VGG16) in the loss (default %(default)s)")
     add("--lpips-layers", type=int, default=2, help="layers of VGG16 that are used, 1 to 5 (default %(default)s)")
     _training_config_options(parser, LEARNING_RATES["renderer"])

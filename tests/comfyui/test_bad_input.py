@@ -92,6 +92,35 @@ def test_an_unknown_option(graph, refused):
     refused(NodeFailed, "detrend must be one of ('none', 'ramp'); got 'spline'")
 
 
+@pytest.mark.parametrize(
+    ("node", "widget", "value", "choices"),
+    [
+        ("GID_SoftmaxSplatRender", "mode", "Network", "network, fast splat"),
+        ("GID_PredictSpectralVolume", "sampler", "euler", "dpm, ddim (paper)"),
+        ("GID_LoadModel", "dtype", "fp16", "auto, float32"),
+        ("GID_VolumeFromMask", "gravity", "sideways", "down, up"),
+        ("GID_LoopGuidance", "mode", "magic", "projection, crossfade"),
+        ("GID_LoopGuidance", "constraint", "none", "natural, published"),
+        ("GID_ModalForce", "integrator", "Exact", "exact, explicit_euler"),
+        ("GID_Wind", "integrator", "leapfrog", "exact, explicit_euler"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused_by_the_node(graph, refused, make_volume, node, widget, value, choices):
+    """ComfyUI checks no option of optional widgets."""
+    model = graph.add("GID_LoadModel", **({"dtype": value} if node == "GID_LoadModel" else {}))
+    volume = graph.volume(make_volume((24, 32)))
+    inputs = {
+        "GID_SoftmaxSplatRender": dict(image=empty(graph), motion=volume, num_frames=2),
+        "GID_PredictSpectralVolume": dict(model=model, image=empty(graph), steps=1),
+        "GID_VolumeFromMask": dict(mask=graph.add("SolidMask", value=1.0, width=64, height=64)),
+        "GID_ModalForce": dict(spectral_volume=volume, num_frames=2),
+        "GID_Wind": dict(spectral_volume=volume, num_frames=2),
+    }.get(node, {})
+    added = model if node == "GID_LoadModel" else graph.add(node, **inputs, **{widget: value})
+    graph.show(added)
+    refused(NodeFailed, widget, f"one of {choices}", repr(value), by=node)
+
+
 # -- images, masks, batches --------------------------------------------------------------------------------------------
 
 

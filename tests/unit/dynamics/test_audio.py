@@ -296,9 +296,9 @@ def test_a_static_volume_does_not_move():
         (torch.zeros(2, 1, 100), r"\(2, 1, 100\)"),
         (torch.zeros(1, 1, 1, 100), r"\(1, 1, 1, 100\)"),
         (torch.tensor(1.0), r"got \(\)"),
-        (np.zeros(100), r"waveform is \[samples\]"),
-        ([0.0, 1.0], r"waveform is \[samples\]"),
-        (None, r"waveform is \[samples\]"),
+        (np.zeros(100), r"waveform must be a tensor \[samples\]"),
+        ([0.0, 1.0], r"waveform must be a tensor \[samples\]"),
+        (None, r"waveform must be a tensor \[samples\]"),
     ],
 )
 def test_invalid_waveforms_are_rejected(waveform, message):

@@ -1,12 +1,15 @@
 """The command `evaluate`."""
 
 import json
+import math
 import shutil
 
 import pytest
 
 from gid_core.cli import main
+from gid_core.evaluation.evaluate_command import _write_json
 from gid_core.evaluation.rendering_evaluation import METHODS
+from gid_core.evaluation.tables import metrics_table
 
 
 def test_the_command_writes_results_and_reports_errors(clip_folder, tmp_path, capsys, monkeypatch, toy_networks):
@@ -35,3 +38,14 @@ def test_the_command_measures_clips_and_painted_scenes_in_one_run(
     text = (out / "report.md").read_text()
     assert "Painted scenes" in text and "nan" not in text and text in capsys.readouterr().out
     assert "Painted scenes" in (out / "report.html").read_text()
+
+
+def test_what_is_undefined_is_null_in_json(tmp_path):
+    _write_json(tmp_path / "report.json", {"methods": {"true": {"auc": [math.nan, 0.5, math.inf], "fps": 30}}})
+
+    def refuse(constant: str):
+        raise AssertionError(f"{constant} is not JSON")
+
+    content = json.loads((tmp_path / "report.json").read_text(), parse_constant=refuse)
+    assert content == {"methods": {"true": {"auc": [None, 0.5, None], "fps": 30}}}
+    assert "–" in metrics_table(content["methods"])

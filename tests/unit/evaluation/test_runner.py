@@ -3,7 +3,9 @@
 import shutil
 
 import pytest
+import torch
 
+import gid_core as gid
 from gid_core.evaluation import runner
 from gid_core.evaluation.clip_folder import find_clips
 
@@ -56,4 +58,28 @@ def test_an_interrupted_run_resumes(evaluation_results, tmp_path, toy_networks):
 def test_clips_of_one_source_are_refused(clip_folder, tmp_path, toy_networks):
     clips = [clip for clip in find_clips(clip_folder) if clip.group == "a"]
     with pytest.raises(ValueError, match="at least 2 sources"):
+        runner.evaluate(clips, ["repeat"], tmp_path, toy_networks())
+
+
+def test_a_clip_of_another_duration_is_left_out_by_name(tmp_path, toy_networks):
+    """64 frames at 30 fps are 2.1 s, whose bins are at other frequencies than those of five seconds."""
+    for name in ("brief", "other"):
+        gid.write_video(tmp_path / f"{name}.mp4", torch.rand(64, 16, 32, 3), 30)
+    with pytest.warns(UserWarning, match=r"Left out: brief.mp4 has 2.13 s; the evaluation needs 4 s"):
+        with pytest.raises(ValueError, match="at least 2 sources"):
+            runner.evaluate(find_clips(tmp_path), ["repeat"], tmp_path / "out", toy_networks())
+
+
+def test_a_method_that_fails_names_the_clip(evaluation_results, tmp_path, toy_networks, monkeypatch):
+    clips, out, _ = evaluation_results
+    shutil.copytree(out / "cache", tmp_path / "cache")
+
+    def fail(*_, **__):
+        raise ValueError("It does not fit.")
+
+    monkeypatch.setattr(runner, "measure_motion", fail)
+    with (
+        pytest.warns(UserWarning, match="short"),
+        pytest.raises(ValueError, match="repeat on scene0.mp4: It does"),
+    ):
         runner.evaluate(clips, ["repeat"], tmp_path, toy_networks())

@@ -1,10 +1,14 @@
 """Input images and masks: accepted and refused shapes, resizing, and image files."""
 
+import io
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from gid_core.media.image_io import read_image, write_image
 from gid_core.tensors import feather_mask, image_batch, mask_batch, resize_maps
@@ -207,3 +211,95 @@ def test_an_unknown_suffix_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match="Cannot write"):
         write_image(tmp_path / name, torch.rand(4, 4, 3))
     assert os.listdir(tmp_path) == []
+
+
+# ---- pictures as they are ----
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("kind", "mode"), [("jpeg", "RGB"), ("png", "RGB"), ("png", "RGBA"), ("webp", "RGBA")])
+def test_images_are_turned_as_their_exif_data_say(tmp_path, kind, mode, orientation):
+    pixels = np.zeros((12, 20, len(mode)), np.uint8)
+    pixels[:6, :10], pixels[:6, 10:], pixels[6:, :10] = (np.array(c)[: len(mode)] for c in np.eye(4)[:3] * 200)
+    if mode == "RGBA":
+        pixels[..., 3] = 255
+        pixels[-1, -1, 3] = 128  # or WebP would leave alpha out
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / f"a.{kind}", exif=exif, quality=100)
+    with Image.open(tmp_path / f"a.{kind}") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image), np.float32) / 255
+    image = read_image(tmp_path / f"a.{kind}")
+    assert image.shape == expected.shape
+    assert (image - torch.from_numpy(expected)).abs().mean() < 0.02
+
+
+def test_damaged_exif_data_do_not_matter(tmp_path):
+    buffer = io.BytesIO()
+    Image.new("RGB", (6, 4), (255, 0, 0)).save(buffer, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    (tmp_path / "a.jpg").write_bytes(buffer.getvalue())
+    assert read_image(tmp_path / "a.jpg").shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(40_000, 40_000), (2_000_000, 2_000_000), (3_000_000, 1)])
+def test_a_header_of_a_huge_image_is_refused_in_words(tmp_path, monkeypatch, width, height):
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + data)
+    for limit in (Image.MAX_IMAGE_PIXELS, None):  # some programs switch Pillow's limit off
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(ValueError, match=r"p\.png is too large to be read as an image"):
+            read_image(tmp_path / "p.png")
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.full((4, 4, 3), 255.0), "image must be in 0..1; got values from 255 to 255"),
+        (torch.full((4, 4, 3), -200.0), "image must be in 0..1"),
+        (torch.full((4, 4, 3), 200), "floating point in 0..1, uint8 or uint16; got torch.int64"),
+        (np.full((4, 4, 3), 200, np.int32), "got torch.int32"),
+        ("photo.jpg", "image must be a tensor .*; got 'photo.jpg'"),
+    ],
+)
+def test_other_ranges_and_types_are_refused_and_never_white(tmp_path, image, message):
+    for use in (image_batch, lambda image: write_image(tmp_path / "a.png", image)):
+        with pytest.raises(ValueError, match=message):
+            use(image)
+    assert os.listdir(tmp_path) == []
+
+
+def test_integers_are_divided_by_their_white(tmp_path):
+    half = np.full((4, 6, 3), 0.5)
+    for image in (half, (half * 255).astype(np.uint8), (half * 65535).astype(np.uint16)):
+        assert image_batch(image).mean() == pytest.approx(0.5, abs=0.003)
+        assert read_image(write_image(tmp_path / "a.png", image)).mean() == pytest.approx(0.5, abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("mask", "mean"),
+    [
+        (np.full((2, 2), 128, np.uint8), 128 / 255),
+        (np.full((2, 2), 65535, np.uint16), 1),
+        (np.eye(2, dtype=np.uint8), 0.5),  # 0 and 1, as segmentation makes them
+        (np.eye(2, dtype=bool), 0.5),
+        (np.eye(2, dtype=np.int64), 0.5),
+    ],
+)
+def test_masks_of_any_type_keep_their_values(mask, mean):
+    assert mask_batch(mask, 1).mean() == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("mask", [torch.full((2, 2), 255.0), torch.full((2, 2), 255), torch.full((2, 2), -7)])
+def test_masks_of_other_ranges_are_refused(mask):
+    with pytest.raises(ValueError, match="mask must be in 0..1; got values from"):
+        mask_batch(mask, 1)
+
+
+def test_only_one_image_is_written(tmp_path):
+    for image, message in ((torch.rand(36, 64), r"got \[36, 64\]"), (torch.rand(2, 4, 4, 3), "got 2 images")):
+        with pytest.raises(ValueError, match=message):
+            write_image(tmp_path / "a.png", image)

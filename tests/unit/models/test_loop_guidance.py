@@ -309,7 +309,7 @@ def test_sampling_in_inference_mode():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"mode": "magic"}, "mode of loop guidance is one of projection, crossfade, gradient"),
+        ({"mode": "magic"}, "mode of loop guidance must be one of projection, crossfade, gradient"),
         ({"constraint": "none"}, "constraint"),
         ({"strength": -0.1}, "strength"),
         ({"strength": math.nan}, "strength"),

@@ -206,3 +206,10 @@ def test_training_reduces_the_loss():
 def test_a_model_without_a_rendering_network_is_refused():
     with pytest.raises(ValueError, match="no rendering network"):
         make_stage("renderer", MotionModel(replace(TINY, renderer=RendererConfig())), lpips_weight=0.0)
+
+
+def test_crops_without_a_pixel_for_the_loss_are_refused():
+    with pytest.raises(ValueError, match="larger than 32 pixels; got 32 x 48"):
+        RenderingDataset([[make_sample(size=(48, 80))]], [1.0], (32, 48), 12)
+    data = RenderingDataset([[make_sample(size=(48, 80))]], [1.0], (33, 33), 12)
+    assert all(data[i][4].mean() > 0 for i in range(12))

@@ -331,7 +331,7 @@ def roots_at(rows):
         ({"base_frequency": 0}, "base_frequency"),
         ({"base_frequency": 3.5}, "at most the last bin's 3 Hz"),
         ({"num_bins": 1}, "num_bins"),
-        ({"period": 20}, "period"),
+        ({"period": 20}, "num_bins .*period of 20"),
         ({"fps": 0}, "fps"),
         ({"seed": -1}, "seed"),
         ({"grid": 4}, "grid"),
