@@ -44,7 +44,7 @@ def image_batch(image: Tensor | np.ndarray, name: str = "image") -> Tensor:
     if tensor.ndim != 4 or 0 in shape:
         raise ValueError(f"{name} must be [H, W, C] or [B, H, W, C] with at least one pixel; got {shape}.")
     if shape[-1] not in (3, 4):
-        hint = " Repeat a gray image to three channels." if shape[-1] == 1 else ""
+        hint = " Repeat a gray image to three channels." if shape[-1] == 1 else " Is the channel axis the last one?"
         raise ValueError(f"{name} must have 3 (RGB) or 4 (RGBA) channels; got {shape[-1]}.{hint}")
     if not tensor.is_floating_point() and tensor.dtype not in INTEGER_SCALES:
         allowed = "floating point in 0..1, uint8 or uint16"

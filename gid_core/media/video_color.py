@@ -93,7 +93,7 @@ class RGBConverter:
 
 def bt709_frame(image: np.ndarray, pixel_format: str) -> av.VideoFrame:
     """An image, uint8 [H, W, 3 or 4] with even sides, as a video frame in limited-range BT.709 that is tagged so."""
-    import av
+    from ..packages import av
 
     frame = av.VideoFrame.from_ndarray(image, format="rgba" if image.shape[-1] == 4 else "rgb24")
     graph = _graph(frame, f"out_color_matrix=bt709:out_range=limited:flags=area+{ACCURATE}", pixel_format)

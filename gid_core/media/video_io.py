@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..tensors import image_batch
+from ..validation import check_integer, check_path, check_rate, describe
 from .atomic import atomic_write
 from .video_color import RGBConverter, bt709_frame, tag_bt709
 from .video_probe import VideoProbe, decoded_frames, open_container, probe_video, video_stream
@@ -28,6 +30,7 @@ CODECS = {".mp4": "libx264", ".mkv": "libx264", ".mov": "libx264", ".webm": "lib
 # back stay close to the first one: at the seam of a loop of 150 frames the picture changes by 0.0051 instead of 0.0067
 # on average, and the file is a third smaller, in a fifth more time.
 REFERENCE_FRAMES, B_FRAMES, DECODER_MACROBLOCKS = 16, 8, 184320
+MAX_SIDE = 16384  # pixels of a frame; codecs take no more
 
 
 def read_video(
@@ -57,6 +60,7 @@ def read_video(
         UserWarning: if the file is cut off, with the seconds that are there.
     """
     probe = source if isinstance(source, VideoProbe) else probe_video(source)
+    max_frames = None if max_frames is None else check_integer("max_frames", max_frames, 1)
     frames = list(iterate_frames(probe, start=start, count=max_frames, size=size))
     if not frames:
         raise ValueError(f"{probe.name} ends before frame {start}: what is stored there cannot be decoded.")
@@ -92,11 +96,14 @@ def iterate_frames(
         ValueError: if it holds no readable video, fewer than `start` + 1 frames, or frames of different sizes.
     """
     probe = source if isinstance(source, VideoProbe) else probe_video(source)
-    if not 0 <= start < len(probe):
+    start = check_integer("start", start, 0)
+    count = None if count is None else check_integer("count", count, 1)
+    size = probe.size if size is None else _check_size(size)
+    if start >= len(probe):
         last = len(probe) - 1
         raise ValueError(f"{probe.name} holds only {len(probe)} frames; start must be 0 to {last}, not {start}.")
     wanted = probe.shown[start : None if count is None else start + count]
-    convert = RGBConverter(size or probe.size, probe.matrix, transfer=probe.transfer, primaries=probe.primaries)
+    convert = RGBConverter(size, probe.matrix, transfer=probe.transfer, primaries=probe.primaries)
     done, first_size = 0, None
     for index, frame in _numbered_frames(probe, int(wanted[0])):
         stored_size = frame.width, frame.height
@@ -135,13 +142,13 @@ def write_video(path: str | os.PathLike, frames: Tensor | Iterable[Tensor], fps:
     Raises:
         ValueError: for an unknown suffix, no frames, frames of different sizes, or an fps out of range.
     """
-    import av
+    from ..packages import av
 
-    path = Path(path)
+    path = check_path("path", path)
     if path.suffix.lower() not in CODECS:
         raise ValueError(f"Cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(CODECS)}.")
-    if not (fps > 0 and math.isfinite(fps)):
-        raise ValueError(f"fps must be > 0; got {fps}.")
+    fps = check_rate("fps", fps, "frames per second")
+    crf = check_integer("crf", crf, 0, 51 if path.suffix.lower() != ".webm" else 63)
     codec, rate = CODECS[path.suffix.lower()], Fraction(fps).limit_denominator(100000)
     with atomic_write(path) as temporary:
         with av.open(str(temporary), "w") as container:
@@ -210,11 +217,22 @@ def _codec_options(codec: str, height: int, width: int) -> dict[str, str]:
     return {"refs": str(max(1, min(REFERENCE_FRAMES, references))), "bf": str(B_FRAMES), "b_strategy": "2"}
 
 
-def _byte_images(frames: Tensor | Iterable[Tensor]) -> Iterable[np.ndarray]:
+def _byte_images(frames: Tensor | Iterable[Tensor]) -> Iterator[np.ndarray]:
     """uint8 [H, W, C] images from a tensor of frames, or from an iterable of frames and chunks."""
+    if not isinstance(frames, Iterable) or isinstance(frames, (str, bytes, dict)):
+        raise ValueError(f"frames must be [T, H, W, C] or an iterable of frames; got {describe(frames)}.")
+    if getattr(frames, "ndim", 4) != 4:
+        raise ValueError(f"frames must be [T, H, W, C]; got {describe(frames)}.")
     for item in frames:
-        for image in item if item.ndim == 4 else item[None]:
-            yield (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous().numpy()
+        for image in image_batch(item, "frames"):
+            yield (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().contiguous().numpy()
+
+
+def _check_size(size: Sequence[int]) -> tuple[int, int]:
+    """An (H, W) of frames."""
+    if not isinstance(size, Sequence) or isinstance(size, (str, bytes)) or len(size) != 2:
+        raise ValueError(f"size must be (height, width) in pixels; got {describe(size)}.")
+    return check_integer("height", size[0], 1, MAX_SIDE), check_integer("width", size[1], 1, MAX_SIDE)
 
 
 def _numbered_frames(probe: VideoProbe, first: int) -> Iterator[tuple[int, av.VideoFrame]]:

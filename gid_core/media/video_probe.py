@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from ..validation import check_path
 from .frame_times import even_frames
 from .video_color import DisplayMatrix, display_matrix, shown_size
 
@@ -76,12 +76,12 @@ def probe_video(source: str | os.PathLike | IO[bytes]) -> VideoProbe:
     Warns:
         UserWarning: if the file is cut off, with the seconds that are there.
     """
-    if isinstance(source, (str, os.PathLike)):
-        if not Path(source).is_file():
+    name = "The video"
+    if not hasattr(source, "read"):
+        path = check_path("source", source)
+        if not path.is_file():
             raise FileNotFoundError(f"No video at {source}.")
-        name, source = Path(source).name, str(source)
-    else:
-        name = "The video"
+        name, source = path.name, str(path)
     with open_container(source, name) as container:
         if not container.streams.video:
             raise ValueError(f"{name} has no video stream.")
@@ -109,7 +109,7 @@ def probe_video(source: str | os.PathLike | IO[bytes]) -> VideoProbe:
 @contextmanager
 def open_container(source: str | IO[bytes], name: str) -> Iterator[InputContainer]:
     """Open a file from its beginning; FFmpeg's errors become ValueErrors with the file's name."""
-    import av
+    from ..packages import av
 
     if not isinstance(source, str):
         source.seek(0)
@@ -127,7 +127,7 @@ def video_stream(container: InputContainer, index: int) -> av.VideoStream:
 
 def decoded_frames(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
     """The frames from where the container stands. Packets that cannot be decoded are left out."""
-    import av
+    from ..packages import av
 
     stream.thread_type, stream.thread_count = "AUTO", min(DECODER_THREADS, os.cpu_count() or 1)
     for packet in _readable_packets(container, [stream]):
@@ -143,7 +143,7 @@ def decoded_frames(container: InputContainer, stream: av.VideoStream) -> Iterato
 
 def _readable_packets(container: InputContainer, streams: list) -> Iterator[av.Packet]:
     """The packets of streams up to where the file breaks off."""
-    import av
+    from ..packages import av
 
     packets = container.demux(streams)
     while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import warnings
 from typing import IO
@@ -16,12 +15,14 @@ from torch import Tensor
 from ..media.video_io import WINDOW_SECONDS, clip_windows, iterate_frames, read_video
 from ..media.video_probe import probe_video
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume, temporal_dft
-from ..tensors import fit_size
+from ..tensors import fit_size, image_batch, to_tensor
+from ..validation import MAX_FRAMES, check_callable, check_choice, check_flag, check_integer, check_number, check_rate
 from .optical_flow import FlowFunction, Progress, dis_flow, estimate_trajectories, gray_frames
 
 logger = logging.getLogger(__name__)
 
 MIN_FRAMES = 16
+MAX_WINDOW_SECONDS = 1e5
 # A frame is a cut if its mean absolute difference from the frame before (0..1) exceeds CUT_DIFFERENCE, and also
 # CUT_RATIO times the median difference.
 CUT_DIFFERENCE, CUT_RATIO = 0.06, 6.0
@@ -41,8 +42,6 @@ EXTRAPOLATION_FRAMES = 4
 # Motion of a confidence below this is blended with the motion around it. The Gaussian of the blend has this standard
 # deviation as a fraction of the width, and its weight is at least MIN_FILL_WEIGHT.
 TRUSTED_CONFIDENCE, FILL_SIGMA, MIN_FILL_WEIGHT = 0.5, 0.02, 0.25
-# Frames above this value are taken for frames in 0..255.
-MAX_VALUE = 4.0
 # Rounds of the stabilization: the second one corrects the interpolation errors of the first.
 STABILIZE_ROUNDS = 2
 
@@ -95,8 +94,21 @@ def extract_spectral_volume(
         UserWarning: for a cut inside the window (with its frame), or a moving camera.
     """
     clip = _float_frames(frames)
-    _check_settings(len(clip), fps, num_bins, detrend, period, window_seconds, start, max_size)
+    fps = check_rate("fps", fps, "the clip's frames per second")
+    period = check_integer("period", period, 2, MAX_FRAMES, meaning="samples")
+    num_bins = check_integer("num_bins", num_bins, 1, period // 2 + 1, meaning=f"for a period of {period} samples")
+    detrend = check_choice("detrend", detrend, DETREND_MODES)
+    window_seconds = check_number("window_seconds", window_seconds, above=0, at_most=MAX_WINDOW_SECONDS)
+    start = check_integer("start", start, 0, len(clip) - 1, meaning="a frame of the clip")
+    max_size = None if max_size is None else check_integer("max_size", max_size, 1, meaning="pixels, or None")
+    stabilize, first_frame = check_flag("stabilize", stabilize), check_integer("first_frame", first_frame, 0)
+    flow, progress = check_callable("flow", flow), check_callable("progress", progress)
     available = len(clip) - start
+    if available < MIN_FRAMES:
+        raise ValueError(
+            f"A spectral volume needs at least {MIN_FRAMES} frames; got {available} from frame {start} of {len(clip)}. "
+            "Give a longer clip or an earlier start."
+        )
     _, count = clip_windows(available, fps, seconds=window_seconds, min_frames=MIN_FRAMES)[0]
     end_is_measured = detrend == "ramp" and available > count  # in the frame after the window
     window = _reduce(clip[start : start + count + end_is_measured], max_size)
@@ -193,7 +205,7 @@ def fill_unreliable(coefficients: Tensor, confidence: Tensor) -> Tensor:
     Returns:
         float32 [K, 4, H, W]; unchanged where confidence >= TRUSTED_CONFIDENCE.
     """
-    import cv2
+    from ..packages import cv2
 
     certainty = (confidence / TRUSTED_CONFIDENCE).clamp(0, 1).numpy()
     if certainty.min() == 1:
@@ -232,64 +244,18 @@ def extrapolate_displacement(trajectories: Tensor, frames: np.ndarray) -> Tensor
 
 def _float_frames(frames: Tensor | np.ndarray) -> Tensor:
     """The frames as float32 [T, H, W, 3] in 0..1, checked."""
-    clip = torch.as_tensor(frames).detach().cpu()
-    shape = list(clip.shape)
-    if clip.ndim != 4 or 0 in shape:
+    clip = to_tensor(frames, "frames", "[T, H, W, 3]").detach().cpu()
+    if clip.ndim != 4 or 0 in clip.shape:
         raise ValueError(
-            f"frames must be [T, H, W, 3] with at least {MIN_FRAMES} frames; got {shape}. Give the "
-            "frames of one video clip."
+            f"frames must be [T, H, W, 3] with at least {MIN_FRAMES} frames; got {list(clip.shape)}. Give the frames "
+            "of one video clip."
         )
-    if shape[-1] not in (3, 4):
-        hint = " Repeat gray frames to three channels." if shape[-1] == 1 else " Is the channel axis the last one?"
-        raise ValueError(f"frames must have 3 (RGB) or 4 (RGBA) channels, [T, H, W, C]; got {shape}.{hint}")
-    if clip.dtype == torch.uint8:
-        return clip[..., :3].float().div_(255)
-    if not clip.is_floating_point():
-        raise ValueError(f"frames must be floating point in 0..1 or uint8; got {clip.dtype}. Convert the frames.")
-    clip = clip[..., :3].float()
-    if not bool(torch.isfinite(clip).all()):
-        index = int((~torch.isfinite(clip)).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"frame {index} holds NaN or infinite values; check the node or file that made the frames.")
-    if float(clip.max()) > MAX_VALUE:
-        raise ValueError(f"frames must be in 0..1; got values up to {float(clip.max()):g}. Divide them by 255.")
-    return clip
-
-
-def _check_settings(
-    num_frames: int,
-    fps: float,
-    num_bins: int,
-    detrend: str,
-    period: int,
-    window_seconds: float,
-    start: int,
-    max_size: int | None,
-) -> None:
-    """ValueError for settings outside the ranges of `extract_spectral_volume`."""
-    if not (fps > 0 and math.isfinite(fps)):
-        raise ValueError(f"fps must be a number > 0, the clip's frames per second; got {fps}.")
-    if period < 2:
-        raise ValueError(f"period must be at least 2 samples; got {period}.")
-    if not 1 <= num_bins <= period // 2 + 1:
-        raise ValueError(f"num_bins must be 1 to {period // 2 + 1} for a period of {period} samples; got {num_bins}.")
-    if detrend not in DETREND_MODES:
-        raise ValueError(f"detrend must be one of {DETREND_MODES}; got {detrend!r}.")
-    if not (window_seconds > 0 and math.isfinite(window_seconds)):
-        raise ValueError(f"window_seconds must be a number > 0; got {window_seconds}.")
-    if not 0 <= start < num_frames:
-        raise ValueError(f"start must be a frame of the clip, 0 to {num_frames - 1}; got {start}.")
-    if num_frames - start < MIN_FRAMES:
-        raise ValueError(
-            f"A spectral volume needs at least {MIN_FRAMES} frames; got {num_frames - start} from "
-            f"frame {start} of {num_frames}. Give a longer clip or an earlier start."
-        )
-    if max_size is not None and max_size < 1:
-        raise ValueError(f"max_size must be at least 1 pixel, or None; got {max_size}.")
+    return image_batch(clip[..., :3] if clip.shape[-1] == 4 else clip, "frames").permute(0, 2, 3, 1)
 
 
 def _reduce(frames: Tensor, max_size: int | None) -> np.ndarray:
     """The frames reduced to a longest side of at most max_size pixels: float32 [T, H, W, 3]."""
-    import cv2
+    from ..packages import cv2
 
     size = tuple(frames.shape[1:3])
     reduced = size if max_size is None else fit_size(size, max_size)
@@ -329,7 +295,7 @@ def _warn_of_camera_motion(trajectories: Tensor) -> None:
 
 def _stabilize(frames: np.ndarray) -> np.ndarray:
     """The frames shifted back by the camera's translation."""
-    import cv2
+    from ..packages import cv2
 
     height, width = frames.shape[1:3]
     shift = np.zeros((len(frames), 2))

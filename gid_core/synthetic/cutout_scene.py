@@ -85,7 +85,7 @@ def cutout_scene(
         layers = []
         count = rng.integers(1, MAX_CUTOUTS + 1)
         chosen = [cutouts[i] for i in rng.integers(len(cutouts), size=rng.integers(1, 3))]  # one or two species
-        lengths = np.sort(np.exp(rng.uniform(*np.log(SCALES), count))) * size[0]  # far ones behind near ones
+        lengths = np.sort(np.exp(rng.uniform(*np.log(SCALES), size=count))) * size[0]  # far ones behind near ones
         color_change = _color_change(rng)
         for length in lengths:
             cutout = chosen[rng.integers(len(chosen))]
