@@ -77,7 +77,7 @@ def probe_video(source: str | os.PathLike | IO[bytes]) -> VideoProbe:
         UserWarning: if the file is cut off, with the seconds that are there.
     """
     name = "The video"
-    if not hasattr(source, "read"):
+    if isinstance(source, (str, os.PathLike)) or not hasattr(source, "read"):
         path = check_path("source", source)
         if not path.is_file():
             raise FileNotFoundError(f"No video at {source}.")
