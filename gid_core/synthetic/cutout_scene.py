@@ -85,7 +85,9 @@ def cutout_scene(
         layers = []
         count = int(rng.integers(1, MAX_CUTOUTS + 1))
         chosen = [cutouts[i] for i in rng.integers(len(cutouts), size=rng.integers(1, 3))]  # one or two species
-        lengths = np.sort(SCALES[0] * (SCALES[1] / SCALES[0]) ** rng.random(count)) * size[0]  # far ones behind near ones
+        lengths = (
+            np.sort(SCALES[0] * (SCALES[1] / SCALES[0]) ** rng.random(count)) * size[0]
+        )  # far ones behind near ones
         color_change = _color_change(rng)
         for length in lengths:
             cutout = chosen[rng.integers(len(chosen))]
