@@ -115,6 +115,8 @@ def _unit_range(tensor: Tensor, name: str) -> Tensor:
     tensor = tensor.float() / scale if scale > 1 else tensor.float()
     low, high = (float(limit) for limit in torch.aminmax(tensor))
     if not (math.isfinite(low) and math.isfinite(high)):
+        if len(tensor) > 1:
+            name = f"{name}[{int((~torch.isfinite(tensor)).flatten(1).any(1).nonzero()[0])}]"
         raise ValueError(f"{name} holds NaN or infinite values; check the node or file that made it.")
     if max(high, -low) > MAX_VALUE:
         raise ValueError(f"{name} must be in 0..1; got values from {low:g} to {high:g}. Divide by the value of white.")

@@ -308,5 +308,5 @@ def test_a_prefix_from_a_link(server, graph, refused, make_volume, prefix):
 def test_frames_that_are_not_finite_are_refused_by_the_library(frames):
     clip = torch.zeros(16, 8, 8, 3)
     clip[4] = frames
-    with pytest.raises(ValueError, match="frame 4 holds NaN or infinite values"):
+    with pytest.raises(ValueError, match=r"frames\[4\] holds NaN or infinite values"):
         gid.extract_spectral_volume(clip, 30)
