@@ -1,8 +1,6 @@
 """A picture of the motion that two checkouts of this software predict for the same photos: photo, A, B in each row.
 
-    python scripts/compare_motion_maps.py --a OLD --b . -o maps.jpg photo1.jpg photo2.jpg
-
-js/docs/images/motion_maps.jpg was made with version 0.1 as A.
+python scripts/compare_motion_maps.py --a OLD --b . -o maps.jpg photo1.jpg photo2.jpg
 """
 
 from __future__ import annotations
@@ -14,18 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-import cv2
 import torch
 
 import gid_core as gid
 from gid_core.rendering.visualization import motion_map
-from gid_core.tensors import fit_size, resize_maps
+from gid_core.tensors import resize_maps
 
 PREDICT = """
 import sys, gid_core as gid
 gid.GIDPipeline.from_pretrained()(gid.read_image(sys.argv[1])[..., :3], seed=0).save(sys.argv[2])
 """
-PREDICTED_SIZE = 512  # pixels of the photo's longest side
+PREDICTED_SIZE = (336, 504)  # (H, W) in pixels of the photo
 TILE = (216, 324)  # (H, W) of a picture
 GAP = 4  # pixels
 
@@ -43,13 +40,13 @@ def predict(checkout: Path, photo: Path, folder: Path) -> gid.SpectralVolume:
 
 
 def crop_to_tile(image: torch.Tensor) -> torch.Tensor:
-    """The center of an image [H, W, 3] with the aspect ratio of a tile, in its size."""
+    """The center of an image [H, W, 3] with the aspect ratio of a tile, in `PREDICTED_SIZE`."""
     height, width = image.shape[:2]
     crop_height = min(height, round(width * TILE[0] / TILE[1]))
     crop_width = min(width, round(crop_height * TILE[1] / TILE[0]))
     top, left = (height - crop_height) // 2, (width - crop_width) // 2
-    crop = image[top : top + crop_height, left : left + crop_width].numpy()
-    return torch.from_numpy(cv2.resize(crop, TILE[::-1], interpolation=cv2.INTER_AREA))
+    crop = image[top : top + crop_height, left : left + crop_width]
+    return resize_maps(crop.permute(2, 0, 1)[None], PREDICTED_SIZE)[0].permute(1, 2, 0)
 
 
 def compare(checkouts: list[Path], photos: list[Path]) -> torch.Tensor:
@@ -59,12 +56,11 @@ def compare(checkouts: list[Path], photos: list[Path]) -> torch.Tensor:
         folder = Path(temporary)
         for path in photos:
             photo = gid.read_image(path)[..., :3]
-            size = fit_size(photo.shape[:2], PREDICTED_SIZE)
-            photo = resize_maps(photo.permute(2, 0, 1)[None], size)[0].permute(1, 2, 0)
+            photo = crop_to_tile(photo)
             small = gid.write_image(folder / "photo.png", photo)
             volumes = [predict(checkout, small, folder) for checkout in checkouts]
             maps = [motion_map(gid.loop(volume), photo, TILE[1]) for volume in volumes]
-            tiles = [crop_to_tile(image) for image in (photo, *maps)]
+            tiles = [resize_maps(t.permute(2, 0, 1)[None], TILE)[0].permute(1, 2, 0) for t in (photo, *maps)]
             gap = torch.ones(TILE[0], GAP, 3)
             rows += [torch.cat([tiles[0], gap, tiles[1], gap, tiles[2]], 1), torch.ones(GAP, 3 * TILE[1] + 2 * GAP, 3)]
     return torch.cat(rows[:-1])
