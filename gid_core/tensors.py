@@ -109,6 +109,17 @@ def check_device(device: torch.device | str, name: str = "device") -> torch.devi
     return usable
 
 
+def check_weights_dtype(dtype: torch.dtype) -> torch.dtype:
+    """A dtype that weights are stored and computed in.
+
+    Raises:
+        ValueError: for another one.
+    """
+    if not any(dtype is allowed for allowed in (torch.float16, torch.bfloat16, torch.float32)):
+        raise ValueError(f"dtype must be float16, bfloat16 or float32; got {dtype}.")
+    return dtype
+
+
 def _unit_range(tensor: Tensor, name: str) -> Tensor:
     """An image or mask of any dtype as float32, checked to be in about 0..1."""
     scale = INTEGER_SCALES.get(tensor.dtype, 1)

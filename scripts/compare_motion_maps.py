@@ -55,8 +55,7 @@ def compare(checkouts: list[Path], photos: list[Path]) -> torch.Tensor:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for path in photos:
-            photo = gid.read_image(path)[..., :3]
-            photo = crop_to_tile(photo)
+            photo = crop_to_tile(gid.read_image(path)[..., :3])
             small = gid.write_image(folder / "photo.png", photo)
             volumes = [predict(checkout, small, folder) for checkout in checkouts]
             maps = [motion_map(gid.loop(volume), photo, TILE[1]) for volume in volumes]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..media.atomic import atomic_write
+from ..tensors import check_weights_dtype
 from ..validation import check_instance, check_path
 from .checkpoint_v1 import convert_config, convert_tensors
 from .config import ModelConfig
@@ -42,8 +43,7 @@ def save_model(path: str | os.PathLike, model: MotionModel, dtype: torch.dtype =
 
     path = check_path("path", path)
     check_instance("model", model, MotionModel, "a MotionModel, see load_model")
-    if not any(dtype is allowed for allowed in (torch.float16, torch.bfloat16, torch.float32)):
-        raise ValueError(f"dtype must be float16, bfloat16 or float32; got {dtype}.")
+    check_weights_dtype(dtype)
     for name, text in notes.items():
         check_instance(name, text, str, "a string, as all notes in a file's header")
     statistics = {name for name, _ in model.named_buffers() if name.startswith(("normalizer.", "autoencoder."))}

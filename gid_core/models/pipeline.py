@@ -15,7 +15,7 @@ from torch import Tensor
 from ..edge_aware_smoothing import Affinities
 from ..rendering.render import Renderer
 from ..spectral_volume import SpectralVolume
-from ..tensors import check_device, fit_size, image_batch, mask_batch, resize_maps, resize_mask
+from ..tensors import check_device, check_weights_dtype, fit_size, image_batch, mask_batch, resize_maps, resize_mask
 from ..validation import check_callable, check_choice, check_instance, check_integer, check_number, describe
 from .amplitude import expected_amplitude
 from .checkpoint import load_model
@@ -87,8 +87,7 @@ class GIDPipeline:
             ValueError: if torch cannot use the device here, or for another dtype.
         """
         device = None if device is None else check_device(device)
-        if not any(dtype is allowed for allowed in (None, torch.float32, torch.bfloat16, torch.float16)):
-            raise ValueError(f"dtype must be float32, bfloat16 or float16; got {dtype}.")
+        dtype = None if dtype is None else check_weights_dtype(dtype)
         with torch.inference_mode(False):
             self.model.to(device)
             if dtype is not None:

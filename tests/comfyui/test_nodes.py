@@ -9,6 +9,7 @@ from PIL import Image
 from safetensors import safe_open
 
 import gid_core as gid
+from gid_core.sources.video import read_window
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,9 @@ def test_a_video_and_its_frames_give_the_same_volume(server, graph, clip):
     ]
     assert volumes[0].size == (36, 64) and volumes[0].num_bins == 16
     assert volumes[0].fps == 30  # 150 samples in 5 seconds
+    frames, fps, _ = read_window(clip, max_size=64)
+    of_library = gid.extract_spectral_volume(frames, fps, detrend="ramp", max_size=64)
+    assert torch.equal(volumes[0].coefficients, of_library.coefficients)
     # ComfyUI converts the frames of a file less exactly: its chroma is shifted and colors are up to 2 of 255 off.
     difference = (volumes[0].coefficients - volumes[1].coefficients).norm() / volumes[1].coefficients.norm()
     assert difference < 0.3, difference
