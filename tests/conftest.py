@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is imported: the processes of pytest-xdist share the cores, also those that tests start.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
 import comfy_server
 
 ROOT = Path(__file__).resolve().parents[1]

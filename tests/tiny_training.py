@@ -58,8 +58,8 @@ class RecordingStage(nn.Module):
     def model(self):
         return self.stage.model
 
-    def forward(self, *batch):
-        loss, terms = self.stage(*batch)
+    def forward(self, *batch, seed):
+        loss, terms = self.stage(*batch, seed=seed)
         self.losses.append(float(loss.detach()))
         self.terms.append(terms)
         return loss, terms

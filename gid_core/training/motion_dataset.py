@@ -83,3 +83,16 @@ class MotionDataset(Dataset[tuple[Tensor, Tensor]]):
         sample = source[int(torch.randint(len(source), (), generator=generator))]
         volume = sample.volume.at_rest() if sample.volume.detrend == "ramp" else sample.volume
         return augment(sample.photo, volume, generator, self.augmentation)
+
+
+class DatasetWithPlants(Dataset[tuple[Tensor, ...]]):
+    """Item i: that of a dataset, then a photo and motion only where plants are, for `stages.EncoderStage`."""
+
+    def __init__(self, motion: MotionDataset, plants: MotionDataset) -> None:
+        self.motion, self.plants = motion, plants
+
+    def __len__(self) -> int:
+        return len(self.motion)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        return *self.motion[index], *self.plants[index]

@@ -1,4 +1,5 @@
-"""Make motion samples from clips (paper section 6, "Data"), photos in which nothing moves, and cut-outs over them."""
+"""Make motion samples from clips (paper section 6, "Data"), photos in which nothing moves, cut-outs over them, and
+photos of plants."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PHOTO_WIDTH = 512  # pixels
-STILL_PORTRAIT_WIDTH = 384  # pixels, of upright photos of still things
+PORTRAIT_WIDTH = 384  # pixels, of upright photos
 VOLUME_STRIDE = 4  # photo pixels per pixel of the volume
 FLOW_SIZE = 256  # pixels of the longer side at which motion is measured
 MAX_FRAMES = 1200  # read from a clip
@@ -38,6 +39,7 @@ MAX_FRAMES = 1200  # read from a clip
 # published loops, where a small object moves over a static background. This threshold is on the amplitude of the moving
 # pixels instead.
 MIN_AMPLITUDE = 0.15 / 256
+MIN_PLANT_AREA = 0.05  # mean of a mask of plants
 
 
 def motion_samples_from_clips(
@@ -149,13 +151,46 @@ def motion_samples_from_still_photos(source: str | Path, folder: str | Path, num
     """
     for path in _photo_paths(source):
         if not (Path(folder) / f"{path.stem}.safetensors").is_file():
-            photo = read_image(path)[..., :3].permute(2, 0, 1)[None]
-            width = PHOTO_WIDTH if photo.shape[-1] >= photo.shape[-2] else STILL_PORTRAIT_WIDTH
-            size = round(photo.shape[-2] * width / photo.shape[-1]), width
-            grid = math.ceil(size[0] / VOLUME_STRIDE), width // VOLUME_STRIDE
+            photo, grid = _read_photo(path)
             volume = SpectralVolume(torch.zeros(1, num_bins, 4, *grid), detrend="ramp")
-            write_motion_sample(folder, path.stem, resize_maps(photo, size)[0].permute(1, 2, 0), volume, path.stem)
+            write_motion_sample(folder, path.stem, photo, volume, path.stem)
         yield path.stem
+
+
+def motion_samples_from_plant_photos(source: str | Path, folder: str | Path, num_bins: int = 16) -> Iterator[str]:
+    """Make samples of where plants are, for `stages.EncoderStage`: bin 1 moves where a mask is white, nothing else.
+
+    A photo NAME.jpg has its mask beside it, NAME.plant.png. Photos without a mask, or with one of which less than
+    `MIN_PLANT_AREA` is white, are left out.
+
+    Yields:
+        The name of each sample that was written or found.
+
+    Raises:
+        ValueError: if the folder holds no photos with such masks.
+    """
+    found = False
+    for path in _photo_paths(source):
+        mask_path = path.with_suffix(".plant.png")
+        if not mask_path.is_file() or float((mask := read_image(mask_path)[..., 0]).mean()) < MIN_PLANT_AREA:
+            continue
+        found = True
+        if not (Path(folder) / f"{path.stem}.safetensors").is_file():
+            photo, grid = _read_photo(path)
+            coefficients = torch.zeros(1, num_bins, 4, *grid)
+            coefficients[:, 1] = resize_maps(mask[None, None], grid)
+            write_motion_sample(folder, path.stem, photo, SpectralVolume(coefficients, detrend="ramp"), path.stem)
+        yield path.stem
+    if not found:
+        raise ValueError(f"{source} holds no photos of plants with masks beside them (NAME.plant.png).")
+
+
+def _read_photo(path: Path) -> tuple[Tensor, tuple[int, int]]:
+    """A photo [H, W, 3] in the size of samples, and the size of their volumes."""
+    photo = read_image(path)[..., :3].permute(2, 0, 1)[None]
+    width = PHOTO_WIDTH if photo.shape[-1] >= photo.shape[-2] else PORTRAIT_WIDTH
+    size = round(photo.shape[-2] * width / photo.shape[-1]), width
+    return resize_maps(photo, size)[0].permute(1, 2, 0), (math.ceil(size[0] / VOLUME_STRIDE), width // VOLUME_STRIDE)
 
 
 def motion_samples_from_cutouts(

@@ -13,6 +13,7 @@ from ..evaluation.networks.lpips import LPIPS
 from ..models.affinity_network import affinity_loss
 from ..models.image_encoder import PretrainedPyramid
 from ..models.motion_model import MotionModel
+from ..models.motion_refinement import expected_displacement, rms_motion
 from ..models.rendering_network import candidate_images
 from ..models.sampling import draw_noise
 from ..rendering.warping import forward_warp
@@ -20,6 +21,11 @@ from ..rendering.warping import forward_warp
 Loss = tuple[Tensor, dict[str, float]]  # the loss, and values for the log by name
 
 CONDITION_DROPOUT = 0.1  # probability of training without a condition, for classifier-free guidance
+# Displacement that the encoder should at least expect of plants on real photos; a typical moving pixel has 1. Not all
+# of them move, so this is less than of plants whose motion is known, but it opens `motion_refinement`'s gate.
+MIN_PLANT_DISPLACEMENT = 0.1
+PLANT_THRESHOLD = 0.5  # of the largest value of a mask of plants, above which a pixel is one
+PLANT_WEIGHT = 0.3  # of plants in the loss of the encoder
 ERROR_FLOOR = 0.002  # added to the fast splat's error (`rendering.render.fast_splat`) when dividing by it
 
 MOTION_STAGES = ("vae", "encoder", "affinity", "denoiser", "frequency-attention")
@@ -62,7 +68,8 @@ class EncoderStage(TrainingStage):
     """Stage "encoder": the image encoder and its prior, a regression of each frequency's modulus at each position.
 
     The loss is the negative log-likelihood of an exponential distribution with the prior m as its mean, log m +
-    |S'| / m. It weights relative errors alike for small and large motion.
+    |S'| / m. It weights relative errors alike for small and large motion. Of photos of which only the plants are known,
+    it is the logarithm by which the displacement expected of the plants falls short of `MIN_PLANT_DISPLACEMENT`.
     """
 
     def __init__(self, model: MotionModel) -> None:
@@ -72,11 +79,30 @@ class EncoderStage(TrainingStage):
         _unfreeze_encoder(model)
         model.encoder.feature_head.requires_grad_(False)
 
-    def forward(self, photos: Tensor, coefficients: Tensor, seed: int) -> Loss:
+    def forward(
+        self,
+        photos: Tensor,
+        coefficients: Tensor,
+        plant_photos: Tensor | None = None,
+        plants: Tensor | None = None,
+        *,
+        seed: int,
+    ) -> Loss:
+        """The loss of photos with motion, and of photos with motion [B, K, 4, h, w] only where plants are, if any."""
         _, prior = self.model.encoder(photos)
         modulus = modulus_target(self.model.normalizer.normalize(coefficients), prior.shape[-2:])
         loss = (prior.log() + modulus / prior).mean()
-        return loss, {"error": float((prior.detach() - modulus).abs().mean())}
+        terms = {"error": float((prior.detach() - modulus).abs().mean())}
+        if plant_photos is not None and plants is not None:
+            _, prior = self.model.encoder(plant_photos)
+            shortfall = (MIN_PLANT_DISPLACEMENT / expected_displacement(self.model, prior)).log().clamp_min(0)
+            motion = rms_motion(plants)
+            mask = motion > PLANT_THRESHOLD * motion.amax((2, 3), keepdim=True)
+            area = F.adaptive_avg_pool2d(mask.float(), prior.shape[-2:])
+            plant_loss = (shortfall * area).sum() / area.sum().clamp_min(1)
+            terms["plants"] = float(plant_loss.detach())
+            loss = loss + PLANT_WEIGHT * plant_loss
+        return loss, terms
 
 
 class AffinityStage(TrainingStage):

@@ -18,7 +18,7 @@ from ..models.normalization import FrequencyNormalizer
 from .augmentation import NO_AUGMENTATION, Augmentation
 from .log_images import rendering_sheet, sample_sheet
 from .model_setup import check_resume_config, initial_model, stage_config
-from .motion_dataset import Mixture, MotionDataset
+from .motion_dataset import DatasetWithPlants, Mixture, MotionDataset
 from .motion_samples import MotionSample, find_motion_samples, load_motion_sample
 from .rendering_dataset import RenderingDataset
 from .rendering_samples import load_rendering_samples
@@ -51,6 +51,7 @@ def _prepare(options: argparse.Namespace) -> None:
     from .prepare_samples import (
         motion_samples_from_clips,
         motion_samples_from_cutouts,
+        motion_samples_from_plant_photos,
         motion_samples_from_still_photos,
     )
     from .rendering_samples import rendering_samples_from_clips, rendering_samples_from_scenes
@@ -72,10 +73,12 @@ def _prepare(options: argparse.Namespace) -> None:
             raise ValueError("prepare --cutouts FOLDER needs --still-photos FOLDER for backgrounds, and --scenes N.")
         seeds, total = range(options.scenes), options.scenes
         names = motion_samples_from_cutouts(options.cutouts, options.still_photos, seeds, options.out)
+    elif options.plant_photos:
+        names, total = motion_samples_from_plant_photos(options.plant_photos, options.out), None
     elif options.still_photos:
         names, total = motion_samples_from_still_photos(options.still_photos, options.out), None
     else:
-        raise ValueError("prepare needs --clips FOLDER, --corpus FOLDER, --cutouts FOLDER or --still-photos FOLDER.")
+        raise ValueError("prepare needs --clips, --corpus, --cutouts, --plant-photos or --still-photos, and a folder.")
     for _ in tqdm(names, total=total, unit=" samples"):
         pass
 
@@ -104,9 +107,10 @@ def _train_motion_stage(options: argparse.Namespace) -> None:
         stage_options["train_unet"] = options.train_unet
     stage = make_stage(options.stage, model, **stage_options)
     num_inference_steps = PREVIEW_STEPS if options.stage in DENOISER_STAGES else 0
+    plants = _plants(options, dataset)
     means = train(
         stage,
-        dataset,
+        dataset if plants is None else DatasetWithPlants(dataset, plants),
         training_config(options),
         folder,
         make_preview=lambda model: sample_sheet(model, previews, num_inference_steps),
@@ -187,3 +191,12 @@ def _motion_dataset(options: argparse.Namespace, config: ModelConfig) -> MotionD
     logger.info("%s samples from %s", [len(samples) for samples in sources], options.samples)
     length, unit_amplitude = 2 * RESERVED_INDEX, config.volume.unit_amplitude
     return MotionDataset(sources, mixture, augmentation, length, options.seed, unit_amplitude)
+
+
+def _plants(options: argparse.Namespace, dataset: MotionDataset) -> MotionDataset | None:
+    """The samples of --plants as a dataset like that of --samples, or None without them."""
+    if not getattr(options, "plants", None):
+        return None
+    samples = [load_motion_sample(path) for path in find_motion_samples(options.plants)]
+    mixture = Mixture((1.0,), composite_probability=0.0)
+    return MotionDataset([samples], mixture, dataset.augmentation, len(dataset), options.seed)

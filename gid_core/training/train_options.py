@@ -44,6 +44,7 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     add("--scenes", type=int, default=0, metavar="N", help="use N synthetic scenes (with --rendering or --cutouts)")
     add("--corpus", help="convert a folder of a packed synthetic corpus (.jpg and .npz)")
     add("--still-photos", help="a folder of photos in which nothing moves: samples of no motion")
+    add("--plant-photos", help="a folder of photos with masks of plants (NAME.plant.png): samples of where plants are")
     add("--cutouts", help="a folder of plants with alpha (.png) that sway over the --still-photos")
     add("--out", required=True, help="folder for the samples")
 
@@ -59,6 +60,8 @@ def _motion_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:
     add("--composite-probability", type=float, default=0.3, help="of compositing two samples (default %(default)s)")
     add("--overfit", type=int, default=0, metavar="N", help="check: train on N samples without augmentation")
     _training_config_options(parser, LEARNING_RATES[stage])
+    if stage == "encoder":
+        add("--plants", help="samples that `prepare --plant-photos` made: plants are expected to move")
     if stage in DENOISER_STAGES:
         add("--timesteps-per-sample", type=int, default=1, help="noise levels for every photo that is encoded")
     if stage == "denoiser":

@@ -147,7 +147,7 @@ def train(
         seed = combine_seeds(config.seed, progress.step, accelerator.process_index)
         torch.manual_seed(seed)  # for dropout
         with accelerator.autocast():
-            loss, terms = prepared_stage(*(item.to(accelerator.device) for item in batch), seed)
+            loss, terms = prepared_stage(*(item.to(accelerator.device) for item in batch), seed=seed)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"The loss is {loss.item()} at step {progress.step}; the last checkpoint is complete."

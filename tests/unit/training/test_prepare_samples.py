@@ -70,3 +70,22 @@ def test_cutouts_over_still_photos(tmp_path):
         assert sample.volume.size == (sample.photo.shape[0] // 4, sample.photo.shape[1] // 4)
         moving = sample.volume.coefficients[0, 1:].abs().amax((0, 1)) > 0
         assert 0.01 < moving.float().mean() < 0.9
+
+
+def test_photos_of_plants(tmp_path):
+    photos, samples = tmp_path / "photos", tmp_path / "samples"
+    photos.mkdir()
+    command = ["train", "prepare", "--plant-photos", str(photos), "--out", str(samples)]
+    for name in ("meadow", "wall"):
+        write_image(photos / f"{name}.jpg", torch.full((60, 80, 3), 0.4))
+    write_image(photos / "wall.plant.png", torch.zeros(30, 40, 3))
+    assert main(command) == 1  # nobody has said where the plants are
+    write_image(photos / "meadow.plant.png", torch.cat([torch.ones(15, 40, 3), torch.zeros(15, 40, 3)]))
+    assert main(command) == 0
+    (path,) = find_motion_samples(samples)
+    sample = load_motion_sample(path)
+    assert (sample.name, sample.photo.shape[1]) == ("meadow", 512)
+    moving = sample.volume.coefficients[0].abs().amax((0, 1)) > 0.5
+    rows = moving.shape[0] // 2
+    assert moving[: rows - 2].all()
+    assert not moving[rows + 2 :].any()

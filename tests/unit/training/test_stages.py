@@ -9,8 +9,11 @@ from torch import nn
 
 from gid_core.models.config import DiffusionConfig
 from gid_core.models.motion_model import MotionModel
+from gid_core.models.motion_refinement import expected_displacement
 from gid_core.training.stages import (
     CONDITION_DROPOUT,
+    MIN_PLANT_DISPLACEMENT,
+    PLANT_WEIGHT,
     DenoiserStage,
     make_stage,
     modulus_target,
@@ -32,7 +35,7 @@ def changed_tensors(name, steps=2, **options):
     dataset = SwayingBlobs()
     photos, coefficients = (torch.stack(each) for each in zip(*(dataset[i] for i in range(3)), strict=True))
     for step in range(steps):
-        loss, _ = stage.train()(photos, coefficients, step)
+        loss, _ = stage.train()(photos, coefficients, seed=step)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -102,6 +105,31 @@ def test_perfect_prediction_has_no_loss(name, prediction_type, zero_snr):
     assert torch.equal(dropped, (prior == 0).flatten(1).all(1))
     assert torch.equal(~dropped, (features == 1).flatten(1).all(1))
     assert abs(float(dropped.float().mean()) - CONDITION_DROPOUT) < 0.06
+
+
+def test_encoder_expects_at_least_some_motion_of_plants():
+    model = tiny_model("encoder")
+    stage = make_stage("encoder", model)
+    photos, coefficients = (torch.stack(each) for each in zip(*(SwayingBlobs()[i] for i in range(2)), strict=True))
+    plants = torch.zeros_like(coefficients)
+    plants[:, 1, :, : coefficients.shape[-2] // 2] = 3.0
+
+    def plant_loss(bias):
+        """Shortfall in the upper half, with a prior that is the same everywhere."""
+        with torch.no_grad():
+            model.encoder.prior_head.weight.zero_()
+            model.encoder.prior_head.bias.fill_(bias)
+        return stage(photos, coefficients, photos, plants, seed=0)[1]["plants"]
+
+    assert plant_loss(50.0) == 0  # more motion than needed costs nothing
+    shortfall = plant_loss(-5.0)
+    low = expected_displacement(model, model.encoder(photos)[1]).detach()
+    assert shortfall == pytest.approx(float((MIN_PLANT_DISPLACEMENT / low).log().mean()), rel=1e-4)
+    loss, _ = stage(photos, coefficients, photos, plants, seed=0)
+    without, _ = stage(photos, coefficients, seed=0)
+    assert float(loss - without) == pytest.approx(PLANT_WEIGHT * shortfall, rel=1e-3)
+    plants.zero_()
+    assert stage(photos, coefficients, photos, plants, seed=0)[1]["plants"] == 0
 
 
 def test_modulus_target_on_the_latents_grid():
