@@ -15,6 +15,7 @@ NAMES = (
     "upsampling",
     "dynamics",
     "live",
+    "kills",
 )
 # These run only when named: they train models for long, or need the results of `make evaluate`.
 ON_REQUEST = ("overfit", "ablation", "evaluation")

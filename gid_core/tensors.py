@@ -52,6 +52,11 @@ def image_batch(image: Tensor | np.ndarray, name: str = "image") -> Tensor:
     return _unit_range(tensor, name).permute(0, 3, 1, 2)
 
 
+def unit_floats(image: np.ndarray) -> np.ndarray:
+    """An array of uint8 as float32 in 0..1. Floats are returned as they are."""
+    return image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
+
+
 def mask_batch(mask: Tensor | np.ndarray, batch: int, name: str = "mask") -> Tensor:
     """A mask or batch of masks as float32 [B, H, W] in 0..1, B = 1 or `batch`.
 

@@ -119,7 +119,9 @@ def _volume_files() -> list[str]:
     for root, annotation in folders:
         for folder, _, names in os.walk(root):
             relative = Path(folder).relative_to(root)
-            files += [f"{(relative / name).as_posix()}{annotation}" for name in sorted(names) if name.endswith(SUFFIX)]
+            # Names that begin with a dot are those of files whose writing was killed.
+            names = sorted(name for name in names if name.endswith(SUFFIX) and not name.startswith("."))
+            files += [f"{(relative / name).as_posix()}{annotation}" for name in names]
     return files
 
 

@@ -126,16 +126,23 @@ def _read_window(video: Input.Video, start: int, seconds: float, max_size: int) 
     """Read the measured window of a VIDEO.
 
     Only the window of a file is read, at the size at which it is measured, since a long video would not fit in memory.
-    Newer ComfyUI versions can pass a trimmed file, but its stream source is the untrimmed one; there the video's own
-    method reads all its frames.
+    Newer ComfyUI versions can pass a trimmed file, but its stream source is the untrimmed one; of that the video's own
+    method reads all frames.
 
     Returns:
         frames [T, H, W, 3], frames per second, the number of frames[0] in the video, and the frame `start` in the full
         size, [1, H', W', 3] in 0..1.
     """
-    if isinstance(video, InputImpl.VideoFromFile) and not hasattr(video, "as_trimmed"):
+    if isinstance(video, InputImpl.VideoFromFile) and not _may_be_trimmed(video):
         frames, fps, reference = read_window(video.get_stream_source(), start, seconds, max_size)
         return frames, fps, start, reference[None]
     components = video.get_components()
     images = components.images
     return images, float(components.frame_rate), 0, images[start : start + 1]
+
+
+def _may_be_trimmed(video: Input.Video) -> bool:
+    """Whether a VIDEO of a file leaves out a part of it. Some ComfyUI versions can trim, but do not tell."""
+    if hasattr(video, "get_active_trim_window"):  # (start, duration) in seconds; (0, 0) is the whole file
+        return any(video.get_active_trim_window())
+    return hasattr(video, "as_trimmed")

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..media.video_io import clip_windows, read_video
+from ..media.atomic import finished_files
+from ..media.video_io import clip_windows, iterate_frames
+from ..media.video_probe import probe_video
 from ..tensors import resize_maps
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
@@ -52,7 +54,7 @@ def find_clips(folder: str | Path, use: str | None = None) -> list[Clip]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"No folder of clips at {folder}.")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    files = finished_files(folder, VIDEO_SUFFIXES)
     index = {}
     if (folder / "index.csv").is_file():
         with open(folder / "index.csv", newline="") as file:
@@ -78,15 +80,16 @@ def load_window(clip: Clip) -> tuple[Tensor, float]:
     Raises:
         ValueError: if the clip is shorter than 64 frames.
     """
-    frames, fps = read_video(clip.path, max_frames=MAX_FRAMES_READ)
-    start, length = clip_windows(len(frames), fps)[0]
-    frames = frames[start : start + length]
+    probe = probe_video(clip.path)
+    _, length = clip_windows(min(len(probe), MAX_FRAMES_READ), probe.fps)[0]
+    size = cover_size(probe.size, (HEIGHT, WIDTH))
+    frames = [
+        resize_maps(frame.permute(2, 0, 1)[None] / 255, size)[0].permute(1, 2, 0).clamp(0, 1)
+        for frame in iterate_frames(probe, count=length)
+    ]
     if len(frames) < MIN_FRAMES:
         raise ValueError(f"{clip.path.name} has {len(frames)} frames; the evaluation needs {MIN_FRAMES} or more.")
-    height, width = frames.shape[1:3]
-    size = cover_size((height, width), (HEIGHT, WIDTH))
-    resized = torch.cat([resize_maps(batch.permute(0, 3, 1, 2), size) for batch in frames.split(16)])
-    return resized.permute(0, 2, 3, 1).clamp(0, 1).contiguous(), fps
+    return torch.stack(frames), probe.fps
 
 
 def cover_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:

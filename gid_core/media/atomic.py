@@ -1,10 +1,10 @@
-"""Atomic writing of files: a failed or interrupted write leaves the old file as it was."""
+"""Atomic writing of files: a failed or interrupted write leaves the old file as it was, and no half one is listed."""
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from pathlib import Path
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path to write to, which replaces `path` when the block ends without an exception.
 
-    The temporary file lies beside `path` and has its suffix. After an exception it is removed.
+    The temporary file lies beside `path` and has its suffix and a name that begins with a dot. After an exception it is
+    removed. If the process is killed it stays, and `finished_files` leaves it out.
 
     Raises:
         FileNotFoundError: if the folder of `path` does not exist.
@@ -27,3 +28,15 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def finished_files(folder: str | os.PathLike, suffixes: Collection[str]) -> list[Path]:
+    """The files of a folder with one of these suffixes, in any case, sorted; without those of `atomic_write` if killed.
+
+    Args:
+        suffixes: in lower case, such as (".png", ".jpg").
+
+    Raises:
+        FileNotFoundError: if the folder does not exist.
+    """
+    return sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")

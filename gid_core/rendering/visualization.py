@@ -30,6 +30,8 @@ SCALE_QUANTILE = 0.995
 MIN_LABEL_HEIGHT, MIN_LABEL_WIDTH = 48, 220
 # Largest number of rows of an X-t slice.
 MAX_SLICE_ROWS = 600
+# Pictures of a photo that is taller than this multiple of its width become narrower instead of ever taller.
+MAX_ASPECT = 2
 # Side of the color wheel in pixels.
 WHEEL_SIZE = 88
 # Frames among which `flow_wheel` looks for the largest motion.
@@ -42,12 +44,12 @@ def motion_map(motion: Motion, image: Tensor | None = None, width: int = 512) ->
     Args:
         motion: the motion; of a batch, the first one is drawn.
         image: the photo [H, W, C] or [1, H, W, C] in 0..1; without one, the map is drawn alone.
-        width: of the result in pixels.
+        width: of the result in pixels; less if it would be more than twice as tall as this.
 
     Returns:
         float32 [H, W, 3] in 0..1.
     """
-    height = _height(motion, image, width)
+    height, width = _size(motion, image, width)
     magnitude = resize_maps(motion.magnitude()[:1, None], (height, width))[0, 0].cpu().numpy()
     max_magnitude = _scale_end(magnitude)
     level = np.clip(magnitude / max_magnitude, 0, 1)
@@ -123,14 +125,14 @@ def xt_slice(motion: Motion, image: Tensor | None = None, width: int = 512) -> T
     Args:
         motion: the motion; of a batch, the first one is drawn.
         image: the photo [H, W, C] or [1, H, W, C] in 0..1; without one, stripes are moved.
-        width: of the result in pixels.
+        width: of the result in pixels; less if it would be more than twice as tall as this.
 
     Returns:
         float32 [frames, W, 3] in 0..1, at most 600 rows.
     """
     from ..packages import cv2
 
-    height = _height(motion, image, width)
+    height, width = _size(motion, image, width)
     volume = motion.volume.replace(coefficients=motion.volume.coefficients[:1])
     first_motion = Motion(volume, motion.coordinates, motion.fps, motion.loops)
     photo = _stripe_pattern(height, width) if image is None else _photo(image, (height, width))
@@ -187,12 +189,12 @@ def flow_wheel(motion: Motion, width: int = 512) -> Tensor:
 
     Args:
         motion: the motion; of a batch, the first one is drawn.
-        width: of the result in pixels.
+        width: of the result in pixels; less if it would be more than twice as tall as this.
 
     Returns:
         float32 [H, W, 3] in 0..1.
     """
-    height = _height(motion, None, width)
+    height, width = _size(motion, None, width)
     step = max(1, len(motion) // WHEEL_SAMPLES)
     energies = torch.stack(
         [motion.displacement(frame, frame + 1)[0, 0].pow(2).mean() for frame in range(0, len(motion), step)]
@@ -213,10 +215,12 @@ def flow_wheel(motion: Motion, width: int = 512) -> Tensor:
     return _to_tensor(canvas)
 
 
-def _height(motion: Motion, image: Tensor | None, width: int) -> int:
-    """Height of a result of this width with the photo's proportions, or else the volume's."""
+def _size(motion: Motion, image: Tensor | None, width: int) -> tuple[int, int]:
+    """(H, W) of a result of this width with the photo's proportions, or else the volume's, up to MAX_ASPECT."""
     height, original_width = motion.volume.size if image is None else image_batch(image).shape[-2:]
-    return max(1, round(height * width / original_width))
+    if height > MAX_ASPECT * original_width:
+        return MAX_ASPECT * width, max(1, round(MAX_ASPECT * width * original_width / height))
+    return max(1, round(height * width / original_width)), width
 
 
 def _scale_end(magnitude: np.ndarray) -> float:

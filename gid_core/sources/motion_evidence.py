@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..tensors import unit_floats
+
 # Evidence is taken from at most this many frames, spaced evenly over the clip.
 EVIDENCE_FRAMES = 50
 # Gaussian in pixels that blurs frames, so that interpolation between pixels hardly changes their noise; and the
@@ -45,28 +47,28 @@ def keep_seen_motion(
     """Keep trajectories where motion is seen, fill the plain inside of moving objects, and stop everything else.
 
     Args:
-        frames: float32 [T, H, W, 3] in 0..1.
-        trajectories: float32 [T, 2, H, W] in pixels.
+        frames: [T, H, W, 3], uint8 or float32 in 0..1.
+        trajectories: float32 [T, 2, H, W] in pixels; changed in place, since two of them may not fit in memory.
         confidence: float32 [H, W] in 0..1.
 
     Returns:
-        trajectories: float32 [T, 2, H, W]; unchanged where motion is seen.
+        trajectories: the changed ones; unchanged where motion is seen.
         confidence: float32 [H, W]; 1 where pixels stop, and that of the surroundings where they are filled.
     """
     if not trajectories.any():
         return trajectories, confidence
     moving, textured = motion_evidence(frames, trajectories)
-    kept = np.where(moving, trajectories, 0)
+    trajectories[:, :, ~moving] = 0
     kept_confidence = np.where(moving, confidence, 1)
-    _fill_enclosed(kept, kept_confidence, moving, ~moving & ~textured)
-    return kept, kept_confidence
+    _fill_enclosed(trajectories, kept_confidence, moving, ~moving & ~textured)
+    return trajectories, kept_confidence
 
 
 def motion_evidence(frames: np.ndarray, trajectories: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where motion is seen, and where stillness would be.
 
     Args:
-        frames: float32 [T, H, W, 3] in 0..1.
+        frames: [T, H, W, 3], uint8 or float32 in 0..1.
         trajectories: float32 [T, 2, H, W] in pixels.
 
     Returns:
@@ -77,10 +79,10 @@ def motion_evidence(frames: np.ndarray, trajectories: np.ndarray) -> tuple[np.nd
 
     count, _, height, width = trajectories.shape
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    reference = _blur(frames[0], BLUR_SIGMA)
+    reference = _blur(unit_floats(frames[0]), BLUR_SIGMA)
     fixed, followed = _ColorVariance(reference), _ColorVariance(reference)
     for t in np.unique(np.linspace(0, count - 1, min(EVIDENCE_FRAMES, count)).round().astype(int)):
-        frame = _blur(frames[t], BLUR_SIGMA)
+        frame = _blur(unit_floats(frames[t]), BLUR_SIGMA)
         fixed.add(frame)
         dx, dy = trajectories[t]
         followed.add(cv2.remap(frame, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
@@ -163,8 +165,9 @@ def _fill_enclosed(trajectories: np.ndarray, confidence: np.ndarray, moving: np.
         affine = np.linalg.lstsq(terms, motion, rcond=None)[0]
         if np.square(terms @ affine - motion).sum() > (1 - AFFINE_SHARE) * np.square(motion).sum():
             continue
-        filled = (_affine_terms(inside_y, inside_x, center) @ affine).T
-        trajectories[:, :, inside_y, inside_x] = filled.reshape(*trajectories.shape[:2], -1)
+        inside = _affine_terms(inside_y, inside_x, center)
+        for t, displacement in enumerate(trajectories):
+            displacement[:, inside_y, inside_x] = (inside @ affine[:, 2 * t : 2 * t + 2]).T
         confidence[inside_y, inside_x] = confidence[y, x].mean()
 
 

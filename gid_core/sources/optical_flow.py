@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..tensors import GuidedFilter
+from ..tensors import GuidedFilter, unit_floats
 from .motion_evidence import keep_seen_motion
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def estimate_trajectories(
     """Displacement of every pixel of frame 0 in every frame.
 
     Args:
-        frames: float [T, H, W, 3] in 0..1, T >= 1, of any size from 1 x 1. Frames too small to hold a pattern (less
-            than about 8 px) give zeros.
-        flow: another estimator, such as RAFT. It is called once as flow(reference [H, W, 3], frames [T, H, W, 3]) and
-            returns displacements [T, 2, H, W] in pixels, which are used unchanged. None uses the four steps
-            above.
+        frames: [T, H, W, 3], T >= 1, of any size from 1 x 1: floating point in 0..1, or uint8, of which only a few
+            frames at a time become floats. Frames too small to hold a pattern (less than about 8 px) give zeros.
+        flow: another estimator, such as RAFT. It is called once as flow(reference [H, W, 3], frames [T, H, W, 3]) with
+            float32 in 0..1 and returns displacements [T, 2, H, W] in pixels, which are used unchanged. None uses the
+            four steps above.
         confidence: also compute the confidence. Without it, or with `flow`, the confidence is 1 everywhere.
         progress: called as progress(done, total) after every frame and every check of a frame; may raise to cancel.
 
@@ -84,13 +84,14 @@ def estimate_trajectories(
     Raises:
         ValueError: if frames are not [T, H, W, 3], or `flow` returns another shape or values that are not finite.
     """
-    clip = np.ascontiguousarray(torch.as_tensor(frames).detach().cpu().float().numpy())
+    tensor = torch.as_tensor(frames).detach().cpu()
+    clip = np.ascontiguousarray((tensor if tensor.dtype == torch.uint8 else tensor.float()).numpy())
     if clip.ndim != 4 or clip.shape[-1] != 3 or 0 in clip.shape:
         raise ValueError(f"frames must be [T, H, W, 3] with at least one frame; got {list(clip.shape)}.")
     count, height, width = clip.shape[:3]
     confidence_map = np.ones((height, width), np.float32)
     if flow is not None:
-        trajectories = _external_flow(flow, torch.from_numpy(clip))
+        trajectories = _external_flow(flow, torch.from_numpy(unit_floats(clip)))
         if progress:
             progress(count, count)
     else:
@@ -107,9 +108,9 @@ def estimate_trajectories(
 
 
 def gray_frames(frames: np.ndarray) -> list[np.ndarray]:
-    """Brightness of float [T, H, W, 3] frames in 0..1 as input for DIS: T arrays, uint8 [H, W]."""
+    """Brightness of frames [T, H, W, 3], uint8 or float in 0..1, as input for DIS: T arrays, uint8 [H, W]."""
     weights = np.array(LUMA, np.float32)
-    return [(frame.clip(0, 1) @ weights * 255 + 0.5).astype(np.uint8) for frame in frames]
+    return [(unit_floats(frame).clip(0, 1) @ weights * 255 + 0.5).astype(np.uint8) for frame in frames]
 
 
 def dis_flow(gray: list[np.ndarray], advance: Callable[[], None] = lambda: None) -> np.ndarray:
@@ -131,16 +132,16 @@ def dis_flow(gray: list[np.ndarray], advance: Callable[[], None] = lambda: None)
         float32 [T, 2, H, W] in pixels; the first is 0.
     """
     height, width = gray[0].shape
-    padded = [_pad(frame) for frame in gray]
+    first = _pad(gray[0])
     estimator = _create_dis()
     trajectories = np.zeros((len(gray), 2, height, width), np.float32)
-    current = np.zeros((*padded[0].shape, 2), np.float32)
-    for t, frame in enumerate(padded):
+    current = np.zeros((*first.shape, 2), np.float32)
+    for t, frame in enumerate(gray):
         if t:
-            current = estimator.calc(padded[0], frame, _finite_flow(current))
+            current = _finite_flow(estimator.calc(first, _pad(frame), current))
             trajectories[t] = current[:height, :width].transpose(2, 0, 1)
         advance()
-    return _finite_flow(trajectories)
+    return trajectories
 
 
 def refine_trajectories(
@@ -156,20 +157,20 @@ def refine_trajectories(
     the backward flow does not lead back.
 
     Args:
-        frames: float32 [T, H, W, 3] in 0..1.
-        trajectories: float32 [T, 2, H, W] in pixels.
+        frames: [T, H, W, 3], uint8 or float32 in 0..1.
+        trajectories: float32 [T, 2, H, W] in pixels; changed in place, since two of them may not fit in memory.
         confidence: float32 [H, W] in 0..1.
         advance: called REFINE_ROUNDS times for every compared frame.
 
     Returns:
-        trajectories: float32 [T, 2, H, W].
+        trajectories: the changed ones.
         confidence: float32 [H, W] of the chosen trajectories; 1 for the static one.
     """
     count, _, height, width = trajectories.shape
     times = _refine_times(count)
     if not len(times):
         return trajectories, confidence
-    guided_filter = GuidedFilter(list(frames[0].transpose(2, 0, 1).copy()), COST_RADIUS, COST_EPSILON)
+    guided_filter = GuidedFilter(list(unit_floats(frames[0]).transpose(2, 0, 1).copy()), COST_RADIUS, COST_EPSILON)
     offsets = [(0, 0)] + [
         (dy * r, dx * r) for r in NEIGHBOR_DISTANCES for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx
     ]
@@ -183,9 +184,10 @@ def refine_trajectories(
             best = costs.argmin(0)
             dy, dx = np.array([*offsets, (0, 0)])[best].transpose(2, 0, 1)
             source = np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)
-            trajectories, confidence = trajectories[:, :, source[0], source[1]], confidence[source]
             static = best == len(offsets)
-            trajectories[:, :, static], confidence[static] = 0, 1
+            for displacement in trajectories:
+                displacement[:] = np.where(static, 0, displacement[:, source[0], source[1]])
+            confidence = np.where(static, 1, confidence[source])
     return trajectories, confidence
 
 
@@ -237,18 +239,19 @@ def _trajectory_costs(
 
     height, width = trajectories.shape[-2:]
     x, y = _pixel_grid(height, width)
-    reference = frames[0]
+    reference = unit_floats(frames[0])
 
     def difference(frame: np.ndarray) -> np.ndarray:
         return np.minimum(np.abs(frame - reference).sum(-1), MAX_DIFFERENCE)
 
     def costs_of_frame(t: int) -> np.ndarray:
+        image = unit_floats(frames[t])
         dx, dy = (_neighbor_values(component, offsets) for component in trajectories[t])
         warped = (
-            cv2.remap(frames[t], x + u, y + v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            cv2.remap(image, x + u, y + v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             for u, v in zip(dx, dy, strict=True)
         )
-        return np.stack([difference(frame) for frame in (*warped, frames[t])])
+        return np.stack([difference(frame) for frame in (*warped, image)])
 
     total = np.zeros((len(offsets) + 1, height, width), np.float32)
     for start in range(0, len(times), COST_CHUNK):

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..media.video_io import WINDOW_SECONDS, clip_windows, iterate_frames, read_video
+from ..media.video_io import WINDOW_SECONDS, clip_windows, read_video
 from ..media.video_probe import probe_video
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume, temporal_dft
-from ..tensors import fit_size, image_batch, to_tensor
+from ..tensors import fit_size, image_batch, to_tensor, unit_floats
 from ..validation import MAX_FRAMES, check_callable, check_choice, check_flag, check_integer, check_number, check_rate
 from .optical_flow import FlowFunction, Progress, dis_flow, estimate_trajectories, gray_frames
 
@@ -68,7 +68,9 @@ def extract_spectral_volume(
     k / (n / fps) Hz, so that the volume's fps is period * fps / n: 30 for five seconds and the default period.
 
     Args:
-        frames: [T, H, W, C], T >= 16, C = 3 or 4 (alpha is dropped), floating point in 0..1 or uint8.
+        frames: [T, H, W, C], T >= 16, C = 3 or 4 (alpha is dropped), floating point in 0..1, uint8 or uint16. Only
+            the window is copied, at the size of the measurement. Of uint8 frames of this size, as `read_window` gives
+            them, only a few at a time become floats.
         fps: frames per second of the clip, > 0.
         num_bins: K, 1 to period // 2 + 1. Bins above half the clip's own frame rate are zero.
         detrend: "none" keeps the motion as measured (as in the paper). "ramp" subtracts (t/n) (F_n - F_0), so that
@@ -93,7 +95,7 @@ def extract_spectral_volume(
     Warns:
         UserWarning: for a cut inside the window (with its frame), or a moving camera.
     """
-    clip = _float_frames(frames)
+    clip = _check_frames(frames)
     fps = check_rate("fps", fps, "the clip's frames per second")
     period = check_integer("period", period, 2, MAX_FRAMES, meaning="samples")
     num_bins = check_integer("num_bins", num_bins, 1, period // 2 + 1, meaning=f"for a period of {period} samples")
@@ -111,7 +113,7 @@ def extract_spectral_volume(
         )
     _, count = clip_windows(available, fps, seconds=window_seconds, min_frames=MIN_FRAMES)[0]
     end_is_measured = detrend == "ramp" and available > count  # in the frame after the window
-    window = _reduce(clip[start : start + count + end_is_measured], max_size)
+    window = _reduce(clip, range(start, start + count + end_is_measured), max_size)
     _warn_of_cuts(window, first_frame + start)
     if stabilize:
         window = _stabilize(window)
@@ -121,7 +123,6 @@ def extract_spectral_volume(
     end = None
     if detrend == "ramp":
         end = trajectories[count] if end_is_measured else extrapolate_displacement(trajectories, window)
-    del clip, window  # a long clip at 60 Hz takes as much memory again in what follows
     return volume_from_trajectories(trajectories[:count], fps, num_bins, end=end, period=period, confidence=confidence)
 
 
@@ -152,12 +153,8 @@ def read_window(
     size = None if max_size is None else fit_size(probe.size, max_size)
     reference = read_video(probe, start=start, max_frames=1)[0][0]
     count = clip_windows(len(probe) - start, probe.fps, seconds=seconds, min_frames=MIN_FRAMES)[0][1]
-    frames = torch.empty(min(count + 1, len(probe) - start), *(size or probe.size), 3, dtype=torch.uint8)
-    count = 0
-    for frame in iterate_frames(probe, start=start, count=len(frames), size=size):
-        frames[count] = frame
-        count += 1
-    return frames[:count], probe.fps, reference
+    frames, fps = read_video(probe, start=start, max_frames=count + 1, size=size, dtype=torch.uint8)
+    return frames, fps, reference
 
 
 def volume_from_trajectories(
@@ -180,10 +177,11 @@ def volume_from_trajectories(
         confidence: [H, W] in 0..1; where it is low, the motion is filled in from its surroundings.
     """
     count = len(trajectories)
-    if end is not None:
-        trajectories = trajectories - torch.arange(count)[:, None, None, None] / count * end
     below_nyquist = min(num_bins, (count + 1) // 2)
     slices = temporal_dft(trajectories[None], below_nyquist)[0]
+    if end is not None:  # the transform is linear, so that the trajectories need no copy without the line
+        line = (torch.arange(count, dtype=torch.float64) / count).view(1, count, 1, 1, 1).expand(-1, -1, 2, -1, -1)
+        slices = slices - temporal_dft(line, below_nyquist)[0] * end.repeat_interleave(2, 0)
     coefficients = F.pad(slices, (0, 0, 0, 0, 0, 0, 0, num_bins - below_nyquist)) * (period / count)
     if confidence is not None:
         coefficients = fill_unreliable(coefficients, confidence)
@@ -229,12 +227,12 @@ def extrapolate_displacement(trajectories: Tensor, frames: np.ndarray) -> Tensor
 
     Args:
         trajectories: float32 [T, 2, H, W] in pixels.
-        frames: float32 [T, H, W, 3] in 0..1.
+        frames: [T, H, W, 3], uint8 or float32 in 0..1.
 
     Returns:
         float32 [2, H, W] in pixels.
     """
-    if np.abs(frames[-1] - frames[0]).mean() <= LOOP_STEP_RATIO * np.median(_frame_differences(frames)) + 1e-6:
+    if _difference(frames[-1], frames[0]) <= LOOP_STEP_RATIO * np.median(_frame_differences(frames)) + 1e-6:
         return torch.zeros_like(trajectories[0])
     last = trajectories[-EXTRAPOLATION_FRAMES:]
     time = torch.arange(len(last), dtype=torch.float32) - (len(last) - 1) / 2
@@ -242,27 +240,39 @@ def extrapolate_displacement(trajectories: Tensor, frames: np.ndarray) -> Tensor
     return last.mean(0) + slope * (len(last) + 1) / 2
 
 
-def _float_frames(frames: Tensor | np.ndarray) -> Tensor:
-    """The frames as float32 [T, H, W, 3] in 0..1, checked."""
-    clip = to_tensor(frames, "frames", "[T, H, W, 3]").detach().cpu()
+def _check_frames(frames: Tensor | np.ndarray) -> Tensor:
+    """The frames as a tensor, checked to have four axes. `_reduce` checks colors and values, of the window only."""
+    clip = to_tensor(frames, "frames", "[T, H, W, 3]").detach()
     if clip.ndim != 4 or 0 in clip.shape:
         raise ValueError(
             f"frames must be [T, H, W, 3] with at least {MIN_FRAMES} frames; got {list(clip.shape)}. Give the frames "
             "of one video clip."
         )
-    return image_batch(clip[..., :3] if clip.shape[-1] == 4 else clip, "frames").permute(0, 2, 3, 1)
+    return clip
 
 
-def _reduce(frames: Tensor, max_size: int | None) -> np.ndarray:
-    """The frames reduced to a longest side of at most max_size pixels: float32 [T, H, W, 3]."""
+def _reduce(frames: Tensor, window: range, max_size: int | None) -> np.ndarray:
+    """A window of the frames reduced to a longest side of at most max_size pixels.
+
+    Returns:
+        [n, H, W, 3]: uint8 if the frames are so and have this size already, else float32.
+    """
     from ..packages import cv2
 
     size = tuple(frames.shape[1:3])
     reduced = size if max_size is None else fit_size(size, max_size)
-    arrays = frames.contiguous().numpy()
-    if reduced == size:
-        return arrays
-    return np.stack([cv2.resize(frame, reduced[::-1], interpolation=cv2.INTER_AREA) for frame in arrays])
+    images = (image_batch(frames[t].cpu(), f"frames[{t}]")[0, :3].permute(1, 2, 0) for t in window)
+    if reduced == size and frames.dtype in (torch.uint8, torch.float32):
+        for _ in images:  # only checked: the frames need no copy
+            pass
+        return frames[window.start : window.stop, ..., :3].cpu().contiguous().numpy()
+    result = np.empty((len(window), *reduced, 3), np.float32)
+    for reduced_image, image in zip(result, images, strict=True):
+        array = image.contiguous().numpy()
+        if reduced != size:
+            array = cv2.resize(array, reduced[::-1], interpolation=cv2.INTER_AREA)
+        reduced_image[:] = array
+    return result
 
 
 def _warn_of_cuts(frames: np.ndarray, start: int) -> None:
@@ -280,9 +290,12 @@ def _warn_of_camera_motion(trajectories: Tensor) -> None:
     """The supplement's test (nearly all pixels move), and whether most pixels move alike."""
     scale = REFERENCE_WIDTH / trajectories.shape[-1]
     shift = camera_shift(trajectories)
-    motion = trajectories.norm(dim=1).mean(0) * scale
+    motion = torch.zeros(trajectories.shape[-2:])
+    deviation = torch.zeros_like(motion)
+    for displacement, common in zip(trajectories, shift, strict=True):  # one by one, as a clip takes much memory
+        motion += displacement.norm(dim=0) * (scale / len(trajectories))
+        deviation += (displacement - common[:, None, None]).norm(dim=0) * (scale / len(trajectories))
     common_motion = float(shift.norm(dim=1).mean()) * scale
-    deviation = (trajectories - shift[:, :, None, None]).norm(dim=1).mean(0) * scale
     common_share = float((deviation < COMMON_DEVIATION * common_motion).float().mean())
     moving_share = float((motion > CAMERA_MOTION).float().mean())
     if moving_share >= CAMERA_SHARE or (common_motion > COMMON_MOTION and common_share > COMMON_SHARE):
@@ -302,22 +315,26 @@ def _stabilize(frames: np.ndarray) -> np.ndarray:
     stabilized = frames
     for _ in range(STABILIZE_ROUNDS):
         shift += camera_shift(torch.from_numpy(dis_flow(gray_frames(stabilized)))).numpy()
-        stabilized = np.stack(
-            [
-                cv2.warpAffine(
-                    frame,
-                    np.array([[1, 0, dx], [0, 1, dy]]),
-                    (width, height),
-                    flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-                    borderMode=cv2.BORDER_REPLICATE,
-                )
-                for frame, (dx, dy) in zip(frames, shift, strict=True)
-            ]
-        ).clip(0, 1)
+        stabilized = np.empty_like(frames)
+        for t, (dx, dy) in enumerate(shift):
+            moved = cv2.warpAffine(
+                unit_floats(frames[t]),
+                np.array([[1, 0, dx], [0, 1, dy]]),
+                (width, height),
+                flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            moved = moved.clip(0, 1)
+            stabilized[t] = np.rint(moved * 255) if frames.dtype == np.uint8 else moved
     logger.info("Removed camera motion of up to %.1f px.", np.linalg.norm(shift, axis=1).max())
     return stabilized
 
 
 def _frame_differences(frames: np.ndarray) -> np.ndarray:
-    """Mean absolute difference between each frame and the next: [T - 1]."""
-    return np.array([np.abs(after - before).mean() for before, after in zip(frames, frames[1:], strict=False)])
+    """The difference between each frame and the next: [T - 1]."""
+    return np.array([_difference(before, after) for before, after in zip(frames, frames[1:], strict=False)])
+
+
+def _difference(before: np.ndarray, after: np.ndarray) -> float:
+    """Mean absolute difference between two frames, uint8 or float32, in 0..1."""
+    return float(np.abs(unit_floats(after) - unit_floats(before)).mean())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..media.atomic import finished_files
 from ..media.image_io import read_image, write_image
 from ..spectral_volume import SpectralVolume
 
@@ -66,7 +67,7 @@ def find_motion_samples(folders: str | Path | Sequence[str | Path]) -> list[Path
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise FileNotFoundError(f"No folder of samples at {folder}; `gid train prepare` makes one.")
-        paths = [path for path in sorted(folder.glob("*.safetensors")) if _photo_path(path)]
+        paths = [path for path in finished_files(folder, (".safetensors",)) if _photo_path(path)]
         if not paths:
             raise ValueError(f"{folder} holds no samples (name.jpg or .png beside name.safetensors).")
         samples += paths

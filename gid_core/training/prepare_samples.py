@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..media.atomic import atomic_write
+from ..media.atomic import atomic_write, finished_files
 from ..media.image_io import read_image
 from ..media.video_io import WINDOW_SECONDS, clip_windows, read_video
+from ..media.video_probe import probe_video
 from ..models.normalization import FPS_TOLERANCE
 from ..sources.video import extract_spectral_volume
 from ..spectral_volume import SpectralVolume
 from ..synthetic.cutout_scene import cutout_scene, load_cutouts
-from ..tensors import resize_maps
+from ..tensors import fit_size, resize_maps
 from .motion_samples import PHOTO_SUFFIXES, write_motion_sample
 
 if TYPE_CHECKING:
@@ -68,13 +69,15 @@ def motion_samples_from_clips(
             yield from names
             continue
         try:
-            frames, fps = read_video(clip.path, max_frames=MAX_FRAMES)
+            probe = probe_video(clip.path)
+            flow_size = fit_size(probe.size, FLOW_SIZE)
+            frames, fps = read_video(probe, max_frames=MAX_FRAMES, size=flow_size, dtype=torch.uint8)
         except ValueError as error:
             for name in names:
                 skipped.add(name, str(error))
             yield from names
             continue
-        height, width = frames.shape[1:3]
+        height, width = probe.size
         photo_size = round(height * PHOTO_WIDTH / width), PHOTO_WIDTH
         seconds = len(frames) / fps if loops else WINDOW_SECONDS
         for name, (window, start) in zip(names, _windows(frames, fps, windows, loops), strict=True):
@@ -84,7 +87,8 @@ def motion_samples_from_clips(
                 except ValueError as error:
                     skipped.add(name, str(error))
                 else:
-                    photo = resize_maps(frames[start].permute(2, 0, 1)[None, :3], photo_size)[0].permute(1, 2, 0)
+                    photo = read_video(probe, start=start, max_frames=1)[0].permute(0, 3, 1, 2)
+                    photo = resize_maps(photo, photo_size)[0].permute(1, 2, 0)
                     volume = volume.resize((math.ceil(photo_size[0] / VOLUME_STRIDE), PHOTO_WIDTH // VOLUME_STRIDE))
                     write_motion_sample(folder, name, photo, volume, clip.group or clip.path.stem)
             yield name
@@ -223,7 +227,7 @@ def _photo_paths(folder: str | Path) -> list[Path]:
     Raises:
         ValueError: if there are none.
     """
-    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
+    paths = finished_files(folder, PHOTO_SUFFIXES)
     if not paths:
         raise ValueError(f"{folder} holds no photos ({', '.join(PHOTO_SUFFIXES)}).")
     return paths

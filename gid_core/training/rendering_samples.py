@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..media.atomic import atomic_write
-from ..media.video_io import clip_windows, read_video
+from ..media.atomic import atomic_write, finished_files
+from ..media.video_io import clip_windows, iterate_frames
+from ..media.video_probe import probe_video
 from ..sources.optical_flow import estimate_trajectories
 from ..synthetic.random_scene import random_scene
 from ..tensors import fit_size, resize_maps
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_SIZE = 384  # pixels of the longer side
+MAX_FRAMES = 1200  # read from a clip
 NUM_FRAMES = 24  # frames after the photo, evenly spaced over a window
 FLOW_STEPS = 2  # frames through which flow is tracked, per frame that is kept
 MIN_FRAMES = 16  # of a clip
@@ -107,19 +109,21 @@ def rendering_samples_from_clips(
             yield from names
             continue
         try:
-            frames, fps = read_video(clip.path, max_frames=1200)
+            probe = probe_video(clip.path)
+            size = fit_size(probe.size, MAX_SIZE)
+            frames = [_reduced_bytes(frame, size) for frame in iterate_frames(probe, count=MAX_FRAMES)]
         except ValueError as error:
             logger.info("Skipped %s: %s", clip.name, error)
             continue
         if len(frames) < MIN_FRAMES:
             logger.info("Skipped %s: it has only %d frames.", clip.name, len(frames))
             continue
-        frames = frames[..., :3]
-        size = fit_size(frames.shape[1:3], MAX_SIZE)
-        frames = resize_maps(frames.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+        clip_frames = torch.stack(frames)
         # A short clip has fewer windows than names.
-        for name, (start, length) in zip(names, clip_windows(len(frames), fps, windows, loops=loops), strict=False):
-            window = torch.roll(frames, -start, 0) if loops else frames[start : start + length]
+        for name, (start, length) in zip(
+            names, clip_windows(len(frames), probe.fps, windows, loops=loops), strict=False
+        ):
+            window = torch.roll(clip_frames, -start, 0) if loops else clip_frames[start : start + length]
             steps = np.linspace(0, length - 1, NUM_FRAMES * FLOW_STEPS + 1).round().astype(int)
             window = window[np.unique(steps)]
             flow = estimate_trajectories(window, confidence=False)[0]
@@ -144,16 +148,24 @@ def rendering_samples_from_scenes(seeds: Iterable[int], folder: str | Path) -> I
             scene = random_scene(seed, SCENE_SIZE, mean_motion=mean_motion)
             times = np.sort(rng.choice(np.arange(1, scene.period), NUM_FRAMES, replace=False))
             all_flow = torch.from_numpy(scene.displacements(range(0, scene.period, SCENE_STEP)))
-            frames = torch.from_numpy(np.stack([scene.render(t) for t in (0, *times)]))
+            frames = _to_bytes(torch.from_numpy(np.stack([scene.render(t) for t in (0, *times)])))
             flow = torch.from_numpy(scene.displacements((0, *times)))
             _make_sample(name, name, frames, flow, all_flow).save(folder)
         yield name
 
 
 def _make_sample(name: str, group: str, frames: Tensor, flow: Tensor, all_flow: Tensor) -> RenderingSample:
-    """A sample from frames float [1 + n, H, W, 3] in 0..1; `all_flow` [m, 2, H, W] gives its magnitude."""
-    frames = (frames * 255).round().clamp(0, 255).byte()
+    """A sample from frames uint8 [1 + n, H, W, 3]; `all_flow` [m, 2, H, W] gives its magnitude."""
     return RenderingSample(name, group, frames, flow.half(), all_flow.norm(dim=1).mean(0).half())
+
+
+def _reduced_bytes(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """A frame, uint8 [H, W, 3], reduced to (H, W)."""
+    return _to_bytes(resize_maps(frame.permute(2, 0, 1)[None] / 255, size)[0].permute(1, 2, 0))
+
+
+def _to_bytes(frames: Tensor) -> Tensor:
+    return (frames * 255).round().clamp(0, 255).byte()
 
 
 def load_rendering_samples(folder: str | Path) -> list[RenderingSample]:
@@ -162,7 +174,7 @@ def load_rendering_samples(folder: str | Path) -> list[RenderingSample]:
     Raises:
         FileNotFoundError: if there are none.
     """
-    paths = sorted(Path(folder).glob("*.safetensors"))
+    paths = finished_files(folder, (".safetensors",)) if Path(folder).is_dir() else []
     if not paths:
         raise FileNotFoundError(f"No rendering samples in {folder}; `gid train prepare --rendering` makes them.")
     return [RenderingSample.load(path) for path in paths]

@@ -177,10 +177,14 @@ def train(
 
 
 def _commit_state(output_dir: Path) -> None:
-    """Replace the last state by a new, complete one. A complete state exists at every moment."""
-    if (output_dir / "state.new" / "finished").is_file():
-        shutil.rmtree(output_dir / "state", ignore_errors=True)
-        (output_dir / "state.new").rename(output_dir / "state")
+    """Replace the last state by a complete new one. One of them exists at every moment, and `state` is never half."""
+    state, new, old = (output_dir / name for name in ("state", "state.new", "state.old"))
+    if (new / "finished").is_file():
+        shutil.rmtree(old, ignore_errors=True)
+        if state.is_dir():
+            state.rename(old)
+        new.rename(state)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _lr_factor(step: int, config: TrainingConfig) -> float:

@@ -1,6 +1,8 @@
 """The nodes do on the server what their tooltips say."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 from safetensors import safe_open
 
 import gid_core as gid
+from comfy_server import COMFYUI
 from gid_core.sources.video import read_window
 
 
@@ -50,8 +53,11 @@ def test_a_saved_volume_is_loaded_again(server, graph, volume):
     assert metadata["source"] == "a test"
     assert json.loads(metadata["prompt"]) == graph.prompt
 
-    # The Load node lists the file under the name that the Save node returned, and loads it.
-    assert annotated in server.object_info("GID_LoadSpectralVolume")["input"]["required"]["file"][1]["options"]
+    # The Load node lists the file under the name that the Save node returned, and loads it. What a killed process has
+    # left half written is not listed.
+    path.with_name(".sway-12345678.safetensors").write_bytes(b"half")
+    listed = server.object_info("GID_LoadSpectralVolume")["input"]["required"]["file"][1]["options"]
+    assert annotated in listed and not any(".sway" in name for name in listed)
     graph.prompt.clear()
     fps = graph.show(graph.add("GID_LoadSpectralVolume", file=annotated)[1])
     assert float(graph.run().text(fps)) == 23.5
@@ -117,6 +123,48 @@ def test_the_reference_is_the_start_frame(graph, clip):
     differences = [abs(of_video - image.astype(float)).mean() for image in graph.images(all_frames)]
     assert (of_batch == graph.images(all_frames)[7]).all()
     assert min(differences) == differences[7] < 4, differences  # ComfyUI converts colors less exactly
+
+
+# A file that newer ComfyUI versions pass: they tell which part of it counts, older ones of them do not.
+TRIMMED = """
+import importlib.util, sys
+folder, comfyui, clip = sys.argv[1:]
+sys.path.insert(0, comfyui)
+import comfy.cli_args
+comfy.cli_args.args.cpu = True
+spec = importlib.util.spec_from_file_location("pack", folder + "/__init__.py")
+sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pack)
+from comfy_api.latest import InputImpl
+from pack.nodes.nodes_video import _read_window
+
+class Silent(InputImpl.VideoFromFile):
+    read_completely = False
+    def as_trimmed(self, *_): ...
+    def get_components(self):
+        self.read_completely = True
+        return super().get_components()
+
+class Telling(Silent):
+    window = 0.0, 0.0
+    def get_active_trim_window(self):
+        return self.window
+
+class Trimmed(Telling):
+    window = 1.0, 0.0
+
+for kind in (Silent, Telling, Trimmed):
+    video = kind(clip)
+    _read_window(video, 0, 1.0, 32)
+    sys.stdout.write(f"{kind.__name__} {video.read_completely}, ")
+"""
+
+
+def test_only_a_file_that_may_be_trimmed_is_read_completely(repo, clip):
+    command = [sys.executable, "-c", TRIMMED, str(repo), str(COMFYUI), str(clip)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Silent True, Telling False, Trimmed True, " in done.stdout
 
 
 # -- Loop and Amplify --------------------------------------------------------------------------------------------------

@@ -290,3 +290,12 @@ def test_reading_can_start_at_any_frame(tmp_path):
 )
 def test_windows_are_spread_over_the_clip(num_frames, settings, expected):
     assert clip_windows(num_frames, 30, **settings) == expected
+
+
+def test_frames_are_read_as_bytes_or_floats(tmp_path):
+    path = write_video(tmp_path / "a.mp4", torch.rand(5, 16, 16, 3), 30)
+    floats, _ = read_video(path)
+    data, fps = read_video(path, start=1, max_frames=3, dtype=torch.uint8)
+    assert data.dtype == torch.uint8 and fps == 30 and torch.equal(data / 255, floats[1:4])
+    with pytest.raises(ValueError, match="dtype"):
+        read_video(path, dtype=torch.float16)

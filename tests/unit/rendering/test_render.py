@@ -1,17 +1,16 @@
 """Rendering: static pixels keep the photo's exact values; then holes, chunks, memory, and scenes with ground truth."""
 
 import math
-import weakref
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from gid_core.motion import Motion, loop
 from gid_core.rendering import render as rendering
 from gid_core.rendering.render import BLOCK_FRAMES, CHUNK_BYTES, default_chunk, render, render_chunks
 from gid_core.spectral_volume import SpectralVolume
 from gid_core.synthetic.random_scene import stems_scene
+from peak_memory import PeakMemory
 from random_tensors import random_uniform
 
 
@@ -330,24 +329,6 @@ def test_when_one_frame_does_not_fit_the_error_is_raised(monkeypatch):
             render(random_uniform(12, 17, 3), random_motion(), chunk=8)
     assert sizes == [8, 4, 2, 1]
     assert len(render(random_uniform(12, 17, 3), random_motion())) == 10
-
-
-class PeakMemory(TorchDispatchMode):
-    """Largest number of bytes in tensors that this thread made in its context and that were alive at the same time."""
-
-    def __init__(self):
-        super().__init__()
-        self.sizes, self.peak = {}, 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(tensor, torch.Tensor):
-                storage = tensor.untyped_storage()
-                key = weakref.ref(storage, lambda key: self.sizes.pop(key, None))
-                self.sizes.setdefault(key, storage.nbytes())
-        self.peak = max(self.peak, sum(self.sizes.values()))
-        return result
 
 
 def test_memory_beside_the_output_does_not_grow_with_the_frames():

@@ -9,6 +9,7 @@ from gid_core.motion import Motion, loop, playback
 from gid_core.rendering.render import render
 from gid_core.rendering.visualization import flow_to_image, flow_wheel, motion_map, power_spectrum, xt_slice
 from gid_core.spectral_volume import SpectralVolume
+from peak_memory import PeakMemory
 from random_tensors import random_uniform
 
 
@@ -55,6 +56,16 @@ def test_static_volumes_give_images():
     assert_image(flow_wheel(motion, 90), 60, 90)
     result = xt_slice(motion, random_uniform(20, 30, 3), 90)
     assert torch.equal(result[0, 60:74], result[-1, 60:74])
+
+
+def test_pictures_of_a_tall_photo_are_limited_in_size():
+    """A long screenshot: the pictures do not become ever taller, nor is the volume enlarged without limit."""
+    motion, photo = loop(SpectralVolume(torch.rand(1, 16, 4, 64, 4)), 12), torch.rand(960, 32, 3)
+    with PeakMemory() as memory:
+        assert_image(motion_map(motion, photo, 60), 120, 4)
+        assert_image(xt_slice(motion, photo, 60), 24, 4)
+        assert_image(flow_wheel(motion, 60), 120, 8)
+    assert memory.peak < 3e6
 
 
 def test_results_have_the_proportions_of_the_photo():

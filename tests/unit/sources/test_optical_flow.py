@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -59,6 +60,18 @@ def test_tensors_and_arrays_give_the_same_result():
     frames = shifted_clip([(0, 0), (1, 1), (2, 2)])
     first, second = estimate_trajectories(frames)[0], estimate_trajectories(torch.from_numpy(frames))[0]
     assert torch.equal(first, second)
+
+
+def test_bytes_give_the_trajectories_of_floats_and_one_clip_of_trajectories_is_held():
+    shifts = [(round(2 * np.sin(t / 9)), round(2 * np.cos(t / 9)) - 2) for t in range(200)]
+    frames = (shifted_clip(shifts, 48, 64) * 255).round().astype(np.uint8)
+    expected = estimate_trajectories(frames.astype(np.float32) / 255)
+    tracemalloc.start()
+    trajectories, confidence = estimate_trajectories(frames)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert torch.equal(trajectories, expected[0]) and torch.equal(confidence, expected[1])
+    assert peak < 1.9 * trajectories.nbytes  # NumPy's memory; in floats the frames alone are 1.5 times as much
 
 
 def test_progress_counts_frames_and_may_cancel():

@@ -8,13 +8,17 @@ import pytest
 import torch
 
 from gid_core.cli import main
+from gid_core.evaluation.clip_folder import Clip
 from gid_core.media.image_io import write_image
 from gid_core.spectral_volume import SpectralVolume, temporal_dft
 from gid_core.training.motion_samples import find_motion_samples, load_motion_sample, write_motion_sample
 from gid_core.training.packed_corpus import remove_ramp
 from gid_core.training.prepare_samples import motion_samples_from_clips
+from gid_core.training.rendering_samples import rendering_samples_from_clips
+from peak_memory import PeakMemory
 from random_tensors import random_normal
 from tiny_training import random_sample
+from video_files import write_file
 
 
 def test_existing_samples_are_not_made_again(tmp_path, monkeypatch):
@@ -29,6 +33,14 @@ def test_existing_samples_are_not_made_again(tmp_path, monkeypatch):
 def test_prepare_needs_clips_or_a_corpus(tmp_path, capsys):
     assert main(["train", "prepare", "--out", str(tmp_path)]) == 1
     assert "--clips" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", [motion_samples_from_clips, rendering_samples_from_clips])
+def test_a_large_clip_is_reduced_while_it_is_read(make, tmp_path):
+    path = write_file(tmp_path / "a.mp4", [np.zeros((540, 960, 3), np.uint8)] * 60, codec="mpeg4")
+    with PeakMemory() as memory:
+        assert list(make([Clip(path)], tmp_path / "samples", 1)) == ["a_0"]
+    assert memory.peak < 120e6  # all frames in full size and floats are 373 MB
 
 
 # ---- the ramp ----

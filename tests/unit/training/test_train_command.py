@@ -181,6 +181,8 @@ def test_renderer_by_the_command_line(clip_folder, tmp_path, monkeypatch):
     assert main([*prepare, "--scenes", "2", "--out", str(scenes)]) == 0
     assert main([*prepare, "--out", str(scenes)]) == 1
     assert sorted(path.stem for path in clips.glob("*.safetensors")) == ["stems_0"]
+    half = scenes / ".scene_00002-12345678.safetensors"  # left behind if `atomic_write` is killed
+    half.write_bytes(b"half")
     assert [sample.name for sample in load_rendering_samples(scenes)] == ["scene_00000", "scene_00001"]
     save_model(model, MotionModel(TINY))
     arguments = ["train", "renderer", "--samples", str(clips), str(scenes), "--from", str(model), "--crop-size", "48"]

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from gid_core.models.checkpoint import load_model, read_header
+from gid_core.training import trainer
 from gid_core.training.stages import MOTION_STAGES, make_stage
 from gid_core.training.trainer import TrainingConfig, _lr_factor, train
 from tiny_training import QUICK, RecordingStage, SwayingBlobs, equal_tensors, saved_tensors, tiny_model
@@ -82,6 +83,24 @@ def test_interruption_while_saving_loses_at_most_the_steps_since_the_last_state(
     dataset = SwayingBlobs()
     assert train(make_stage("vae", tiny_model()), dataset, QUICK, tmp_path)["step"] == 6
     assert dataset.requested == (list(range(6, 12)) if moment == "save_state" else [])
+
+
+def test_the_last_state_is_never_half_removed(tmp_path, monkeypatch):
+    """Only a folder that is no state any more is removed file by file."""
+    for name in ("state", "state.new"):
+        (tmp_path / name).mkdir()
+        for file in ("model.safetensors", "finished"):
+            (tmp_path / name / file).touch()
+
+    def interrupted(folder, ignore_errors):
+        if folder.is_dir():
+            (folder / "model.safetensors").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer._commit_state(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["finished", "model.safetensors"]
 
 
 # ---- two processes ----
