@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -22,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..gid_core.motion import Motion, loop
+from ..gid_core.notices import collect_warnings
 from ..gid_core.spectral_volume import DEFAULT_FPS, SpectralVolume
 
 logger = logging.getLogger("gid")
@@ -115,10 +115,8 @@ def warnings_on_node(node_id: str | None) -> Iterator[list[str]]:
         a node that may warn should always append a line: it replaces the warning of an earlier run.
     """
     lines: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with collect_warnings() as messages:
         yield lines
-    messages = [str(item.message) for item in caught if issubclass(item.category, UserWarning)]
     for message in messages:
         logger.warning(message)
     if lines or messages:

@@ -10,13 +10,13 @@ modes below MIN_MODE_FREQUENCY respond as if they had that frequency, with their
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..motion import Motion
+from ..notices import warn
 from ..spectral_volume import SpectralVolume
 from ..validation import MAX_FRAMES, check_number, refuse
 from .modes import Modes
@@ -112,10 +112,10 @@ def from_audio(
     gamma = damping.rates(omega)
     coordinates = np.zeros((count, modes.num_bins), dtype=np.complex128)
     if modes.num_bins == 1:  # the constant bin alone
-        warnings.warn("The volume has no frequency above 0, so nothing moves.", stacklevel=2)
+        warn("The volume has no frequency above 0, so nothing moves.")
         return modes.make_motion(coordinates, fps)
     if float(mono.abs().max()) < SILENCE_THRESHOLD:
-        warnings.warn("The audio is silent, so nothing moves.", stacklevel=2)
+        warn("The audio is silent, so nothing moves.")
         return modes.make_motion(coordinates, fps)
     loudness = band_loudness(mono, sample_rate, count, fps, modes.num_bins - 1)
     loudness = BAND_SHARE * loudness + (1 - BAND_SHARE) * loudness.max(1, keepdims=True)

@@ -11,13 +11,13 @@ a free oscillator, evaluated in closed form at any frame rate.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from ..motion import Motion
+from ..notices import warn
 from ..spectral_volume import SpectralVolume, modal_sum
 from .modes import Modes, soft_limit
 from .oscillators import DEFAULT_DAMPING, Damping, check_stable, free_response, simulate
@@ -89,12 +89,12 @@ def poke(
     for number, item in enumerate(pokes, 1):
         if item.time > times[-1] + TIME_TOLERANCE:
             message = f"Poke {number} is at {item.time:g} s, after the last frame ({times[-1]:.2f} s); it is skipped."
-            warnings.warn(message, stacklevel=2)
+            warn(message)
             continue
         point = modes.find_point(item.x, item.y)
         if point is None:
             where = f"({item.x:g}, {item.y:g})"
-            warnings.warn(f"Poke {number} at {where}: nothing moves there; it is skipped.", stacklevel=2)
+            warn(f"Poke {number} at {where}: nothing moves there; it is skipped.")
             continue
         pull = PokePull(modes, point, strength=strength, max_displacement=max_displacement)
         coordinates += _response(pull, item, times, gamma, fps, speed, integrator)

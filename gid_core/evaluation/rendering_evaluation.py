@@ -6,13 +6,13 @@ publications are from other clips, so at most the order of rows is comparable wi
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..notices import warn
 from ..rendering.render import Renderer, fast_splat, motion_importance
 from ..rendering.softmax_splatting import softmax_splat
 from ..rendering.warping import FULL_COVERAGE, backward_warp
@@ -106,7 +106,7 @@ def evaluate_rendering(
         try:
             frames = load_window(clip)[0]
         except ValueError as error:
-            warnings.warn(f"Left out: {error}", stacklevel=2)
+            warn(f"Left out: {error}")
             continue
         for name, row in _compare_clip(frames, methods, lpips).items():
             clip_rows[name].append(row)

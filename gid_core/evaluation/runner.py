@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from ..media.video_io import WINDOW_SECONDS
 from ..models.pipeline import GIDPipeline
 from ..motion import Motion, loop
+from ..notices import warn
 from ..rendering.render import render
 from ..sources.optical_flow import estimate_trajectories
 from ..sources.video import extrapolate_displacement, volume_from_trajectories
@@ -98,7 +98,7 @@ def _prepare_real_clip(store: ResultStore, clip: Clip, networks: FeatureNetworks
         frames, fps = load_window(clip)
         _check_duration(clip, len(frames) / fps)
     except ValueError as error:
-        warnings.warn(f"Left out: {error}", stacklevel=2)
+        warn(f"Left out: {error}")
         return False
     path, confidence = estimate_trajectories(frames)
     measured = volume_from_trajectories(path, fps, confidence=confidence)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from io import BytesIO
 from pathlib import Path
 
@@ -66,13 +65,11 @@ def _orientation(content: bytes, name: str) -> int:
 
     size = (0, 0)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large images, below the limit
-            with Image.open(BytesIO(content)) as image:
-                size = image.size
-                # Pillow would decode a whole PNG to look for EXIF data behind its pixels.
-                has_exif = image.format in EXIF_FORMATS and (image.format != "PNG" or "exif" in image.info)
-                orientation = image.getexif().get(ORIENTATION_TAG, 1) if has_exif else 1
+        with Image.open(BytesIO(content)) as image:
+            size = image.size
+            # Pillow would decode a whole PNG to look for EXIF data behind its pixels.
+            has_exif = image.format in EXIF_FORMATS and (image.format != "PNG" or "exif" in image.info)
+            orientation = image.getexif().get(ORIENTATION_TAG, 1) if has_exif else 1
     except Image.DecompressionBombError as error:
         raise ValueError(f"{name} is too large to be read as an image: {error}") from None
     except Exception:  # damaged, or a format that only OpenCV reads; damaged EXIF data raise anything

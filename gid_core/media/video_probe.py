@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from ..notices import warn
 from ..validation import check_path
 from .frame_times import even_frames
 from .video_color import DisplayMatrix, display_matrix, shown_size
@@ -213,7 +213,4 @@ def _warn_of_cut_end(
     else:
         stated, last = (container.duration or 0) / 1e6, max(end for _, end in spans.values())
     if stated - max(last, end - begin) > max(MISSING_SECONDS, tolerance):  # some containers count from 0, others do not
-        warnings.warn(
-            f"{name} is cut off: {end - begin:.2f} of its {stated:.2f} seconds are there. Only these are used.",
-            stacklevel=3,
-        )
+        warn(f"{name} is cut off: {end - begin:.2f} of its {stated:.2f} seconds are there. Only these are used.")

@@ -12,6 +12,8 @@ MIN_CHANNELS_PER_GROUP, MAX_GROUPS = 16, 32  # of group normalization
 # Bins 0..MAX_BINS are scaled to the embedding's input range 0..1000, like timesteps.
 MAX_TIMESTEP = 1000
 BIN_EMBEDDING_STD = 0.02  # of the initial values
+# Faster on CPUs and NVIDIA's GPUs; on ROCm, MIOpen falls back to slow or failing convolutions.
+MEMORY_FORMAT = torch.contiguous_format if torch.version.hip else torch.channels_last
 
 
 class Denoiser(nn.Module):
@@ -104,7 +106,7 @@ class Denoiser(nn.Module):
             embedding = (embedding.view(batch, -1, embedding.shape[-1]) + frequency).flatten(0, 1)
             shared_features = features[:, None].expand(-1, num_bins, -1, -1, -1)
             x = torch.cat([latents, shared_features], 2).flatten(0, 1)
-        x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
+        x = self.conv_in(x.contiguous(memory_format=MEMORY_FORMAT))
         skips, num_slices = [x], 1 if self.stacked else num_bins  # items of the network's batch per photo
         for level, layers in enumerate(self.down_blocks):
             for layer in layers.children():

@@ -239,8 +239,8 @@ def rms_norm(maps: Tensor) -> Tensor:
     Without a norm, activations grow without limit in training. Statistics of whole images would make tiles differ from
     the whole image.
     """
-    mean_square = maps.float().square().mean(1, keepdim=True)  # float16 would overflow
-    return maps * mean_square.clamp(min=MIN_MEAN_SQUARE).rsqrt().to(maps)
+    full = maps.float()  # in float16 the squares and the reciprocal root would overflow
+    return (full * full.square().mean(1, keepdim=True).clamp(min=MIN_MEAN_SQUARE).rsqrt()).to(maps)
 
 
 def candidate_images(source: Tensor, flow: Tensor, importance: Tensor, warped: WarpResult) -> list[Tensor]:

@@ -4,8 +4,9 @@ Every source pixel p is spread bilinearly over the four pixels around p + F(p). 
 averaged with weights exp(Z): out = sum e^Z b f / sum e^Z b, with b the bilinear weights.
 
 On a CPU the cost is memory traffic, not arithmetic. Images are therefore splatted in strips of rows that stay in the
-cache. The geometry of a strip is computed once. The four corners write through shifted views of one padded accumulator,
-with one index and without bounds checks: pixels that leave the image fall on the padding.
+cache. The geometry of a strip is computed once. The accumulator is padded, so that no bounds are checked: pixels that
+leave the image fall on the padding. The four corners shift the index and not the accumulator: in several releases of
+PyTorch, `scatter_add_` on Metal loses what it writes into a view that begins inside of its storage.
 """
 
 from __future__ import annotations
@@ -140,14 +141,15 @@ def _normalized_splat(features: Tensor, flow: Tensor, weight: Tensor) -> tuple[T
         out [N, C, H, W], weight_sum [N, 1, H, W] (1 in holes) and coverage [N, 1, H, W].
     """
     count, (height, width) = flow.shape[0], flow.shape[-2:]
-    sources = torch.cat([features * weight, weight.expand(features.shape[0], -1, -1, -1)], dim=1)
+    weight = weight.expand(features.shape[0], -1, -1, -1)
+    sources = torch.cat([features * weight, weight, torch.ones_like(weight)], dim=1)
     out = flow.new_empty(count, features.shape[1], height, width)
     weight_sum, coverage = flow.new_empty(2, count, 1, height, width)
     on_cpu = flow.device.type == "cpu"
     strip_rows = max(1, STRIP_PIXELS // width) if on_cpu else height
     workers = min(count, torch.get_num_threads()) if on_cpu else 1
     # One accumulator per worker, reused for every image: allocating new pages costs as much as the splat itself.
-    shape = (sources.shape[1] + 1, (height + _PADDING) * (width + _PADDING))
+    shape = (sources.shape[1], (height + _PADDING) * (width + _PADDING))
     buffers: SimpleQueue[Tensor] = SimpleQueue()
     for _ in range(workers):
         buffers.put(flow.new_empty(shape))
@@ -170,13 +172,13 @@ def _accumulate(sources: Tensor, flow: Tensor, buffer: Tensor, strip_rows: int) 
     """Splat one image: add up its weighted pixels at their targets.
 
     Args:
-        sources: [S, H, W], what to splat, multiplied by the weights.
+        sources: [S, H, W], what to splat, multiplied by the weights; ones for the coverage.
         flow: [2, H, W] in pixels.
-        buffer: memory of the accumulator, [S + 1, padded H * padded W].
+        buffer: memory of the accumulator, [S, padded H * padded W].
         strip_rows: rows to splat at a time.
 
     Returns:
-        Sums [S + 1, H, W] with the coverage last; a view of `buffer`.
+        Sums [S, H, W]; a view of `buffer`.
     """
     channels, height, width = sources.shape
     stride = width + _PADDING
@@ -191,7 +193,6 @@ def _accumulate(sources: Tensor, flow: Tensor, buffer: Tensor, strip_rows: int) 
         x0, y0 = x.floor(), y.floor()
         x, y = x.sub_(x0), y.sub_(y0)
         index = torch.add(x0.long(), y0.long(), alpha=stride).view(-1)
-        channel_index = index.expand(channels, -1)
         xy = x * y
         corners = (
             (0, 1 - x - y + xy),
@@ -200,10 +201,10 @@ def _accumulate(sources: Tensor, flow: Tensor, buffer: Tensor, strip_rows: int) 
             (stride + 1, xy),
         )
         for offset, weight in corners:
-            sums[:-1, offset:].scatter_add_(1, channel_index, (sources[:, strip] * weight).view(channels, -1))
-            sums[-1, offset:].scatter_add_(0, index, weight.view(-1))
+            corner_index = (index + offset).expand(channels, -1)
+            sums.scatter_add_(1, corner_index, (sources[:, strip] * weight).view(channels, -1))
     inside = slice(_PADDING_BEFORE, -(_PADDING - _PADDING_BEFORE))
-    return sums.view(channels + 1, height + _PADDING, stride)[:, inside, inside]
+    return sums.view(channels, height + _PADDING, stride)[:, inside, inside]
 
 
 @lru_cache(maxsize=1)

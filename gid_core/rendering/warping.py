@@ -37,6 +37,8 @@ BRIDGE_DEVIATION = 0.25
 STRETCH_TOLERANCE = 0.25
 # Largest difference in pixels between the displacement d a pixel arrives with and the flow at its origin p - d.
 CONSISTENCY_TOLERANCE = 0.5
+# Types of devices on which `grid_sample` refuses mode "bicubic" in some releases of PyTorch (Metal, up to 2.10).
+NO_BICUBIC_SAMPLER = ("mps",)
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,39 @@ def backward_warp(
     )
     x = (columns - displacement[:, 0]) * (2 / width) - 1
     y = (rows[:, None] - displacement[:, 1]) * (2 / height) - 1
-    maps = maps.expand(len(displacement), -1, -1, -1)
-    return F.grid_sample(maps, torch.stack([x, y], -1), mode, "reflection", align_corners=False)
+    maps, grid = maps.expand(len(displacement), -1, -1, -1), torch.stack([x, y], -1)
+    if mode == "bicubic" and maps.device.type in NO_BICUBIC_SAMPLER:
+        return _sample_bicubic(maps, grid)
+    return F.grid_sample(maps, grid, mode, "reflection", align_corners=False)
+
+
+def _sample_bicubic(maps: Tensor, grid: Tensor) -> Tensor:
+    """`grid_sample` in mode "bicubic" with "reflection", from gathers: maps [n, C, H, W] at [n, h, w, 2]."""
+    (count, channels, height, width), size = maps.shape, grid.shape[1:3]
+    x, y = ((grid[..., i] + 1) * (side / 2) - 0.5 for i, side in enumerate((width, height)))
+    x0, y0 = x.floor(), y.floor()
+    columns = [(_mirror(x0.long() + tap, width), _cubic(x - x0 - tap)) for tap in range(-1, 3)]
+    rows = [(_mirror(y0.long() + tap, height) * width, _cubic(y - y0 - tap)) for tap in range(-1, 3)]
+    flat, result = maps.flatten(2), maps.new_zeros(count, channels, *size)
+    for row, row_weight in rows:
+        for column, column_weight in columns:
+            index = (row + column).view(count, 1, -1).expand(-1, channels, -1)
+            result += flat.gather(2, index).unflatten(2, size) * (row_weight * column_weight).unsqueeze(1)
+    return result
+
+
+def _mirror(index: Tensor, side: int) -> Tensor:
+    """Indices of any size, mirrored at the edges of pixels 0 .. side - 1."""
+    index = index.remainder(2 * side)
+    return torch.minimum(index, 2 * side - 1 - index)
+
+
+def _cubic(distance: Tensor) -> Tensor:
+    """Weights of Keys's cubic kernel with a = -0.75, as PyTorch's and OpenCV's, at distances of up to 2 pixels."""
+    d, a = distance.abs(), -0.75
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+    return torch.where(d <= 1, near, far)
 
 
 def vector_length(field: Tensor) -> Tensor:

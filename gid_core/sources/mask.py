@@ -8,13 +8,13 @@ paper's section 3.
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..notices import warn
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume
 from ..tensors import fit_size, mask_batch, smoothstep
 from ..validation import MAX_FRAMES, check_integer, check_number, check_rate
@@ -125,10 +125,9 @@ def volume_from_mask(
         slices.append(_combine_regions(regions, responses, painted, held, rim))
         max_length = max(region.length for region in regions)
         if amplitude * size[1] > MAX_AMPLITUDE_PER_LENGTH * max_length:
-            warnings.warn(
+            warn(
                 f"An amplitude of {amplitude:g} is {amplitude * size[1]:.0f} of {size[1]} pixels, and the longest "
-                f"region of the {name} is {max_length:.0f} pixels long: it is distorted. Lower the amplitude.",
-                stacklevel=2,
+                f"region of the {name} is {max_length:.0f} pixels long: it is distorted. Lower the amplitude."
             )
     volume = SpectralVolume(torch.stack(slices), fps, period, "ramp", {"source": "sway from mask"})
     scale = (amplitude / volume.amplitude).view(-1, 1, 1, 1, 1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..notices import warn
 from ..tensors import fit_size
 from .spring_mesh import ElasticModes, elastic_modes
 
@@ -80,10 +80,9 @@ def find_regions(
         if held.any() and not held[solid].all():
             regions.append(_build_region(pixels, density, held, gravity_degrees))
     if num_loose and regions:
-        warnings.warn(
+        warn(
             f"The roots touch {num_held} of the {num_held + num_loose} regions of the {name}; the others stay still. "
-            "Paint roots where they are fixed, or connect them to a region that is held.",
-            stacklevel=3,
+            "Paint roots where they are fixed, or connect them to a region that is held."
         )
     if regions:
         return regions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from typing import IO
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ..media.video_io import WINDOW_SECONDS, clip_windows, read_video
 from ..media.video_probe import probe_video
+from ..notices import warn
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume, temporal_dft
 from ..tensors import fit_size, image_batch, to_tensor, unit_floats
 from ..validation import MAX_FRAMES, check_callable, check_choice, check_flag, check_integer, check_number, check_rate
@@ -279,10 +279,9 @@ def _warn_of_cuts(frames: np.ndarray, start: int) -> None:
     differences = _frame_differences(frames)
     median = np.median(differences)
     for t in np.flatnonzero((differences > CUT_DIFFERENCE) & (differences > CUT_RATIO * median)) + 1:
-        warnings.warn(
+        warn(
             f"The clip seems to cut to another image at frame {start + t}. Motion across a cut is meaningless: end "
-            f"the window before it (window_seconds), or begin at it (start={start + t}).",
-            stacklevel=3,
+            f"the window before it (window_seconds), or begin at it (start={start + t})."
         )
 
 
@@ -299,10 +298,9 @@ def _warn_of_camera_motion(trajectories: Tensor) -> None:
     common_share = float((deviation < COMMON_DEVIATION * common_motion).float().mean())
     moving_share = float((motion > CAMERA_MOTION).float().mean())
     if moving_share >= CAMERA_SHARE or (common_motion > COMMON_MOTION and common_share > COMMON_SHARE):
-        warnings.warn(
+        warn(
             f"The camera seems to move: {moving_share:.0%} of the pixels move, {common_share:.0%} move alike. Use a "
-            "clip from a fixed camera, or switch stabilization on; or ignore this if everything in the image sways.",
-            stacklevel=3,
+            "clip from a fixed camera, or switch stabilization on; or ignore this if everything in the image sways."
         )
 
 

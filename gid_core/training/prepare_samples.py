@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from ..media.image_io import read_image
 from ..media.video_io import WINDOW_SECONDS, clip_windows, read_video
 from ..media.video_probe import probe_video
 from ..models.normalization import FPS_TOLERANCE
+from ..notices import collect_warnings
 from ..sources.video import extract_spectral_volume
 from ..spectral_volume import SpectralVolume
 from ..synthetic.cutout_scene import cutout_scene, load_cutouts
@@ -129,15 +129,14 @@ def _extract_volume(window: Tensor | None, fps: float, seconds: float, num_bins:
     """
     if window is None:
         raise ValueError("the clip is too short for another window")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with collect_warnings() as caught:
         volume = extract_spectral_volume(
             window, fps, num_bins, detrend="ramp", window_seconds=seconds, max_size=FLOW_SIZE
         )
     if abs(volume.duration / WINDOW_SECONDS - 1) > FPS_TOLERANCE:
         raise ValueError(f"it lasts {volume.duration:.2f} s instead of {WINDOW_SECONDS:g}, so its frequencies differ")
     if caught:
-        raise ValueError(str(caught[0].message))
+        raise ValueError(caught[0])
     amplitude = float(volume.amplitude)
     if amplitude < MIN_AMPLITUDE:
         raise ValueError(f"the moving pixels have an amplitude of {amplitude * 256:.2f} px at 256 px width")

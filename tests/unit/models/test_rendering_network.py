@@ -213,3 +213,12 @@ def test_crops_without_a_pixel_for_the_loss_are_refused():
         RenderingDataset([[make_sample(size=(48, 80))]], [1.0], (32, 48), 12)
     data = RenderingDataset([[make_sample(size=(48, 80))]], [1.0], (33, 33), 12)
     assert all(data[i][4].mean() > 0 for i in range(12))
+
+
+@pytest.mark.parametrize("size", [1e-7, 1.0, 6e4])
+def test_norm_of_half_precision_neither_overflows_nor_vanishes(size):
+    maps = (torch.ones(1, 4, 2, 2) * size).half()
+    normalized = rendering_network.rms_norm(maps)
+    assert normalized.dtype == torch.float16
+    expected = rendering_network.rms_norm(maps.double()).half()
+    torch.testing.assert_close(normalized, expected, atol=1e-3, rtol=1e-2)

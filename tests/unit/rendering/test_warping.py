@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gid_core.rendering.warping import backward_warp, forward_warp, premultiply, unpremultiply
-from random_tensors import random_uniform
+from random_tensors import random_normal, random_uniform
 
 
 def smooth(height, width, channels=3, seed=0):
@@ -140,3 +140,12 @@ def test_unpremultiply_inverts_premultiply():
     torch.testing.assert_close(restored[:, :, 2:], photo[:, :, 2:])
     assert not restored[:, :, :2].any()
     assert premultiply(photo[:, :3]) is not None and torch.equal(premultiply(photo[:, :3]), photo[:, :3])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 7), (20, 31)])
+def test_bicubic_sampling_without_the_devices_sampler(monkeypatch, size):
+    maps, displacement = random_normal(2, 3, *size), 9 * random_normal(2, 2, *size, seed=1)
+    expected = backward_warp(maps, displacement)
+    monkeypatch.setattr("gid_core.rendering.warping.NO_BICUBIC_SAMPLER", ("cpu",))
+    monkeypatch.setattr(torch.nn.functional, "grid_sample", lambda *_, **__: pytest.fail("the device refuses this"))
+    torch.testing.assert_close(backward_warp(maps, displacement), expected, atol=2e-4, rtol=1e-3)
