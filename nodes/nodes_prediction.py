@@ -10,10 +10,11 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..gid_core.memory import is_out_of_memory
 from ..gid_core.motion import loop
 from ..gid_core.rendering.visualization import motion_map
 from ..gid_core.spectral_volume import SpectralVolume
-from ..gid_core.tensors import OutOfMemoryError, image_batch, mask_batch
+from ..gid_core.tensors import image_batch, mask_batch
 from ..gid_core.validation import check_choice
 from .adapters import (
     CATEGORY,
@@ -247,7 +248,7 @@ class _BatchedPrediction:
                     pipeline.to("cpu", torch.float32)
                     return pipeline(photo, **arguments)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             message = str(error).partition("\n")[0]
         # Outside the handler, whose traceback keeps the networks' activations in memory.
@@ -259,12 +260,6 @@ class _BatchedPrediction:
             )
         logger.warning("Memory ran out with %d variations at once; trying with fewer.", len(seeds))
         return None
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on any device."""
-    messages = ("out of memory", "can't allocate memory")
-    return isinstance(error, MemoryError | OutOfMemoryError) or any(text in str(error) for text in messages)
 
 
 def _memory_required(model: ManagedPipeline, photo: Tensor, count: int, resolution: int) -> float:
