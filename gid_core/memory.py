@@ -26,12 +26,13 @@ OUT_OF_MEMORY_WORDS = (
     "out_of_resources",
     "bad_alloc",
 )
-# Where Linux states the memory limit of a container, its use, and how much of that caches files: version 2 and 1.
-CONTROL_GROUPS = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
-CONTROL_GROUP_FOLDER = Path("/sys/fs/cgroup")
+# Where Linux states the memory limit of a container or service, its use, and how much of that caches files. Version 2
+# of control groups, then version 1; keys are how /proc/self/cgroup names them.
+CONTROL_GROUPS = {
+    "": ("", "memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+CONTROL_GROUP_ROOT, OWN_CONTROL_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -98,14 +99,22 @@ def check_fits(what: str, need: float, device: torch.device, remedies: Sequence[
 
 
 def _free_in_control_group() -> float:
-    """Bytes below the limit of this process's container; infinite without a limit."""
-    for limit_file, usage_file, statistics_file, cache in CONTROL_GROUPS:
-        try:
-            limit, usage = (int((CONTROL_GROUP_FOLDER / name).read_text()) for name in (limit_file, usage_file))
-            statistics = dict(
-                line.split() for line in (CONTROL_GROUP_FOLDER / statistics_file).read_text().splitlines()
-            )
-            return limit - usage + int(statistics.get(cache, 0))
-        except (OSError, ValueError):  # another version, no limit ("max"), or another system
+    """Bytes below the limit of this process's container or service; infinite without a limit."""
+    free = math.inf
+    try:
+        groups = [line.split(":", 2)[1:] for line in OWN_CONTROL_GROUPS.read_text().splitlines()]
+    except OSError:  # another system
+        return free
+    for controller, path in groups:
+        if controller not in CONTROL_GROUPS:
             continue
-    return math.inf
+        folder, limit_file, usage_file, cache = CONTROL_GROUPS[controller]
+        root = CONTROL_GROUP_ROOT / folder
+        for group in (root / path.lstrip("/"), root):  # inside a container, only the second one is there
+            try:
+                limit, usage = (int((group / name).read_text()) for name in (limit_file, usage_file))
+                statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                free = min(free, limit - usage + int(statistics.get(cache, 0)))
+            except (OSError, ValueError):  # not there, or no limit ("max")
+                continue
+    return free

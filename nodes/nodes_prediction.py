@@ -28,6 +28,7 @@ from .adapters import (
     optional_mask,
     save_looping_preview,
     schema,
+    thumbnail,
 )
 from .nodes_model import ManagedPipeline
 
@@ -199,7 +200,8 @@ class PredictSpectralVolume(io.ComfyNode):
         volume = volumes[0].replace(coefficients=torch.cat([item.coefficients for item in volumes]))
         volume = crossfade_guidance.apply(volume) if crossfade_guidance else volume
         images = image if variations == 1 else photos.repeat_interleave(variations, 0).to(image)
-        preview = save_looping_preview(_motion_maps(volume, photos, variations), fps=1.0)
+        maps = [thumbnail(motion_map) for motion_map in _motion_maps(volume, photos, variations)]
+        preview = save_looping_preview(maps, fps=1.0)
         return io.NodeOutput(volume, images, ui={"gid_loop": [preview]})
 
 

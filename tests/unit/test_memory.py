@@ -9,20 +9,45 @@ from gid_core import memory
 CPU = torch.device("cpu")
 
 
-def test_free_memory_is_that_of_the_computer(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "CONTROL_GROUP_FOLDER", tmp_path)
+@pytest.fixture
+def control_groups(monkeypatch, tmp_path):
+    """control_groups(lines, folder, **files) states the groups of this process, and writes files of one."""
+    monkeypatch.setattr(memory, "CONTROL_GROUP_ROOT", tmp_path)
+    monkeypatch.setattr(memory, "OWN_CONTROL_GROUPS", tmp_path / "own")
+
+    def write(lines, folder, files):
+        (tmp_path / "own").write_text(lines)
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (tmp_path / folder / name).write_text(text)
+
+    return write
+
+
+def test_free_memory_is_that_of_the_computer(control_groups):
     assert memory.free_memory(CPU) == pytest.approx(psutil.virtual_memory().available, rel=0.2)
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_a_container_has_less_and_cached_files_do_not_count(monkeypatch, tmp_path, version):
-    limit, usage, statistics, cache = memory.CONTROL_GROUPS[2 - version]
-    (tmp_path / "memory").mkdir()
-    for name, text in ((limit, "5000000\n"), (usage, "2000000\n"), (statistics, f"anon 7\n{cache} 500000\n")):
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(memory, "CONTROL_GROUP_FOLDER", tmp_path)
+VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+
+
+@pytest.mark.parametrize(
+    ("lines", "folder", "names"),
+    [
+        ("0::/\n", ".", VERSION_2),
+        ("0::/system.slice/comfy.service\n", "system.slice/comfy.service", VERSION_2),
+        ("0::/outside/of/the/container\n", ".", VERSION_2),
+        ("9:cpu:/\n4:memory:/docker/a1\n0::/\n", "memory/docker/a1", VERSION_1),
+        ("4:memory:/docker/a1\n", "memory", VERSION_1),
+    ],
+)
+def test_a_container_has_less_and_cached_files_do_not_count(control_groups, lines, folder, names):
+    limit, usage, cache = names
+    files = {limit: "5000000\n", usage: "2000000\n", "memory.stat": f"anon 7\n{cache} 500000\n"}
+    control_groups(lines, folder, files)
     assert memory.free_memory(CPU) == 3_500_000
-    (tmp_path / limit).write_text("max\n")
+    control_groups(lines, folder, {limit: "max\n"})
     assert memory.free_memory(CPU) > 3_500_000
 
 
