@@ -18,7 +18,7 @@ FRAMES, NETWORK_FRAMES = 24, 8
 SIZES = ((160, 256, 3), (288, 512, 3), (288, 512, 4), (720, 1280, 3))  # height, width, channels
 
 # Of the memory table: height, width and frames of a clip, and whether it is made as a tensor, too.
-CLIPS = ((720, 1280, 30, True), (720, 1280, 150, True), (3000, 4000, 4, False), (3000, 4000, 16, False))
+CLIPS = ((720, 1280, 10, True), (720, 1280, 50, True), (3000, 4000, 2, False), (3000, 4000, 8, False))
 REFUSED = (3000, 4000, 600)
 
 MEMORY_PROBE = """

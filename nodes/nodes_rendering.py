@@ -15,7 +15,7 @@ from comfy_api.latest import InputImpl, io
 from torch import Tensor
 
 from ..gid_core.motion import Motion
-from ..gid_core.rendering.frame_memory import default_chunk, working_bytes
+from ..gid_core.rendering.frame_memory import BLOCK_FRAMES, default_chunk, working_bytes
 from ..gid_core.rendering.render import NETWORK_REACH, count_frames, fast_splat, render
 from ..gid_core.rendering.renderer import FrameRenderer, Renderer
 from ..gid_core.rendering.video_output import render_to_video
@@ -295,13 +295,15 @@ def _on_a_device(
     """
     device, network = model_management.get_torch_device(), None
     with ExitStack() as stack:
+        channels, height, width = image_batch(image).shape[1:]
+        chunk = min(frames_at_once, BLOCK_FRAMES) or default_chunk(channels, height, width)
+        need = working_bytes(model is None or mode != NETWORK, channels, (height, width), NETWORK_REACH, chunk)
         if model is not None and mode == NETWORK:
-            channels, height, width = image_batch(image).shape[1:]
-            chunk = frames_at_once or default_chunk(channels, height, width)
-            need = working_bytes(False, channels, (height, width), NETWORK_REACH, chunk)
             network = stack.enter_context(model.loaded(need)).model.renderer
             if network is None:
                 notes.append("This model has no rendering network, so the fast splat was used.")
+        elif device.type != "cpu":
+            model_management.free_memory(need, device)  # other models make room, before the library looks for it
         try:
             return render_on(device, network.prepare if network else _interruptible_fast_splat)
         except RuntimeError as error:  # Metal raises it; other devices raise its subclass NotImplementedError

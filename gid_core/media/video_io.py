@@ -30,11 +30,13 @@ CODECS = {".mp4": "libx264", ".mkv": "libx264", ".mov": "libx264", ".webm": "lib
 # back stay close to the first one: at the seam of a loop of 150 frames the picture changes by 0.0051 instead of 0.0067
 # on average, and the file is a third smaller, in a fifth more time.
 REFERENCE_FRAMES, B_FRAMES, DECODER_MACROBLOCKS = 16, 8, 184320
-# Pixels that the encoders keep to decide on coming frames: x264's 40 frames of 1920 x 1080. Larger frames are fewer.
-LOOKAHEAD_PIXELS, MAX_LOOKAHEAD = 40 * 1920 * 1080, 40
-# Threads of large frames; every one of x264 holds a frame. Bytes per pixel of a frame that an encoder holds (measured:
-# 3.5), and of the one that is being converted.
-MAX_THREADS, ENCODER_BYTES, CONVERSION_BYTES = 4, 3.6, 9
+# Pixels that the encoders look ahead: x264's 40 frames of 1920 x 1080, fewer of larger frames. Below 8 frames (above 10
+# megapixels), x264 works without lookahead, B frames and further references, in a quarter of the memory.
+LOOKAHEAD_PIXELS, MAX_LOOKAHEAD, MIN_LOOKAHEAD = 40 * 1920 * 1080, 40, 8
+# Threads for frames with less lookahead; each of x264's holds a frame.
+MAX_THREADS = 4
+# Memory of x264 in bytes per pixel: conversion and references; each frame of lookahead; and how many it holds beside.
+ENCODER_BYTES, HELD_BYTES, HELD_FRAMES = 33, 4.5, 14
 MAX_SIDE = 16384  # pixels of a frame; codecs take no more
 
 
@@ -217,12 +219,14 @@ def clip_windows(
 
 def encoder_memory(height: int, width: int) -> float:
     """Peak memory in bytes of `write_video` with frames of this size, however many they are; for H.264."""
-    held = _lookahead(height, width) + _references(height, width) + MAX_THREADS
-    return height * width * (ENCODER_BYTES * held + CONVERSION_BYTES)
+    lookahead = _lookahead(height, width)
+    held = lookahead + B_FRAMES + HELD_FRAMES if lookahead else 0
+    return height * width * (ENCODER_BYTES + HELD_BYTES * held)
 
 
 def _lookahead(height: int, width: int) -> int:
-    return max(2, min(MAX_LOOKAHEAD, LOOKAHEAD_PIXELS // (height * width)))
+    frames = min(MAX_LOOKAHEAD, LOOKAHEAD_PIXELS // (height * width))
+    return frames if frames >= MIN_LOOKAHEAD else 0
 
 
 def _references(height: int, width: int) -> int:
@@ -235,9 +239,9 @@ def _codec_options(codec: str, height: int, width: int) -> dict[str, str]:
     few = {"threads": str(min(MAX_THREADS, os.cpu_count() or 1))} if lookahead < MAX_LOOKAHEAD else {}
     if codec == "libvpx-vp9":
         return {"b": "0", "lag-in-frames": str(min(25, lookahead))} | few
-    b_frames = min(B_FRAMES, lookahead - 1)
-    options = {"refs": str(_references(height, width)), "bf": str(b_frames), "b_strategy": "2"}
-    return options | {"rc-lookahead": str(lookahead)} | few
+    references, b_frames = (_references(height, width), B_FRAMES) if lookahead else (1, 0)
+    options = {"refs": str(references), "bf": str(b_frames), "b_strategy": "2", "rc-lookahead": str(lookahead)}
+    return options | few
 
 
 def _byte_images(frames: Tensor | Iterable[Tensor]) -> Iterator[np.ndarray]:

@@ -290,3 +290,12 @@ def test_reading_can_start_at_any_frame(tmp_path):
 )
 def test_windows_are_spread_over_the_clip(num_frames, settings, expected):
     assert clip_windows(num_frames, 30, **settings) == expected
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (2160, 3840), (3000, 4000)])
+def test_x264_looks_less_far_ahead_in_larger_frames(size):
+    options = video._codec_options("libx264", *size)
+    assert int(options["rc-lookahead"]) * size[0] * size[1] <= 40 * 1920 * 1080
+    assert (options["rc-lookahead"] == "0") == (options["bf"] == "0") == (size == (3000, 4000))
+    assert video.encoder_memory(*size) < 1.5e9
+    assert video.encoder_memory(3000, 4000) < 0.5e9
