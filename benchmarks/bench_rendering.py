@@ -6,6 +6,7 @@ python -m benchmarks rendering
 import json
 import subprocess
 import sys
+import tempfile
 from functools import partial
 
 import torch
@@ -16,17 +17,31 @@ from benchmarks.measure import interleaved_times, median_ms, write_results
 FRAMES, NETWORK_FRAMES = 24, 8
 SIZES = ((160, 256, 3), (288, 512, 3), (288, 512, 4), (720, 1280, 3))  # height, width, channels
 
+# Of the memory table: height, width and frames of a clip, and whether it is made as a tensor, too.
+CLIPS = ((720, 1280, 10, True), (720, 1280, 50, True), (3000, 4000, 2, False), (3000, 4000, 8, False))
+REFUSED = (3000, 4000, 600)
+
 MEMORY_PROBE = """
 import json, sys, torch, gid_core as gid
+from benchmarks.bench_rendering import large_photo, random_volume
 from benchmarks.measure import peak_memory
-from benchmarks.bench_rendering import random_volume
-frames = int(sys.argv[1])
-photo = torch.rand(720, 1280, 3)
-motion = gid.loop(random_volume(144, 256), num_frames=frames)
+height, width, frames = map(int, sys.argv[2:5])
+network = gid.GIDPipeline.from_pretrained().renderer if sys.argv[1] == "network" else None
+gid.render_to_video(sys.argv[5], torch.rand(48, 64, 3), gid.loop(random_volume(6, 8)), count=1)  # imports
 before = peak_memory()
-output = gid.render(photo, motion)
-print(json.dumps([output.numel() * 4, peak_memory() - before]))
+photo, motion = large_photo(height, width), gid.loop(random_volume(288, 384), frames)
+if sys.argv[1] == "tensor":
+    gid.render(photo, motion)
+else:
+    gid.render_to_video(sys.argv[5], photo, motion, renderer=network)
+print(json.dumps(peak_memory() - before))
 """
+
+
+def large_photo(height: int, width: int) -> torch.Tensor:
+    """A smooth random photo [H, W, 3]."""
+    coarse = torch.rand(1, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(0))
+    return torch.nn.functional.interpolate(coarse, (height, width))[0].permute(1, 2, 0).contiguous()
 
 
 def random_volume(height: int, width: int) -> gid.SpectralVolume:
@@ -67,18 +82,33 @@ def measure_speed() -> None:
 def measure_memory() -> None:
     """Write results/rendering_memory.md."""
     rows = []
-    for frames in (60, 300, 600):
-        command = [sys.executable, "-c", MEMORY_PROBE, str(frames)]
-        probe = subprocess.run(command, check=True, capture_output=True, text=True)
-        output, increase = json.loads(probe.stdout)
-        rows.append([frames, f"{output / 2**20:.0f}", f"{(increase - output) / 2**20:.0f}"])
+    for height, width, frames, as_tensor in CLIPS:
+        tensor = peak_of("tensor", height, width, frames) if as_tensor else "-"
+        row = [f"{width} x {height}", frames, f"{width * height * frames * 12 / 2**20:.0f}", tensor]
+        rows.append([*row, peak_of("fast splat", height, width, frames)])
+    height, width, frames = REFUSED
+    try:
+        gid.render(large_photo(height, width), gid.loop(random_volume(288, 384), frames))
+        refusal = "No clip was refused here."
+    except ValueError as error:
+        refusal = f"A tensor that does not fit is refused: *{error}*"
+    one = peak_of("network", 3000, 4000, 1)
     write_results(
         "rendering_memory",
-        "Memory of a 1280 x 720 render",
-        ["frames", "output tensor, MiB", "peak above it, MiB"],
+        "Memory of a render",
+        ["image", "frames", "frames as a tensor, MiB", "peak of `render`, MiB", "peak of `render_to_video`, MiB"],
         rows,
-        "Peak resident memory of a process during `gid_core.render` on the CPU, minus that before it and the output's.",
+        "Peak resident memory of a process on the CPU, minus that with the library loaded; the photo is included. Fast "
+        f"splat. With the rendering network, the first frame of 4000 x 3000 takes {one} MiB. {refusal}",
     )
+
+
+def peak_of(way: str, height: int, width: int, frames: int) -> str:
+    """Peak memory in MiB of a render in a process of its own, as text; `way` is tensor, fast splat or network."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", MEMORY_PROBE, way, str(height), str(width), str(frames), f"{folder}/a.mp4"]
+        probe = subprocess.run(command, check=True, capture_output=True, text=True)
+    return f"{json.loads(probe.stdout) / 2**20:.0f}"
 
 
 def main() -> None:

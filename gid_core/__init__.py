@@ -3,13 +3,13 @@
     import gid_core as gid
     photo = gid.read_image("flowers.jpg")
     volume = gid.GIDPipeline.from_pretrained()(photo, seed=1)
-    gid.write_video("loop.mp4", gid.render(photo, gid.loop(volume)), volume.fps)
+    gid.render_to_video("loop.mp4", photo, gid.loop(volume))
 
 The motion of a clip instead:
 
     frames, fps = gid.read_video("tree.mp4")
     volume = gid.extract_spectral_volume(frames, fps, detrend="ramp")
-    gid.write_video("loop.mp4", gid.render(frames[0], gid.loop(volume)), volume.fps)
+    gid.render_to_video("loop.mp4", frames[0], gid.loop(volume))
 
 spectral_volume   `SpectralVolume`: the motion of every pixel in the Fourier domain, and the conventions of units
 motion            `Motion`: a spectral volume played over time
@@ -21,6 +21,7 @@ media             image and video files
 synthetic         scenes with exact motion
 training, evaluation, cli   the commands
 edge_aware_smoothing   maps smoothed inside objects and not across outlines
+memory            what is free on a device, and what fits
 tensors           helpers on images, masks and maps
 validation        checks of arguments
 packages          packages that may be missing
@@ -52,6 +53,7 @@ _HOME = {
     "softmax_splat": "rendering.softmax_splatting",
     "render": "rendering.render",
     "render_chunks": "rendering.render",
+    "render_to_video": "rendering.video_output",
     "GIDPipeline": "models.pipeline",
     "LoopGuidance": "models.loop_guidance",
     "load_model": "models.checkpoint",

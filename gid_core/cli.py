@@ -9,7 +9,8 @@ import argparse
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,9 +19,10 @@ from tqdm import tqdm
 from .evaluation.evaluate_command import evaluate_command as evaluate
 from .evaluation.evaluate_command import evaluation_options
 from .media.image_io import read_image, write_image
-from .media.video_io import WINDOW_SECONDS, write_video
+from .media.video_io import WINDOW_SECONDS
 from .motion import Motion, limit_displacement, loop, playback
 from .rendering.render import render_chunks
+from .rendering.video_output import render_to_video
 from .spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
 from .tensors import check_device, feather_mask
 from .training.train_command import train_command as train
@@ -40,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_: print(f"Note: {message}", file=sys.stderr)
     try:
         options.command(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         print(f"gid_core {options.name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -146,26 +148,21 @@ def _render_output(
 
         renderer = GIDPipeline.from_pretrained(options.model, options.device).renderer
     settings = dict(start=start, count=count, mask=mask, renderer=renderer, device=options.device)
-    chunks = render_chunks(photo, motion, **settings)
-    frames = _with_bar((frames for frames, _ in chunks), total)
     output = Path(options.output)
-    if output.suffix:
-        write_video(output, frames, motion.fps, crf=options.crf)
-    else:
-        output.mkdir(parents=True, exist_ok=True)
-        for index, frame in enumerate(frame for chunk in frames for frame in chunk):
-            write_image(output / f"{start + index:05d}.png", frame)
+    with tqdm(desc="frames", unit="frame", disable=None) as bar:
+        if output.suffix:
+            advance = partial(_advance, bar)
+            render_to_video(output, photo, motion, **settings, crf=options.crf, progress=advance)
+        else:
+            chunks = render_chunks(photo, motion, **settings)
+            output.mkdir(parents=True, exist_ok=True)
+            for index, frame in enumerate(frame for frames, _ in chunks for frame in frames):
+                write_image(output / f"{start + index:05d}.png", frame)
+                _advance(bar, index + 1, total)
     print(f"{output}: {total} frames at {motion.fps:g} fps{', a seamless loop' if motion.loops else ''}")
 
 
-def _with_bar(chunks: Iterator[torch.Tensor], total: int) -> Iterator[torch.Tensor]:
-    with tqdm(desc="frames", unit="frame", total=total, disable=None) as bar:
-        for chunk in chunks:
-            yield chunk
-            bar.update(len(chunk))
-
-
-def _advance(bar: tqdm, done: int, total: int) -> None:
+def _advance(bar: tqdm, done: int, total: int, *_: torch.Tensor) -> None:
     bar.total = total
     bar.update(done - bar.n)
 

@@ -17,8 +17,6 @@ from .validation import check_number, describe, refuse
 # Functions of this type work alike on NumPy arrays and on tensors.
 Maps = TypeVar("Maps", np.ndarray, Tensor)
 BoxMean = Callable[[Maps, int], Maps]
-# What torch raises when a device's memory is full; before torch 2.5 it has this name only in torch.cuda.
-OutOfMemoryError: type[RuntimeError] = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 
 # Integers by which images and masks are divided.
 INTEGER_SCALES = {torch.uint8: 255, torch.uint16: 65535}

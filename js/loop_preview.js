@@ -1,11 +1,11 @@
-// The preview inside Softmax Splat Render and Predict Spectral Volume: single frames while the node runs, then an
+// The preview inside both render nodes and Predict Spectral Volume: single frames while the node runs, then an
 // animation of the loop or of the predicted motions. A DOM widget shows in both of ComfyUI's renderers. Workflows do
 // not store it, and the nodes run without this file.
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
-const NODE_TYPES = new Set(["GID_SoftmaxSplatRender", "GID_PredictSpectralVolume"]);
+const NODE_TYPES = new Set(["GID_SoftmaxSplatRender", "GID_RenderLoopToVideo", "GID_PredictSpectralVolume"]);
 
 function previewUrl(file) {
   const query = new URLSearchParams({ ...file, rand: String(Math.random()) });

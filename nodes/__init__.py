@@ -16,7 +16,7 @@ else:
     from .nodes_motion import AmplifyMotion, LoopMotion
     from .nodes_prediction import PredictSpectralVolume
     from .nodes_preview import PreviewMotion
-    from .nodes_rendering import SoftmaxSplatRender
+    from .nodes_rendering import RenderLoopToVideo, SoftmaxSplatRender
     from .nodes_storage import LoadSpectralVolume, SaveSpectralVolume
     from .nodes_video import SpectralVolumeFromVideo
 
@@ -39,6 +39,7 @@ else:
                 Wind,
                 AudioForce,
                 SoftmaxSplatRender,
+                RenderLoopToVideo,
                 PreviewMotion,
                 SaveSpectralVolume,
                 LoadSpectralVolume,

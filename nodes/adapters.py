@@ -128,8 +128,7 @@ def send_frame(frame: Tensor, node_id: str) -> None:
     server = _connected_server()
     if server is None:
         return
-    image, buffer = to_pil(frame), BytesIO()
-    image.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
+    image, buffer = thumbnail(frame), BytesIO()
     image.save(buffer, "JPEG", quality=75)
     data_url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
     server.send_sync("gid.frame", {"node": str(node_id), "image": data_url}, server.client_id)
@@ -157,26 +156,57 @@ def to_pil(image: Tensor) -> Image.Image:
     image = image.detach().float().cpu()
     if image.shape[-1] == 4:
         image = image[..., :3] * image[..., 3:] + 0.5 * (1 - image[..., 3:])
-    return Image.fromarray((image.clamp(0, 1) * 255).round().byte().numpy())
+    return Image.fromarray(image.clamp(0, 1).mul_(255).round_().byte().numpy())
 
 
-def save_looping_preview(frames: Tensor, fps: float) -> dict[str, str]:
-    """Save a clip [T, H, W, C] as a small animated WebP in ComfyUI's temp folder.
+def preview_step(count: int) -> int:
+    """Every how manieth of so many frames a looping preview shows."""
+    return max(1, -(-count // PREVIEW_FRAMES))
+
+
+def thumbnail(frame: Tensor) -> Image.Image:
+    """A frame [H, W, C] in 0..1 at the size of previews."""
+    image = to_pil(frame)
+    image.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
+    return image
+
+
+def save_looping_preview(images: Sequence[Image.Image], fps: float) -> dict[str, str]:
+    """Save thumbnails as an animated WebP in ComfyUI's temp folder.
+
+    Args:
+        images: every `preview_step`-th frame of a clip.
+        fps: of these.
 
     Returns:
         {"filename", "subfolder", "type"}: the file as the page requests it.
     """
-    step = max(1, -(-len(frames) // PREVIEW_FRAMES))
-    images = [to_pil(frame) for frame in frames[::step]]
-    for image in images:
-        image.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        "gid_loop", folder_paths.get_temp_directory()
+    file, subfolder = temporary_file("gid_loop", ".webp")
+    images[0].save(
+        file, save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0, quality=80, method=2
     )
-    file = Path(folder) / f"{name}_{counter:05}_.webp"
-    duration = round(1000 * step / fps)
-    images[0].save(file, save_all=True, append_images=images[1:], duration=duration, loop=0, quality=80, method=2)
     return {"filename": file.name, "subfolder": subfolder, "type": "temp"}
+
+
+def temporary_file(prefix: str, suffix: str) -> tuple[Path, str]:
+    """A new file in ComfyUI's temp folder, and the name of its subfolder there."""
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_temp_directory())
+    return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder
+
+
+def nodes_with_output(node_class: str, output: int) -> list[str]:
+    """Ids of the nodes of a class whose output is connected, in the prompt that runs. Sorted."""
+    from server import PromptServer
+
+    server = getattr(PromptServer, "instance", None)
+    running = server.prompt_queue.currently_running.values() if server is not None else ()
+    found = set()
+    for item in running:
+        prompt = item[2]
+        links = [value for node in prompt.values() for value in node["inputs"].values() if isinstance(value, list)]
+        ids = {str(link[0]) for link in links if len(link) == 2 and link[1] == output}
+        found |= {node_id for node_id, node in prompt.items() if node["class_type"] == node_class and node_id in ids}
+    return sorted(found)
 
 
 def is_inside(path: str | os.PathLike, folder: str | os.PathLike) -> bool:

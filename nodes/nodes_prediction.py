@@ -10,10 +10,11 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..gid_core.memory import is_out_of_memory
 from ..gid_core.motion import loop
 from ..gid_core.rendering.visualization import motion_map
 from ..gid_core.spectral_volume import SpectralVolume
-from ..gid_core.tensors import OutOfMemoryError, image_batch, mask_batch
+from ..gid_core.tensors import image_batch, mask_batch
 from ..gid_core.validation import check_choice
 from .adapters import (
     CATEGORY,
@@ -27,6 +28,7 @@ from .adapters import (
     optional_mask,
     save_looping_preview,
     schema,
+    thumbnail,
 )
 from .nodes_model import ManagedPipeline
 
@@ -198,7 +200,8 @@ class PredictSpectralVolume(io.ComfyNode):
         volume = volumes[0].replace(coefficients=torch.cat([item.coefficients for item in volumes]))
         volume = crossfade_guidance.apply(volume) if crossfade_guidance else volume
         images = image if variations == 1 else photos.repeat_interleave(variations, 0).to(image)
-        preview = save_looping_preview(_motion_maps(volume, photos, variations), fps=1.0)
+        maps = [thumbnail(motion_map) for motion_map in _motion_maps(volume, photos, variations)]
+        preview = save_looping_preview(maps, fps=1.0)
         return io.NodeOutput(volume, images, ui={"gid_loop": [preview]})
 
 
@@ -247,7 +250,7 @@ class _BatchedPrediction:
                     pipeline.to("cpu", torch.float32)
                     return pipeline(photo, **arguments)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             message = str(error).partition("\n")[0]
         # Outside the handler, whose traceback keeps the networks' activations in memory.
@@ -259,12 +262,6 @@ class _BatchedPrediction:
             )
         logger.warning("Memory ran out with %d variations at once; trying with fewer.", len(seeds))
         return None
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on any device."""
-    messages = ("out of memory", "can't allocate memory")
-    return isinstance(error, MemoryError | OutOfMemoryError) or any(text in str(error) for text in messages)
 
 
 def _memory_required(model: ManagedPipeline, photo: Tensor, count: int, resolution: int) -> float:

@@ -1,6 +1,9 @@
 """From a photo and a motion to frames (paper section 5).
 
 render              frames of a motion, a few at a time
+renderer            the interface of renderers; large photos in tiles
+frame_memory        the memory that frames need
+video_output        frames of a motion into a video file
 warping             a photo warped along displacement fields, with its holes filled
 outlines            how far motion reaches beyond outlines, and the background behind them
 softmax_splatting   forward warping by softmax splatting

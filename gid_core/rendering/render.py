@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol, overload
+from functools import partial
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
 
+from ..memory import attempt, check_fits, empty_cache, free_memory
 from ..motion import Motion
 from ..spectral_volume import SpectralVolume, modal_sum
 from ..tensors import (
-    OutOfMemoryError,
     check_device,
     image_batch,
     mask_batch,
@@ -20,7 +23,16 @@ from ..tensors import (
     resize_mask,
 )
 from ..validation import MAX_FRAMES, check_callable, check_flag, check_instance, check_integer, refuse
+from .frame_memory import (
+    BLOCK_FRAMES,
+    FRAMES_REMEDIES,
+    ONE_FRAME_REMEDIES,
+    default_chunk,
+    out_of_memory,
+    working_bytes,
+)
 from .outlines import find_outlines
+from .renderer import FrameRenderer, Renderer, is_tiled, tiled
 from .warping import forward_warp, premultiply, unpremultiply
 
 # Parameters of `magnitude_importance`, which are not in the paper: the best by PSNR over random synthetic scenes, as
@@ -32,50 +44,14 @@ IMPORTANCE_PER_PIXEL = 1.0
 # Upper limit of the importance.
 MAX_IMPORTANCE = 6.0
 
-# Parameters of the memory use.
-# Working memory of a chunk of frames in bytes. A larger chunk leaves a CPU's cache and is not faster.
-CHUNK_BYTES = 80 * 2**20
-# Float32 copies of a frame (its channels and two of displacement) that the fast renderer holds at once.
-WORKING_COPIES = 6
-# Frames whose displacements are computed together on the volume's grid. A chunk is a part of such a block.
-BLOCK_FRAMES = 16
+# Pixels around a tile, beyond the largest displacement, that it depends on: with the fast renderer or another one.
+FAST_REACH, NETWORK_REACH = 32, 128
 
 # Highest frame of a loop at which rendering may start.
 MAX_START = 2**31
 
 # Called as progress(done, total, frame [H, W, C]).
 Progress = Callable[[int, int, Tensor], None]
-
-
-class FrameRenderer(Protocol):
-    """Renders frames of one photo from displacement fields; made by a `Renderer`."""
-
-    def __call__(self, flow: Tensor, /) -> tuple[Tensor, Tensor]:
-        """Render one frame per displacement field.
-
-        Args:
-            flow: [n, 2, H, W], (dx, dy) in pixels of the photo.
-
-        Returns:
-            frames [n, C, H, W] in 0..1 and holes [n, 1, H, W] in 0..1 (1 = no pixel landed).
-        """
-        ...
-
-
-class Renderer(Protocol):
-    """Prepares a photo for rendering: computes once what all of its frames share.
-
-    `fast_splat` is one; a model's rendering network is another, see `GIDPipeline.renderer`.
-    """
-
-    def __call__(self, photo: Tensor, importance: Tensor, /) -> FrameRenderer:
-        """Make the `FrameRenderer` of a photo.
-
-        Args:
-            photo: [1, C, H, W] in 0..1, C = 3, or 4 with straight alpha.
-            importance: [1, 1, H, W], see `motion_importance`.
-        """
-        ...
 
 
 @overload
@@ -156,23 +132,37 @@ def render(
     output_device = check_device(output_device, "output_device")
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         refuse("dtype", "a floating-point dtype of torch, such as torch.float32", dtype)
-    photos = image_batch(image)
-    batch = _batch_size(photos, motion)
-    start, count = _frame_range(motion, start, count)
-    _, channels, height, width = photos.shape
-    frames = torch.empty(batch * count, height, width, channels, dtype=dtype, device=output_device)
-    holes = torch.empty(batch * count, height, width, dtype=dtype, device=output_device) if return_holes else None
+    total = count_frames(image, motion, start, count)
+    channels, height, width = image_batch(image).shape[1:]
+    needed = total * height * width * (channels + return_holes) * dtype.itemsize
+    what = f"{total} frames of {width} x {height} pixels{' and their holes' if return_holes else ''}"
+    check_fits(what, needed, output_device, FRAMES_REMEDIES)
+    chunks = checked_chunks(
+        image,
+        motion,
+        start=start,
+        count=count,
+        mask=mask,
+        renderer=renderer,
+        chunk=chunk,
+        device=device,
+        kept_bytes=needed,
+        kept_on=output_device,
+        kept=what,
+    )
+    frames = torch.empty(total, height, width, channels, dtype=dtype, device=output_device)
+    holes = torch.empty(total, height, width, dtype=dtype, device=output_device) if return_holes else None
     done = 0
-    for chunk_frames, chunk_holes in render_chunks(
-        image, motion, start=start, count=count, mask=mask, renderer=renderer, chunk=chunk, device=device
-    ):
-        frames[done : done + len(chunk_frames)].copy_(chunk_frames)
+    while done < total:
+        chunk_frames, chunk_holes = next(chunks)
+        part = slice(done, done + len(chunk_frames))
+        frames[part].copy_(chunk_frames)
         if holes is not None:
-            holes[done : done + len(chunk_frames)].copy_(chunk_holes)
-        for _ in range(len(chunk_frames)):
-            done += 1
+            holes[part].copy_(chunk_holes)
+        del chunk_frames, chunk_holes  # free before the next chunk is made
+        for done in range(part.start + 1, part.stop + 1):
             if progress is not None:
-                progress(done, len(frames), frames[done - 1])
+                progress(done, total, frames[done - 1])
     return frames if holes is None else (frames, holes)
 
 
@@ -192,22 +182,70 @@ def render_chunks(
     Raises:
         ValueError: if the inputs do not fit together.
     """
-    photos = image_batch(image).clamp(0, 1)
+    return checked_chunks(
+        image, motion, start=start, count=count, mask=mask, renderer=renderer, chunk=chunk, device=device
+    )
+
+
+def checked_chunks(
+    image: Tensor,
+    motion: Motion,
+    *,
+    start: int,
+    count: int | None,
+    mask: Tensor | None,
+    renderer: Renderer | None,
+    chunk: int | None,
+    device: torch.device | str | None,
+    kept_bytes: float = 0,
+    kept_on: torch.device | None = None,
+    kept: str = "",
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """`render_chunks` for a caller that keeps memory beside it; inputs and memory are checked with the call.
+
+    A chunk for which memory is too small is halved first.
+
+    Args:
+        kept_bytes, kept_on: what the caller keeps until the last frame, and where; None is the CPU.
+        kept: what that is, for a message; empty if it is part of rendering one frame.
+    """
+    photos = image_batch(image)
+    photos = photos.clamp(0, 1) if float(photos.amin()) < 0 or float(photos.amax()) > 1 else photos
     batch = _batch_size(photos, motion)
     frames = _frame_range(motion, start, count)
     device = motion.volume.coefficients.device if device is None else check_device(device)
-    photos = photos.to(device)
-    size = (photos.shape[-2], photos.shape[-1])
-    masks = None if mask is None else resize_mask(mask_batch(mask, batch), size).to(device)
     check_callable("renderer", renderer)
-    chunk = (
-        default_chunk(photos.shape[1], *size) if chunk is None else check_integer("chunk", chunk, 1, meaning="frames")
-    )
-    return _render_chunks(photos, motion, masks, renderer or fast_splat, frames, chunk)
+    renderer = renderer or fast_splat
+    channels, height, width = photos.shape[1:]
+    chunk = check_integer("chunk", default_chunk(channels, height, width) if chunk is None else chunk, 1)
+    margin = _margin(motion, renderer, (height, width)) if is_tiled((height, width)) else 0
+    need = partial(working_bytes, _is_fast_splat(renderer), channels, (height, width), margin)
+    beside = kept_bytes if (kept_on or torch.device("cpu")) == device else 0
+    chunk = min(chunk, BLOCK_FRAMES)  # longer ones are not made
+    while chunk > 1 and need(chunk) + beside > free_memory(device):
+        chunk //= 2
+    what, remedies = f"One frame of {width} x {height} pixels and its working memory", ONE_FRAME_REMEDIES
+    if kept and beside:
+        what, remedies = f"{kept}, and the working memory of one more,", FRAMES_REMEDIES
+    check_fits(what, need(chunk) + beside, device, remedies)
+    photos = photos.to(device)
+    masks = None if mask is None else resize_mask(mask_batch(mask, batch), (height, width)).to(device)
+    return _render_chunks(photos, motion, masks, renderer, frames, chunk, margin)
+
+
+def count_frames(image: Tensor, motion: Motion, start: int, count: int | None) -> int:
+    """Number of frames that `render` makes: those of every clip of the batch; errors are those of `render`."""
+    return _batch_size(image_batch(image), motion) * _frame_range(motion, start, count)[1]
 
 
 def _render_chunks(
-    photos: Tensor, motion: Motion, masks: Tensor | None, renderer: Renderer, frames: tuple[int, int], chunk: int
+    photos: Tensor,
+    motion: Motion,
+    masks: Tensor | None,
+    renderer: Renderer,
+    frames: tuple[int, int],
+    chunk: int,
+    margin: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """`render_chunks` after its checks, which thus come with the call and not with the first frame.
 
@@ -215,6 +253,7 @@ def _render_chunks(
         photos: [B, C, H, W] in 0..1, on the device where to compute.
         masks: [B or 1, 1, H, W], or None.
         frames: the first one, and how many.
+        margin: of tiles, see `tiled`.
     """
     (start, count), device = frames, photos.device
     batch, size = _batch_size(photos, motion), (photos.shape[-2], photos.shape[-1])
@@ -226,31 +265,43 @@ def _render_chunks(
         importance = motion_importance(photo_motion, size)
         if photo_mask is not None:
             importance = importance * photo_mask
-        render_frames = renderer(photo, importance)
+        if is_tiled(size):
+            render_frames: FrameRenderer | None = tiled(renderer, photo, importance, margin)
+        else:
+            render_frames, problem = attempt(renderer, photo, importance)
+        if render_frames is None:
+            raise out_of_memory(size, device, problem)
         for block_start in range(start, start + count, BLOCK_FRAMES):
             displacement = _block_displacement(photo_motion, block_start)[: start + count - block_start]
             done = 0
             while done < len(displacement):
-                rendered: tuple[Tensor, Tensor] | None
-                try:
-                    rendered = _render_flow(render_frames, photo, displacement[done : done + chunk], photo_mask)
-                except OutOfMemoryError:
-                    if chunk == 1:
-                        raise
-                    rendered = None
-                # Outside the handler, because inside it the error's traceback would keep tensors in memory.
+                flow = displacement[done : done + chunk]
+                rendered, problem = attempt(_render_flow, render_frames, photo, flow, photo_mask)
                 if rendered is None:
+                    empty_cache(device)
+                    if chunk == 1:
+                        raise out_of_memory(size, device, problem)
                     chunk //= 2
-                    _empty_cache(device)
                     continue
+                done += len(flow)
                 yield rendered[0].permute(0, 2, 3, 1), rendered[1][:, 0]
-                done += len(rendered[0])
+                del rendered  # free before the next chunk is made
 
 
-def default_chunk(channels: int, height: int, width: int) -> int:
-    """Number of frames of this size to compute at once, 1 to `BLOCK_FRAMES`."""
-    frame_bytes = 4 * height * width * WORKING_COPIES * (channels + 2)
-    return max(1, min(BLOCK_FRAMES, CHUNK_BYTES // frame_bytes))
+def _is_fast_splat(renderer: Renderer) -> bool:
+    return inspect.unwrap(renderer) is fast_splat
+
+
+def _margin(motion: Motion, renderer: Renderer, size: Sequence[int]) -> int:
+    """Pixels around a tile that its content depends on, in all frames of a motion, whichever are rendered."""
+    height, width = motion.volume.size
+    reach = 0.0
+    for start in range(0, len(motion), BLOCK_FRAMES):
+        for index in range(len(motion.volume)):
+            one = Motion(_volume_at(motion.volume, index), motion.coordinates, motion.fps, motion.loops)
+            dx, dy = _block_displacement(one, start).abs().amax((0, 2, 3)).tolist()
+            reach = max(reach, dx * size[1] / width, dy * size[0] / height)
+    return math.ceil(min(reach, max(size))) + (FAST_REACH if _is_fast_splat(renderer) else NETWORK_REACH)
 
 
 def fast_splat(photo: Tensor, importance: Tensor) -> FrameRenderer:
@@ -302,7 +353,7 @@ def _render_flow(
     flow = resize_flow(displacement, photo.shape[-2:])
     if mask is None:
         return render_frames(flow)
-    frames, holes = render_frames(flow * mask)
+    frames, holes = render_frames(flow.mul_(mask))
     return torch.where(mask == 0, photo, frames), holes
 
 
@@ -345,11 +396,3 @@ def _frame_range(motion: Motion, start: int, count: int | None) -> tuple[int, in
             f"{'' if motion.loops else ' and does not loop'}. Change the number of frames."
         )
     return start, count
-
-
-def _empty_cache(device: torch.device) -> None:
-    """Return cached memory to the device after it ran out."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()

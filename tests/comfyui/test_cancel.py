@@ -116,3 +116,14 @@ def test_queued_prompts_run_after_a_cancel(server, graph, progress, make_volume)
         server.wait(first)
     graph.entry = server.wait(second)
     assert len(graph.images(saved)) == 4
+
+
+def test_a_canceled_video_leaves_no_half_file(server, graph, progress, make_volume):
+    motion = graph.add("GID_LoopMotion", spectral_volume=graph.volume(make_volume((144, 256))), num_frames=600)
+    image = graph.add("EmptyImage", width=LARGE[1], height=LARGE[0], batch_size=1, color=0x336699)
+    video = graph.add("GID_RenderLoopToVideo", image=image, motion=motion)
+    graph.add("SaveVideo", video=video, filename_prefix="canceled/video")
+    seconds = cancel_after(server, progress, graph.prompt, 0.05)  # also compares the files of the temp folder
+    assert not list((server.base / "output").glob("canceled/*.mp4"))
+    assert seconds < MAX_CANCEL_SECONDS
+    check_next_prompt(graph)

@@ -26,7 +26,7 @@ FLOORS = (
     {"spectral_volume", "edge_aware_smoothing"},
     {"media"},
     {"tensors"},
-    {"packages", "validation", "notices"},
+    {"packages", "validation", "notices", "memory"},
 )
 
 # Distributions in requirements.txt whose module has another name.

@@ -97,6 +97,7 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
         "softmax_splat": (gid.softmax_splat, dict(zip(("features", "flow", "importance"), maps, strict=True))),
         "render": (gid.render, frames | output),
         "render_chunks": (lambda **arguments: list(gid.render_chunks(**arguments)), frames),
+        "render_to_video": (gid.render_to_video, frames | dict(path=folder / "r.mp4", crf=18, progress=None)),
         "GIDPipeline": (gid.GIDPipeline, dict(model=pipe.model)),
         "GIDPipeline.from_pretrained": (gid.GIDPipeline.from_pretrained, dict(path=tiny_model, device="cpu")),
         "GIDPipeline.to": (pipe.to, dict(device="cpu", dtype=None)),
@@ -117,13 +118,14 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
 
 
 NAMES = """SpectralVolume SpectralVolume.replace SpectralVolume.to SpectralVolume.resize SpectralVolume.amplify
-SpectralVolume.mask SpectralVolume.save SpectralVolume.load modal_sum Motion Motion.displacement Motion.magnitude
-Motion.retime loop playback limit_displacement Damping Poke poke parse_pokes format_pokes wind from_audio
-from_audio.one_bin volume_from_mask softmax_splat render render_chunks GIDPipeline GIDPipeline.from_pretrained
-GIDPipeline.to GIDPipeline.call GIDPipeline.projection LoopGuidance LoopGuidance.apply load_model save_model read_image
-write_image read_video probe_video iterate_frames write_video extract_spectral_volume""".split()
+SpectralVolume.mask SpectralVolume.save SpectralVolume.load modal_sum Motion Motion.displacement
+Motion.magnitude Motion.retime loop playback limit_displacement Damping Poke poke parse_pokes format_pokes
+wind from_audio from_audio.one_bin volume_from_mask softmax_splat render render_chunks render_to_video
+GIDPipeline GIDPipeline.from_pretrained GIDPipeline.to GIDPipeline.call GIDPipeline.projection LoopGuidance
+LoopGuidance.apply load_model save_model read_image write_image read_video probe_video iterate_frames
+write_video extract_spectral_volume""".split()
 SLOW = {"GIDPipeline.call", "GIDPipeline.projection", "volume_from_mask", "GIDPipeline.from_pretrained", "load_model"}
-SLOW |= {"read_video", "iterate_frames", "write_video", "extract_spectral_volume"}
+SLOW |= {"read_video", "iterate_frames", "write_video", "render_to_video", "extract_spectral_volume"}
 
 
 def test_every_public_function_is_called(calls):

@@ -92,7 +92,7 @@ def test_the_lists_agree(repo):
 
 def test_memory_errors_have_a_name_in_every_torch(repo):
     # torch.OutOfMemoryError exists from 2.5 on, torch.cuda.OutOfMemoryError before.
-    code = "import torch; del torch.OutOfMemoryError; from gid_core.tensors import OutOfMemoryError as e; print(e)"
+    code = "import torch; del torch.OutOfMemoryError; from gid_core.memory import OutOfMemoryError as e; print(e)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repo)
     assert "OutOfMemoryError" in done.stdout, done.stderr
 

@@ -299,3 +299,12 @@ def test_frames_are_read_as_bytes_or_floats(tmp_path):
     assert data.dtype == torch.uint8 and fps == 30 and torch.equal(data / 255, floats[1:4])
     with pytest.raises(ValueError, match="dtype"):
         read_video(path, dtype=torch.float16)
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (2160, 3840), (3000, 4000)])
+def test_x264_looks_less_far_ahead_in_larger_frames(size):
+    options = video._codec_options("libx264", *size)
+    assert int(options["rc-lookahead"]) * size[0] * size[1] <= 40 * 1920 * 1080
+    assert (options["rc-lookahead"] == "0") == (options["bf"] == "0") == (size == (3000, 4000))
+    assert video.encoder_memory(*size) < 1.5e9
+    assert video.encoder_memory(3000, 4000) < 0.5e9

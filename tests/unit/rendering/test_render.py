@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from gid_core.motion import Motion, loop
-from gid_core.rendering import render as rendering
-from gid_core.rendering.render import BLOCK_FRAMES, CHUNK_BYTES, default_chunk, render, render_chunks
+from gid_core.rendering.render import render, render_chunks
 from gid_core.spectral_volume import SpectralVolume
 from gid_core.synthetic.random_scene import stems_scene
 from peak_memory import PeakMemory
@@ -301,36 +300,6 @@ def test_progress_may_cancel_and_the_next_run_works():
     assert len(render(photo, motion)) == 10
 
 
-def test_when_memory_runs_out_the_chunk_is_halved(monkeypatch):
-    photo, motion, forward_warp, sizes = random_uniform(24, 34, 3), random_motion(), rendering.forward_warp, []
-    expected = render(photo, motion, chunk=2)
-
-    def small_memory(features, flow, importance, outlines):
-        sizes.append(len(flow))
-        if sizes[-1] > 2:
-            raise torch.OutOfMemoryError
-        return forward_warp(features, flow, importance, outlines)
-
-    monkeypatch.setattr(rendering, "forward_warp", small_memory)
-    assert torch.equal(render(photo, motion, chunk=8), expected)
-    assert sizes == [8, 4, 2, 2, 2, 2, 2]
-
-
-def test_when_one_frame_does_not_fit_the_error_is_raised(monkeypatch):
-    sizes = []
-
-    def no_memory(features, flow, importance, outlines):
-        sizes.append(len(flow))
-        raise torch.OutOfMemoryError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(rendering, "forward_warp", no_memory)
-        with pytest.raises(torch.OutOfMemoryError):
-            render(random_uniform(12, 17, 3), random_motion(), chunk=8)
-    assert sizes == [8, 4, 2, 1]
-    assert len(render(random_uniform(12, 17, 3), random_motion())) == 10
-
-
 def test_memory_beside_the_output_does_not_grow_with_the_frames():
     photo, motion = random_uniform(90, 160, 3), random_motion(size=(45, 80))
     repeated = Motion(motion.volume, motion.coordinates.repeat(6, 1, 1), 30.0, True)
@@ -369,10 +338,3 @@ def test_a_coarse_volume_shows_the_same_motion():
     fine_frames, coarse_frames = (render(photo, motion)[:, 3:-3, 3:-3] for motion in (fine, coarse))
     assert psnr(fine_frames, coarse_frames) > 35
     assert psnr(fine_frames[5], coarse_frames[5]) > psnr(fine_frames[5], photo[3:-3, 3:-3]) + 10
-
-
-@pytest.mark.parametrize("size", [(16, 16), (288, 512), (720, 1280), (4000, 6000)])
-def test_the_default_chunk_fits_the_working_memory(size):
-    rgb, rgba = (default_chunk(channels, *size) for channels in (3, 4))
-    assert 1 <= rgba <= rgb <= BLOCK_FRAMES
-    assert rgb == 1 or rgb * size[0] * size[1] * 120 <= CHUNK_BYTES

@@ -1,0 +1,162 @@
+"""Memory of frames: what does not fit is refused before it begins, and a full device halves the chunk."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from gid_core import memory
+from gid_core.motion import loop
+from gid_core.rendering import render as rendering
+from gid_core.rendering.frame_memory import BLOCK_FRAMES, CHUNK_BYTES, default_chunk, working_bytes
+from gid_core.rendering.render import render, render_chunks
+from gid_core.spectral_volume import SpectralVolume
+from random_tensors import random_uniform
+
+
+def random_motion(size=(12, 17), frames=10):
+    """A loop of smooth random motion of about two pixels."""
+    coarse = random_uniform(6, 4, 3, 3) - 0.5
+    fine = torch.nn.functional.interpolate(coarse, size, mode="bicubic").view(1, 6, 4, *size)
+    return loop(SpectralVolume(fine * 150), frames)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 80000000000 bytes."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.06 GB, max allowed: 9.07 GB)."),
+        RuntimeError("Invalid buffer size: 24.00 GB"),
+        RuntimeError("XPU out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("Native API failed. Native API returns: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError("std::bad_alloc"),
+    ],
+    ids=lambda error: str(error)[:24],
+)
+def test_every_device_says_in_its_own_words_that_memory_ran_out(monkeypatch, error):
+    sizes, forward_warp = [], rendering.forward_warp
+
+    def small_memory(features, flow, importance, outlines):
+        sizes.append(len(flow))
+        if sizes[-1] > 1:
+            raise error
+        return forward_warp(features, flow, importance, outlines)
+
+    monkeypatch.setattr(rendering, "forward_warp", small_memory)
+    assert len(render(random_uniform(12, 17, 3), random_motion(), count=2, chunk=2)) == 2
+    assert sizes == [2, 1, 1]
+
+
+def test_other_errors_are_not_taken_for_a_full_memory(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
+
+    monkeypatch.setattr(rendering, "forward_warp", broken)
+    with pytest.raises(RuntimeError, match="size of tensor a"):
+        render(random_uniform(12, 17, 3), random_motion(), chunk=2)
+
+
+def test_a_failed_attempt_is_free_before_the_next(monkeypatch):
+    forward_warp, kept = rendering.forward_warp, []
+
+    def small_memory(features, flow, importance, outlines):
+        assert not [tensor for tensor in kept if tensor() is not None]
+        if len(flow) > 1:
+            activations = torch.zeros(len(flow), 1000)
+            kept.append(weakref.ref(activations))
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return forward_warp(features, flow, importance, outlines)
+
+    monkeypatch.setattr(rendering, "forward_warp", small_memory)
+    gc.disable()  # freed by their last reference, not by chance
+    try:
+        render(random_uniform(12, 17, 3), random_motion(), count=4, chunk=4)
+    finally:
+        gc.enable()
+    assert len(kept) == 2
+
+
+def test_when_preparing_a_photo_exceeds_memory_the_message_says_so():
+    def no_memory(photo, importance):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.\nframe #0")
+
+    with pytest.raises(MemoryError, match=r"single frame of 17 x 12 .*you tried to allocate 9 bytes.\)$"):
+        render(random_uniform(12, 17, 3), random_motion(), renderer=no_memory)
+
+
+# ---- what does not fit is refused ----
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_frames_that_do_not_fit_are_refused_with_size_need_and_remedies(monkeypatch, holes):
+    photo, motion = random_uniform(12, 17, 3), random_motion()
+    count = 100_000  # of 12 * 17 * 3 float32: 0.24 GB, 0.33 GB with holes
+    monkeypatch.setattr(rendering, "checked_chunks", lambda *a, **k: pytest.fail("rendering began"))
+    monkeypatch.setattr(memory, "free_memory", lambda device: 0.2e9)
+    need = "0.3" if holes else "0.2"
+    words = (
+        f"{count} frames of 17 x 12 pixels.* need {need} GB of memory, and 0.2 GB are free: .*render_to_video.*start"
+    )
+    with pytest.raises(ValueError, match=words + ".*, or make the image smaller"):
+        render(photo, motion, count=count, return_holes=holes)
+
+
+def test_without_memory_for_a_chunk_it_is_halved_and_without_memory_for_one_frame_refused(monkeypatch):
+    photo, motion, sizes = random_uniform(24, 34, 3), random_motion(), []
+    forward_warp = rendering.forward_warp
+
+    def record(features, flow, importance, outlines):
+        sizes.append(len(flow))
+        return forward_warp(features, flow, importance, outlines)
+
+    monkeypatch.setattr(rendering, "forward_warp", record)
+    fits = working_bytes(True, 3, (24, 34), 0, 2)
+    for module in (memory, rendering):
+        monkeypatch.setattr(module, "free_memory", lambda device: fits)
+    list(render_chunks(photo, motion, count=8, chunk=8))
+    assert sizes == [2, 2, 2, 2]
+    for module in (memory, rendering):
+        monkeypatch.setattr(module, "free_memory", lambda device: 1e4)
+    with pytest.raises(ValueError, match=r"One frame of 34 x 24 .* need 0.0 GB .*: make the image smaller, close"):
+        render_chunks(photo, motion)
+
+
+def test_when_memory_runs_out_the_chunk_is_halved(monkeypatch):
+    photo, motion, forward_warp, sizes = random_uniform(24, 34, 3), random_motion(), rendering.forward_warp, []
+    expected = render(photo, motion, chunk=2)
+
+    def small_memory(features, flow, importance, outlines):
+        sizes.append(len(flow))
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError
+        return forward_warp(features, flow, importance, outlines)
+
+    monkeypatch.setattr(rendering, "forward_warp", small_memory)
+    assert torch.equal(render(photo, motion, chunk=8), expected)
+    assert sizes == [8, 4, 2, 2, 2, 2, 2]
+
+
+def test_when_one_frame_does_not_fit_the_error_is_raised(monkeypatch):
+    sizes = []
+
+    def no_memory(features, flow, importance, outlines):
+        sizes.append(len(flow))
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rendering, "forward_warp", no_memory)
+        with pytest.raises(MemoryError, match="a single frame of 17 x 12 pixels on cpu: make the image smaller"):
+            render(random_uniform(12, 17, 3), random_motion(), chunk=8)
+    assert sizes == [8, 4, 2, 1]
+    assert len(render(random_uniform(12, 17, 3), random_motion())) == 10
+
+
+@pytest.mark.parametrize("size", [(16, 16), (288, 512), (720, 1280), (4000, 6000)])
+def test_the_default_chunk_fits_the_working_memory(size):
+    rgb, rgba = (default_chunk(channels, *size) for channels in (3, 4))
+    assert 1 <= rgba <= rgb <= BLOCK_FRAMES
+    assert rgb == 1 or rgb * size[0] * size[1] * 120 <= CHUNK_BYTES

@@ -1,0 +1,69 @@
+"""Rendering to a file: the frames of `render`, in memory that does not grow, and a whole file or none."""
+
+import pytest
+import torch
+
+import gid_core as gid
+from gid_core.media.video_io import encoder_memory
+from gid_core.rendering import render as rendering
+from random_tensors import random_uniform
+
+
+def photo_and_motion(batch=1):
+    coarse = random_uniform(batch * 16, 4, 3, 3) - 0.5
+    fine = torch.nn.functional.interpolate(coarse, (24, 34), mode="bicubic").view(batch, 16, 4, 24, 34)
+    return random_uniform(24, 34, 3), gid.loop(gid.SpectralVolume(fine * 100), 12)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_file_holds_the_frames_of_render(tmp_path, batch):
+    photo, motion = photo_and_motion(batch)
+    settings = dict(start=3, count=14, mask=random_uniform(24, 34))
+    calls = []
+    path = gid.render_to_video(tmp_path / "a.mp4", photo, motion, **settings, progress=lambda *a: calls.append(a[:2]))
+    expected = gid.write_video(tmp_path / "b.mp4", gid.render(photo, motion, **settings), motion.fps)
+    assert path.read_bytes() == expected.read_bytes()
+    assert calls == [(i + 1, 14 * batch) for i in range(14 * batch)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_canceled_render_leaves_the_old_file_and_no_half_one(tmp_path, error):
+    photo, motion = photo_and_motion()
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"old")
+
+    def cancel(done, total, frame):
+        if done == 5:
+            raise error
+
+    with pytest.raises(error):
+        gid.render_to_video(path, photo, motion, progress=cancel)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_one_chunk_is_alive_at_a_time(tmp_path, monkeypatch):
+    import weakref
+
+    photo, motion = photo_and_motion()
+    render_flow, made = rendering._render_flow, []
+
+    def count_alive(*arguments):
+        assert not [frames for frames in made if frames() is not None]
+        frames, holes = render_flow(*arguments)
+        made.append(weakref.ref(frames))
+        return frames, holes
+
+    monkeypatch.setattr(rendering, "_render_flow", count_alive)
+    gid.render_to_video(tmp_path / "a.mp4", photo, motion, chunk=3)
+    gid.render(photo, motion, chunk=3)
+    assert len(made) == 8
+
+
+def test_it_streams_what_does_not_fit_as_a_tensor(tmp_path, monkeypatch):
+    photo, motion = photo_and_motion()
+    need = rendering.working_bytes(True, 3, (24, 34), 0, 1) + encoder_memory(24, 34)
+    for module in (rendering, __import__("gid_core.memory", fromlist=["memory"])):
+        monkeypatch.setattr(module, "free_memory", lambda device: need)
+    with pytest.raises(ValueError, match="20000 frames of 34 x 24 pixels need .*render_to_video"):
+        gid.render(photo, motion, count=20_000)
+    assert gid.render_to_video(tmp_path / "a.mp4", photo, motion).is_file()
