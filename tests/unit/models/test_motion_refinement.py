@@ -54,6 +54,17 @@ def test_jelly_becomes_rigid_and_the_lattice_disappears():
         assert (after.unevenness < 0.2 * before.unevenness).all()
 
 
+def test_an_object_moves_evenly_up_to_a_weak_outline_beside_still_background():
+    """A hot spot inside an object is evened out, and the background that leaks in does not hold it back."""
+    motion = two_motions()[:1]
+    motion[..., 8:14] *= 3
+    motion[..., COLUMN:] = 0
+    rms = rms_motion(smooth_along_objects(motion, two_objects(0.03)))[0, 0, :, :COLUMN]
+    assert rms.min() > 0.8 * rms.max()
+    assert rms.mean() > rms_motion(motion)[0, 0, :, :COLUMN].mean()
+    assert (smooth_along_objects(0 * motion, two_objects()) == 0).all()
+
+
 def test_smoothing_keeps_how_far_things_move():
     """Opposite phases cancel in a mean; the size of the motion must not."""
     phase = torch.linspace(0, 2 * torch.pi, SIZE[1]).expand(*SIZE)
