@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import comfy.model_management as model_management
 import comfy.utils
-import folder_paths
 import torch
 from comfy_api.latest import io
 from PIL import Image
@@ -23,6 +20,7 @@ from torch import Tensor
 from ..gid_core.motion import Motion, loop
 from ..gid_core.notices import collect_warnings
 from ..gid_core.spectral_volume import DEFAULT_FPS, SpectralVolume
+from .files import temporary_file
 
 logger = logging.getLogger("gid")
 
@@ -181,17 +179,11 @@ def save_looping_preview(images: Sequence[Image.Image], fps: float) -> dict[str,
     Returns:
         {"filename", "subfolder", "type"}: the file as the page requests it.
     """
-    file, subfolder = temporary_file("gid_loop", ".webp")
+    file = temporary_file("gid_loop", ".webp")
     images[0].save(
         file, save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0, quality=80, method=2
     )
-    return {"filename": file.name, "subfolder": subfolder, "type": "temp"}
-
-
-def temporary_file(prefix: str, suffix: str) -> tuple[Path, str]:
-    """A new file in ComfyUI's temp folder, and the name of its subfolder there."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_temp_directory())
-    return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder
+    return {"filename": file.name, "subfolder": "", "type": "temp"}
 
 
 def nodes_with_output(node_class: str, output: int) -> list[str]:
@@ -207,8 +199,3 @@ def nodes_with_output(node_class: str, output: int) -> list[str]:
         ids = {str(link[0]) for link in links if len(link) == 2 and link[1] == output}
         found |= {node_id for node_id, node in prompt.items() if node["class_type"] == node_class and node_id in ids}
     return sorted(found)
-
-
-def is_inside(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
-    """Whether a path lies in a folder, after all links are resolved."""
-    return Path(path).resolve().is_relative_to(Path(folder).resolve())

@@ -37,9 +37,9 @@ from .adapters import (
     save_looping_preview,
     schema,
     show_text,
-    temporary_file,
     thumbnail,
 )
+from .files import temporary_file
 
 if TYPE_CHECKING:
     from .nodes_model import ManagedPipeline
@@ -186,7 +186,7 @@ class RenderLoopToVideo(io.ComfyNode):
         notes: list[str] = []
         if channels == 4:
             notes.append("H.264 has no alpha: the video shows the image's colors without it.")
-        file, _ = temporary_file("gid_video", ".mp4")
+        file = temporary_file("gid_video", ".mp4")
         report, thumbnails = Progress(cls.hidden.unique_id), []
         step = preview_step(count_frames(image, motion, start_frame, num_frames or None))
 
