@@ -53,6 +53,25 @@ def motion_or_volume_input(tooltip: str) -> io.Input:
     return io.MultiType.Input("motion", [MotionType, SpectralVolumeType], tooltip=tooltip)
 
 
+def volume_input(tooltip: str) -> io.Input:
+    """The spectral volume of a node that makes a motion; `as_volume` checks it.
+
+    It has both types for the page's Bypass, which connects a node's input with an output of its type: the volume then
+    goes to the node that takes the motion.
+    """
+    return io.MultiType.Input("spectral_volume", [SpectralVolumeType, MotionType], tooltip=tooltip)
+
+
+def as_volume(value: SpectralVolume | Motion) -> SpectralVolume:
+    """Return a volume unchanged."""
+    if isinstance(value, SpectralVolume):
+        return value
+    raise ValueError(
+        f"The spectral_volume input takes a spectral volume; got a {type(value).__name__.lower()}. Connect the "
+        "spectral volume that the motion was made of."
+    )
+
+
 def as_motion(value: Motion | SpectralVolume) -> Motion:
     """Return a motion unchanged; play a volume as Loop Motion does by default."""
     if isinstance(value, SpectralVolume):
@@ -60,14 +79,6 @@ def as_motion(value: Motion | SpectralVolume) -> Motion:
     if isinstance(value, Motion):
         return value
     raise ValueError(f"The motion input takes a motion or a spectral volume; got {type(value).__name__}.")
-
-
-def optional_mask(mask: Tensor | None, size: Sequence[int]) -> Tensor | None:
-    """Return the mask, or None for the black 64 x 64 placeholder that Load Image makes for an image without alpha."""
-    if mask is None:
-        return None
-    placeholder = tuple(mask.shape[-2:]) == (64, 64) and tuple(size) != (64, 64) and not bool(mask.any())
-    return None if placeholder else mask
 
 
 def intermediate_dtype() -> torch.dtype:
