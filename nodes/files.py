@@ -23,12 +23,12 @@ def path_inside(folder: str | os.PathLike, name: str) -> Path | None:
     return path if path != root and path.is_relative_to(root) else None
 
 
-def walk_links(folder: str | os.PathLike) -> Iterator[tuple[Path, list[str]]]:
+def walk_links(folder: str) -> Iterator[tuple[Path, list[str]]]:
     """Yield each folder below one, itself first, with its sorted file names. A link to a folder above is not followed.
 
     Names that begin with a dot are left out: these files belong to writers that were killed.
     """
-    above = {str(folder): (os.path.realpath(folder),)}  # per folder: itself and what leads to it, without links
+    above: dict[str, tuple[str, ...]] = {folder: (os.path.realpath(folder),)}  # a folder and what leads to it, no links
     for current, folders, names in os.walk(folder, followlinks=True):
         chain = above.pop(current)
         real = {name: os.path.realpath(os.path.join(current, name)) for name in sorted(folders)}

@@ -81,7 +81,7 @@ def test_a_black_mask_of_64_pixels_keeps_a_prediction_still(graph):
 
 def test_black_roots_of_a_user_are_roots(graph):
     """Sway From Mask says so: they touch nothing."""
-    mask = graph.add("SolidMask", value=1.0, width=SIZE[1], height=SIZE[0])
+    mask = graph.add("SolidMask", value=1.0, width=96, height=96)
     black = graph.add("SolidMask", value=0.0, width=64, height=64)
     plain = graph.image(np.ones((*SIZE, 3)))[1]
     nodes = [graph.add("GID_VolumeFromMask", mask=mask, roots=roots, grid=16) for roots in (plain, black)]
