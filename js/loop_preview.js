@@ -36,6 +36,12 @@ function addPreview(node) {
     node.setDirtyCanvas?.(true, true);
   });
 
+  // The file of a cached run may be gone from the temp folder: no picture is better than a broken one.
+  image.addEventListener("error", () => {
+    image.style.display = "none";
+    node.setDirtyCanvas?.(true, true);
+  });
+
   const originalOnExecuted = node.onExecuted;
   node.onExecuted = function (output) {
     originalOnExecuted?.apply(this, arguments);

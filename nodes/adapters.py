@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import comfy.model_management as model_management
 import comfy.utils
-import folder_paths
 import torch
 from comfy_api.latest import io
 from PIL import Image
@@ -23,6 +20,7 @@ from torch import Tensor
 from ..gid_core.motion import Motion, loop
 from ..gid_core.notices import collect_warnings
 from ..gid_core.spectral_volume import DEFAULT_FPS, SpectralVolume
+from .files import temporary_file
 
 logger = logging.getLogger("gid")
 
@@ -55,6 +53,25 @@ def motion_or_volume_input(tooltip: str) -> io.Input:
     return io.MultiType.Input("motion", [MotionType, SpectralVolumeType], tooltip=tooltip)
 
 
+def volume_input(tooltip: str) -> io.Input:
+    """The spectral volume of a node that makes a motion; `as_volume` checks it.
+
+    It has both types for the page's Bypass, which connects a node's input with an output of its type: the volume then
+    goes to the node that takes the motion.
+    """
+    return io.MultiType.Input("spectral_volume", [SpectralVolumeType, MotionType], tooltip=tooltip)
+
+
+def as_volume(value: SpectralVolume | Motion) -> SpectralVolume:
+    """Return a volume unchanged."""
+    if isinstance(value, SpectralVolume):
+        return value
+    raise ValueError(
+        f"The spectral_volume input takes a spectral volume; got a {type(value).__name__.lower()}. Connect the "
+        "spectral volume that the motion was made of."
+    )
+
+
 def as_motion(value: Motion | SpectralVolume) -> Motion:
     """Return a motion unchanged; play a volume as Loop Motion does by default."""
     if isinstance(value, SpectralVolume):
@@ -62,14 +79,6 @@ def as_motion(value: Motion | SpectralVolume) -> Motion:
     if isinstance(value, Motion):
         return value
     raise ValueError(f"The motion input takes a motion or a spectral volume; got {type(value).__name__}.")
-
-
-def optional_mask(mask: Tensor | None, size: Sequence[int]) -> Tensor | None:
-    """Return the mask, or None for the black 64 x 64 placeholder that Load Image makes for an image without alpha."""
-    if mask is None:
-        return None
-    placeholder = tuple(mask.shape[-2:]) == (64, 64) and tuple(size) != (64, 64) and not bool(mask.any())
-    return None if placeholder else mask
 
 
 def intermediate_dtype() -> torch.dtype:
@@ -181,17 +190,11 @@ def save_looping_preview(images: Sequence[Image.Image], fps: float) -> dict[str,
     Returns:
         {"filename", "subfolder", "type"}: the file as the page requests it.
     """
-    file, subfolder = temporary_file("gid_loop", ".webp")
+    file = temporary_file("gid_loop", ".webp")
     images[0].save(
         file, save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0, quality=80, method=2
     )
-    return {"filename": file.name, "subfolder": subfolder, "type": "temp"}
-
-
-def temporary_file(prefix: str, suffix: str) -> tuple[Path, str]:
-    """A new file in ComfyUI's temp folder, and the name of its subfolder there."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_temp_directory())
-    return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder
+    return {"filename": file.name, "subfolder": "", "type": "temp"}
 
 
 def nodes_with_output(node_class: str, output: int) -> list[str]:
@@ -207,8 +210,3 @@ def nodes_with_output(node_class: str, output: int) -> list[str]:
         ids = {str(link[0]) for link in links if len(link) == 2 and link[1] == output}
         found |= {node_id for node_id, node in prompt.items() if node["class_type"] == node_class and node_id in ids}
     return sorted(found)
-
-
-def is_inside(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
-    """Whether a path lies in a folder, after all links are resolved."""
-    return Path(path).resolve().is_relative_to(Path(folder).resolve())

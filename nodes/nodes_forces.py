@@ -15,7 +15,7 @@ from ..gid_core.dynamics.poke_list import parse_pokes
 from ..gid_core.dynamics.wind import MAX_SEED, wind
 from ..gid_core.motion import Motion
 from ..gid_core.spectral_volume import SpectralVolume
-from .adapters import CATEGORY, MotionType, SpectralVolumeType, advanced, schema, warnings_on_node
+from .adapters import CATEGORY, MotionType, advanced, as_volume, schema, volume_input, warnings_on_node
 from .live_preview import save_live_packet
 
 # Schema fields of nodes with a live view. ComfyUI sends cached results to a new page only for output nodes.
@@ -40,9 +40,7 @@ class ModalForce(io.ComfyNode):
             "workflow once, then drag in the node's live view. Each drag becomes a poke.",
             search_aliases=["poke", "pull", "interactive dynamics", "drag", "spring", "pluck", "simulate", "wobble"],
             inputs=[
-                SpectralVolumeType.Input(
-                    "spectral_volume", tooltip="How the photo can move. It must hold one photo's motion."
-                ),
+                volume_input("How the photo can move. It must hold one photo's motion."),
                 io.String.Input(
                     "pokes",
                     default="[]",
@@ -92,7 +90,7 @@ class ModalForce(io.ComfyNode):
     ) -> io.NodeOutput:
         with warnings_on_node(cls.hidden.unique_id) as lines:
             motion = poke(
-                spectral_volume,
+                as_volume(spectral_volume),
                 parse_pokes(pokes),
                 num_frames=num_frames,
                 fps=fps,
@@ -116,7 +114,7 @@ class Wind(io.ComfyNode):
             "as a seamless loop. Run the workflow once, then drag in the node's live view to set the wind.",
             search_aliases=["breeze", "gust", "sway", "storm", "turbulence", "blow", "living photo", "animate photo"],
             inputs=[
-                SpectralVolumeType.Input("spectral_volume", tooltip="How the photo can move."),
+                volume_input("How the photo can move."),
                 _direction_input(
                     "Direction that the wind blows to, in degrees: 0 is right, 90 down, 180 left, -90 up."
                 ),
@@ -178,7 +176,7 @@ class Wind(io.ComfyNode):
     ) -> io.NodeOutput:
         with warnings_on_node(cls.hidden.unique_id) as lines:
             motion = wind(
-                spectral_volume,
+                as_volume(spectral_volume),
                 direction_degrees=direction,
                 strength=strength,
                 gustiness=gustiness,
@@ -208,7 +206,7 @@ class AudioForce(io.ComfyNode):
             "motion rings on after each beat.",
             search_aliases=["sound reactive", "audio reactive", "music", "beat", "dance", "visualizer", "voice"],
             inputs=[
-                SpectralVolumeType.Input("spectral_volume", tooltip="How the photo can move."),
+                volume_input("How the photo can move."),
                 io.Audio.Input(
                     "audio", tooltip="The audio. Its overall volume does not matter, only how loudness changes."
                 ),
@@ -261,7 +259,7 @@ class AudioForce(io.ComfyNode):
             raise ValueError("The audio input holds no audio. A video without a sound track is one cause.")
         with warnings_on_node(cls.hidden.unique_id) as lines:
             motion = from_audio(
-                spectral_volume,
+                as_volume(spectral_volume),
                 audio["waveform"],
                 audio["sample_rate"],
                 num_frames=num_frames or None,
@@ -396,5 +394,5 @@ def _duration_text(motion: Motion) -> str:
 
 def _node_output(motion: Motion, volume: SpectralVolume | None = None, image: Tensor | None = None) -> io.NodeOutput:
     """The outputs of a force; with a volume, also the packet for the live widget in the page."""
-    ui = None if volume is None else {"gid_live": [{"digest": save_live_packet(volume, image)}]}
+    ui = None if volume is None else {"gid_live": [{"digest": save_live_packet(volume, image, motion)}]}
     return io.NodeOutput(motion, motion.fps, len(motion), ui=ui)

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ..gid_core.sources.mask import volume_from_mask
 from ..gid_core.validation import check_choice
-from .adapters import CATEGORY, SpectralVolumeType, advanced, optional_mask, schema, warnings_on_node
+from .adapters import CATEGORY, SpectralVolumeType, advanced, schema, warnings_on_node
+from .masks import optional_mask
 
 GRAVITY_DEGREES = {"down": 90.0, "up": -90.0, "left": 180.0, "right": 0.0}
 
@@ -84,7 +85,7 @@ class VolumeFromMask(io.ComfyNode):
                     tooltip="The motion, for Wind Force, Modal Force, Audio Force, Loop Motion or Amplify Motion.",
                 )
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
         )
 
     @classmethod
@@ -102,7 +103,7 @@ class VolumeFromMask(io.ComfyNode):
         with warnings_on_node(cls.hidden.unique_id) as lines:
             volume = volume_from_mask(
                 mask,
-                roots=optional_mask(roots, mask.shape[-2:]),
+                roots=optional_mask(roots, cls.hidden, "roots"),
                 gravity_degrees=GRAVITY_DEGREES[gravity],
                 amplitude=amplitude / 100,
                 base_frequency=base_frequency,

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ..gid_core.motion import limit_displacement, loop
 from ..gid_core.spectral_volume import SpectralVolume
-from .adapters import CATEGORY, MotionType, SpectralVolumeType, optional_mask, schema, show_text
+from .adapters import CATEGORY, MotionType, SpectralVolumeType, as_volume, schema, show_text, volume_input
+from .masks import optional_mask
 
 
 class LoopMotion(io.ComfyNode):
@@ -21,7 +22,7 @@ class LoopMotion(io.ComfyNode):
             "and the number of frames of the loop.",
             search_aliases=["seamless loop", "cinemagraph", "living photo", "slow motion", "sway", "endless"],
             inputs=[
-                SpectralVolumeType.Input("spectral_volume", tooltip="The motion to loop."),
+                volume_input("The motion to loop."),
                 io.Int.Input(
                     "num_frames",
                     default=0,
@@ -60,6 +61,7 @@ class LoopMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, spectral_volume: SpectralVolume, num_frames: int, speed: float, fps: float) -> io.NodeOutput:
+        spectral_volume = as_volume(spectral_volume)
         motion = loop(spectral_volume, num_frames=num_frames or None, speed=speed, fps=fps)
         seconds = len(motion) / motion.fps
         periods = max(1, round(seconds * speed / spectral_volume.duration))
@@ -130,6 +132,7 @@ class AmplifyMotion(io.ComfyNode):
             outputs=[
                 SpectralVolumeType.Output("changed", display_name="spectral volume", tooltip="The changed motion.")
             ],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
         )
 
     @classmethod
@@ -145,7 +148,7 @@ class AmplifyMotion(io.ComfyNode):
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
         volume = spectral_volume.amplify(gain, (slow_gain, middle_gain, fast_gain))
-        mask = optional_mask(mask, volume.size)
+        mask = optional_mask(mask, cls.hidden)
         if mask is not None:
             volume = volume.mask(mask, feather)
         if limit > 0:

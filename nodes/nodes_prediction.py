@@ -25,11 +25,11 @@ from .adapters import (
     SpectralVolumeType,
     advanced,
     logger,
-    optional_mask,
     save_looping_preview,
     schema,
     thumbnail,
 )
+from .masks import optional_mask
 from .nodes_model import ManagedPipeline
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class PredictSpectralVolume(io.ComfyNode):
                     tooltip="The photos, one per motion: each photo is repeated for each of its variations.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
             has_intermediate_output=True,
         )
 
@@ -176,7 +176,7 @@ class PredictSpectralVolume(io.ComfyNode):
             raise ValueError(f"model must come from Load GID Model; got {type(model).__name__}.")
         check_choice("sampler", sampler, tuple(SAMPLERS))
         photos = image_batch(image).permute(0, 2, 3, 1)
-        mask = optional_mask(mask, photos.shape[1:3])
+        mask = optional_mask(mask, cls.hidden)
         # A crossfade changes the period, which all volumes of a batch share, so it is applied to the whole batch.
         crossfade_guidance = loop_guidance if loop_guidance is not None and loop_guidance.mode == "crossfade" else None
         prediction = _BatchedPrediction(

@@ -8,6 +8,7 @@ from copy import deepcopy
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import comfy.model_management as model_management
 import torch
@@ -32,14 +33,15 @@ from .adapters import (
     logger,
     motion_or_volume_input,
     nodes_with_output,
-    optional_mask,
     preview_step,
     save_looping_preview,
     schema,
     show_text,
-    temporary_file,
     thumbnail,
 )
+from .files import temporary_file
+from .masks import optional_mask
+from .video_saving import goes_to_save_video, problems_of_save_video
 
 if TYPE_CHECKING:
     from .nodes_model import ManagedPipeline
@@ -75,7 +77,7 @@ class SoftmaxSplatRender(io.ComfyNode):
                 ),
                 io.Float.Output("frame_rate", display_name="fps", tooltip="Frames per second, for Create Video."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
             has_intermediate_output=True,
         )
 
@@ -98,12 +100,15 @@ class SoftmaxSplatRender(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("mode", mode, (NETWORK, FAST_SPLAT))
         motion = as_motion(motion)
-        channels, height, width = image_batch(image).shape[1:]
-        notes: list[str] = []
+        notes = problems_of_save_video(*image_batch(image).shape[1:])
+        if notes and goes_to_save_video(cls.hidden):
+            raise ValueError(" ".join(notes))
+        if notes:
+            show_text("\n".join(notes), cls.hidden.unique_id)
         options = dict(
             start=start_frame,
             count=num_frames or None,
-            mask=optional_mask(mask, (height, width)),
+            mask=optional_mask(mask, cls.hidden),
             chunk=frames_at_once or None,
             output_device=model_management.intermediate_device(),
             dtype=intermediate_dtype(),
@@ -118,19 +123,35 @@ class SoftmaxSplatRender(io.ComfyNode):
             return render(image, motion, **settings), None
 
         frames, holes = _on_a_device(render_on, image, model, mode, frames_at_once, notes)
-        if height % 2 or width % 2:
-            notes.append(
-                f"{width} x {height} has an odd side, which Save Video's H.264 refuses: crop or resize the image."
-            )
-        if channels == 4:
-            notes.append(
-                "The frames have alpha, which Save Video refuses: split it off (Split Image with Alpha) or save images."
-            )
         if notes:
             show_text("\n".join(notes), cls.hidden.unique_id)
         step = preview_step(len(frames))
         preview = save_looping_preview([thumbnail(frame) for frame in frames[::step]], motion.fps / step)
         return io.NodeOutput(frames, holes, motion.fps, ui={"gid_loop": [preview]})
+
+
+class _CachedVideos:
+    """The files of the videos that ComfyUI caches. It may empty its temp folder and keep a video that lies there."""
+
+    def __init__(self) -> None:
+        self.files: WeakKeyDictionary[InputImpl.VideoFromFile, Path] = WeakKeyDictionary()
+        self.losses = 0
+
+    def add(self, file: Path) -> InputImpl.VideoFromFile:
+        video = InputImpl.VideoFromFile(str(file))
+        self.files[video] = file
+        return video
+
+    def count_losses(self) -> int:
+        """How often a file was found missing."""
+        lost = [video for video, file in self.files.items() if not file.is_file()]
+        for video in lost:
+            del self.files[video]
+        self.losses += bool(lost)
+        return self.losses
+
+
+_cached_videos = _CachedVideos()
 
 
 class RenderLoopToVideo(io.ComfyNode):
@@ -163,9 +184,14 @@ class RenderLoopToVideo(io.ComfyNode):
                     "video", display_name="video", tooltip="The animated image as a video file, for Save Video."
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
             has_intermediate_output=True,
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: Any) -> int:
+        """A cached video whose file is gone is rendered again."""
+        return _cached_videos.count_losses()
 
     @classmethod
     def execute(
@@ -182,11 +208,10 @@ class RenderLoopToVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("mode", mode, (NETWORK, FAST_SPLAT))
         motion = as_motion(motion)
-        channels, height, width = image_batch(image).shape[1:]
         notes: list[str] = []
-        if channels == 4:
+        if image_batch(image).shape[1] == 4:
             notes.append("H.264 has no alpha: the video shows the image's colors without it.")
-        file, _ = temporary_file("gid_video", ".mp4")
+        file = temporary_file("gid_video", ".mp4")
         report, thumbnails = Progress(cls.hidden.unique_id), []
         step = preview_step(count_frames(image, motion, start_frame, num_frames or None))
 
@@ -203,7 +228,7 @@ class RenderLoopToVideo(io.ComfyNode):
                 motion,
                 start=start_frame,
                 count=num_frames or None,
-                mask=optional_mask(mask, (height, width)),
+                mask=optional_mask(mask, cls.hidden),
                 renderer=renderer,
                 chunk=frames_at_once or None,
                 device=device,
@@ -215,7 +240,7 @@ class RenderLoopToVideo(io.ComfyNode):
         if notes:
             show_text("\n".join(notes), cls.hidden.unique_id)
         preview = save_looping_preview(thumbnails, motion.fps / step)
-        return io.NodeOutput(InputImpl.VideoFromFile(str(file)), ui={"gid_loop": [preview]})
+        return io.NodeOutput(_cached_videos.add(file), ui={"gid_loop": [preview]})
 
 
 def _rendering_inputs() -> list[io.Input]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import folder_paths
 from comfy_api.latest import io
 
 from ..gid_core.spectral_volume import SpectralVolume
-from .adapters import CATEGORY, SpectralVolumeType, is_inside, schema
+from .adapters import CATEGORY, SpectralVolumeType, schema
+from .files import path_inside, walk_links
 
 SUFFIX = ".safetensors"
 
@@ -107,7 +107,7 @@ class LoadSpectralVolume(io.ComfyNode):
 def _prefix_error(prefix: str) -> str:
     """Why nothing can be saved under this prefix, or an empty string."""
     root = folder_paths.get_output_directory()
-    if prefix.strip() and is_inside(Path(root) / prefix, root):
+    if prefix.strip() and path_inside(root, prefix):
         return ""
     return f"filename_prefix must name a file inside the output folder; got {prefix!r}."
 
@@ -117,10 +117,9 @@ def _volume_files() -> list[str]:
     files = []
     folders = ((folder_paths.get_input_directory(), ""), (folder_paths.get_output_directory(), " [output]"))
     for root, annotation in folders:
-        for folder, _, names in os.walk(root):
-            relative = Path(folder).relative_to(root)
-            # Names that begin with a dot are those of files whose writing was killed.
-            names = sorted(name for name in names if name.endswith(SUFFIX) and not name.startswith("."))
+        for folder, names in walk_links(root):
+            relative = folder.relative_to(root)
+            names = [name for name in names if name.endswith(SUFFIX) and (folder / name).is_file()]  # no dead links
             files += [f"{(relative / name).as_posix()}{annotation}" for name in names]
     return files
 
@@ -129,12 +128,12 @@ def _volume_path(file: str) -> Path:
     """The path of a name from `_volume_files`.
 
     Raises:
-        ValueError: if the name leads out of the input or output folder, or if there is no such file.
+        ValueError: if the name leads out of the input or output folder by `..`, or if there is no such file.
     """
     name, root = folder_paths.annotated_filepath(file)
     root = root or folder_paths.get_input_directory()
-    path = Path(root) / name
-    if not is_inside(path, root):
+    path = path_inside(root, name)
+    if path is None:
         raise ValueError(f"file must lie inside ComfyUI's input or output folder; got {file!r}.")
     if not path.is_file():
         raise ValueError(f"No spectral volume named {file!r}; put it in the input folder, or save one first.")

@@ -136,6 +136,13 @@ def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
     run_to_end(page)
     page.wait_for_function(f"(old) => document.querySelector('{PREVIEW}').src !== old", arg=first, timeout=10_000)
 
+    # A cached run names its file although the temp folder was emptied: no broken picture stays.
+    page.evaluate(
+        """() => { const n = (app.rootGraph ?? app.graph).nodes.find((n) => n.type === "GID_SoftmaxSplatRender");
+                   n.onExecuted({ gid_loop: [{ filename: "gone.webp", subfolder: "", type: "temp" }] }); }"""
+    )
+    page.locator(PREVIEW).wait_for(state="hidden", timeout=10_000)
+
     # Undo and removal of the node leave no images behind.
     page.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
     page.wait_for_timeout(500)

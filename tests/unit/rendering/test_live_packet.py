@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import json
+import shutil
 import struct
 import sys
 import types
@@ -182,14 +183,21 @@ def live(repo, tmp_path, monkeypatch):
             del sys.modules[name]
 
 
+def live_motion(live):
+    """A motion of the module's own classes."""
+    return live.Motion(
+        live.SpectralVolume(random_volume().coefficients), torch.zeros(2, random_volume().num_bins, 2), 30
+    )
+
+
 def test_one_packet_is_saved_under_the_digest_of_its_content(live):
     volume = live.SpectralVolume(random_volume().coefficients)
-    digest = live.save_live_packet(volume, photo())
+    digest = live.save_live_packet(volume, photo(), live_motion(live))
     assert [file.name for file in live.folder.iterdir()] == [f"gid_live_{digest}.bin"]
     assert unpack((live.folder / f"gid_live_{digest}.bin").read_bytes()).header["bins"] == 4
     assert live.DIGEST_PATTERN.fullmatch(digest)
-    assert live.save_live_packet(volume, photo()) == digest
-    assert live.save_live_packet(volume, 1 - photo()) != digest
+    assert live.save_live_packet(volume, photo(), live_motion(live)) == digest
+    assert live.save_live_packet(volume, 1 - photo(), live_motion(live)) != digest
     assert len(list(live.folder.iterdir())) == 2
 
 
@@ -199,7 +207,7 @@ def test_a_failed_write_leaves_no_file(live, monkeypatch):
 
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        live.save_live_packet(live.SpectralVolume(random_volume().coefficients), photo())
+        live.save_live_packet(live.SpectralVolume(random_volume().coefficients), photo(), live_motion(live))
     assert not list(live.folder.iterdir())
 
 
@@ -214,7 +222,8 @@ def test_the_route_serves_only_packets(live, monkeypatch):
     live.register_route()
     live.register_route()
     assert len(PromptServer.instance.routes) == 1
-    digest = live.save_live_packet(live.SpectralVolume(random_volume().coefficients), photo())
+    motion = live_motion(live)
+    digest = live.save_live_packet(motion.volume, photo(), motion)
     (live.folder.parent / "secret.bin").write_text("secret")
 
     async def check_requests():
@@ -233,6 +242,19 @@ def test_the_route_serves_only_packets(live, monkeypatch):
             assert "run the workflow" in await response.text()
 
     asyncio.run(check_requests())
+
+    # The temp folder is emptied: the packet is there as long as its motion is.
+    async def status() -> int:
+        application = web.Application()
+        application.add_routes(PromptServer.instance.routes)
+        async with TestClient(TestServer(application)) as client:
+            return (await client.get(f"/gid/live/{digest}")).status
+
+    shutil.rmtree(live.folder)
+    assert asyncio.run(status()) == 200 and (live.folder / f"gid_live_{digest}.bin").is_file()
+    shutil.rmtree(live.folder)
+    del motion
+    assert asyncio.run(status()) == 404
 
 
 def test_without_a_server_there_is_no_route(live, monkeypatch):

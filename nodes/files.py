@@ -1,0 +1,47 @@
+"""ComfyUI's folders: names that lead to files in them, and temporary files that two servers never share.
+
+Symbolic links are followed, also out of a folder, as ComfyUI's own nodes do; names with `..` must stay inside.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import folder_paths
+
+
+def path_inside(folder: str | os.PathLike, name: str) -> Path | None:
+    """The path of a name in a folder, or None if the name leads out of the folder without a link.
+
+    `..` is resolved as text, before links are: after a link, it would lead to where the link points.
+    """
+    root = Path(os.path.abspath(folder))
+    path = Path(os.path.abspath(root / name))
+    return path if path != root and path.is_relative_to(root) else None
+
+
+def walk_links(folder: str) -> Iterator[tuple[Path, list[str]]]:
+    """Yield each folder below one, itself first, with its sorted file names. A link to a folder above is not followed.
+
+    Names that begin with a dot are left out: these files belong to writers that were killed.
+    """
+    above: dict[str, tuple[str, ...]] = {folder: (os.path.realpath(folder),)}  # a folder and what leads to it, no links
+    for current, folders, names in os.walk(folder, followlinks=True):
+        chain = above.pop(current)
+        real = {name: os.path.realpath(os.path.join(current, name)) for name in sorted(folders)}
+        folders[:] = [name for name, target in real.items() if target not in chain]
+        above |= {os.path.join(current, name): (*chain, real[name]) for name in folders}
+        yield Path(current), sorted(name for name in names if not name.startswith("."))
+
+
+def temporary_file(prefix: str, suffix: str) -> Path:
+    """A new path directly in ComfyUI's temp folder, which is made if it was removed.
+
+    The name is random, not counted: two servers on one folder would count to the same number.
+    """
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{prefix}_{uuid.uuid4().hex}{suffix}"
