@@ -188,7 +188,7 @@ FORCE = """(type = "GID_ModalForce") => {
 
 
 # Adds the renderer and SaveImage to the graph of BUILD.
-SAVE_FRAMES = """() => {
+SAVE_FRAMES = """(count) => {
   const graph = app.rootGraph ?? app.graph, find = (type) => graph.nodes.find((n) => n.type === type);
   const make = (type, pos) => { const n = LiteGraph.createNode(type); graph.add(n); n.pos = pos; return n; };
   const join = (from, out, to, name) => from.connect(out, to, to.inputs.findIndex((i) => i.name === name));
@@ -196,7 +196,9 @@ SAVE_FRAMES = """() => {
   join(find("LoadImage"), 0, render, "image");
   join(find("GID_ModalForce"), 0, render, "motion");
   join(render, 0, save, "images");
-  save.widgets.find((w) => w.name === "filename_prefix").value = "poked";
+  const set = (node, name, value) => { node.widgets.find((w) => w.name === name).value = value; };
+  set(render, "num_frames", count);
+  set(save, "filename_prefix", "poked");
 }"""
 
 
@@ -209,9 +211,9 @@ def build(page, node_type="GID_ModalForce", photo="ramp.png", **widgets):
     return VIEW if node_type == "GID_ModalForce" else WIND
 
 
-def save_frames(page):
-    """From the next run on, Modal Force's motion is rendered, and SaveImage saves the frames."""
-    page.evaluate(SAVE_FRAMES)
+def save_frames(page, count):
+    """From the next run on, the first frames of Modal Force's motion are rendered, and SaveImage saves them."""
+    page.evaluate(SAVE_FRAMES, count)
 
 
 def settle(page, selector):

@@ -91,9 +91,16 @@ def node_box(page, node_type):
     )
 
 
+SET_NUM_FRAMES = """(count) => {
+  const render = (app.rootGraph ?? app.graph).nodes.find((n) => n.type === "GID_SoftmaxSplatRender");
+  render.widgets.find((w) => w.name === "num_frames").value = count;
+}"""
+
+
 def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
     load(page, "clip_to_loop")
     assert page.locator(PREVIEW).count() == 1 and not page.locator(PREVIEW).is_visible()
+    page.evaluate(SET_NUM_FRAMES, 30)
     run_to_end(page)
     page.locator(PREVIEW).wait_for(state="visible")
     steady(lambda: node_box(page, "GID_SoftmaxSplatRender"))  # it grows
@@ -115,10 +122,7 @@ def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
 
     # A second run replaces it.
     first = image.get_attribute("src")
-    page.evaluate(
-        """() => { const n = (app.rootGraph ?? app.graph).nodes.find((n) => n.type === "GID_SoftmaxSplatRender");
-                   n.widgets.find((w) => w.name === "num_frames").value = 20; }"""
-    )
+    page.evaluate(SET_NUM_FRAMES, 20)
     run_to_end(page)
     wait_for(page, f"(old) => document.querySelector('{PREVIEW}').src !== old", first)
 

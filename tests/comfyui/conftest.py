@@ -197,6 +197,19 @@ def graph(server, tmp_path) -> Graph:
 
 
 @pytest.fixture(scope="session")
+def caching_server(tmp_path_factory):
+    """A server that keeps the results of unchanged nodes, as ComfyUI does by default; `server` keeps nothing."""
+    with ComfyServer(tmp_path_factory.mktemp("caching"), cpu=True) as server:
+        yield server
+
+
+@pytest.fixture
+def caching_graph(caching_server, tmp_path) -> Graph:
+    """An empty prompt for the server that keeps results."""
+    return Graph(caching_server, tmp_path)
+
+
+@pytest.fixture(scope="session")
 def make_volume():
     """make_volume(size, seed, batch, bins, pixels): smooth random motion."""
     return random_volume
