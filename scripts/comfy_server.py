@@ -28,6 +28,7 @@ from deadline import Deadline
 ROOT = Path(__file__).resolve().parents[1]
 COMFYUI = ROOT / ".comfyui" / "ComfyUI"
 NEWEST_FRONTEND = ROOT / ".comfyui" / "frontend-newest"
+REQUEST_SECONDS = 300  # of wall time for one answer, which a server without load gives at once
 PACK = "generative-image-dynamics"  # the folder name that ComfyUI's manager gives the pack
 
 
@@ -207,7 +208,7 @@ class ComfyServer:
 
     def get(self, path: str) -> Any:
         """GET a path and parse the JSON response."""
-        with urllib.request.urlopen(self.url + path, timeout=60) as response:
+        with urllib.request.urlopen(self.url + path, timeout=REQUEST_SECONDS) as response:
             return json.load(response)
 
     def post(self, path: str, payload: Any = None) -> Any:
@@ -217,7 +218,7 @@ class ComfyServer:
 
     def _send(self, path: str, body: bytes, content_type: str) -> Any:
         request = urllib.request.Request(self.url + path, body, {"Content-Type": content_type})
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as response:
             text = response.read()
         return json.loads(text) if text.strip() else None
 

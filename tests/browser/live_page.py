@@ -31,7 +31,7 @@ HINT = "Run the workflow once to see it live"
 PHOTO_SIZE = (288, 512)
 ASSETS = ("flowers.jpg", "flowers_painted.png", "tune.mp3")
 PATIENCE = 60  # seconds without progress (see deadline.py) after which a wait fails
-ACTION_TIMEOUT = 600_000  # milliseconds of wall time for a click or a key, which a page without load takes at once
+ACTION_TIMEOUT = 600_000  # milliseconds of wall time for a click, a key or a start, which are at once without load
 OPEN = """() => window.app?.extensionManager && (app.rootGraph ?? app.graph)
   && LiteGraph?.registered_node_types?.SaveImage"""
 
@@ -47,7 +47,7 @@ def chromium():
     if executable is None:
         raise RuntimeError("no Chromium found: install one, as " + " or ".join(CHROMIUM_NAMES))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS)
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS, timeout=ACTION_TIMEOUT)
         yield browser
         browser.close()
 
