@@ -40,8 +40,18 @@ from gid_core.dynamics.poke_list import parse_pokes
 logger = logging.getLogger("gid.test")  # measured figures: pytest --log-cli-level=INFO
 
 
+LONG = 1500  # frames of a clip that lasts longer than a drag on a busy machine: a drag ends with the clip
+
+
+def hold_at_most(poke, seconds):
+    """A recorded poke, played faster if it holds longer."""
+    speed = max(1.0, poke["hold"] / seconds)
+    path = [[time / speed, dx, dy] for time, dx, dy in poke["path"]]
+    return {**poke, "time": min(poke["time"], seconds), "hold": path[-1][0], "path": path}
+
+
 def test_the_server_renders_the_poke_of_the_page(page, tmp_path):
-    selector = build(page, num_frames=90, fps=15)
+    selector = build(page, num_frames=LONG, fps=15)
     settle(page, ".gid-live")
     assert page.get_by_text(HINT).is_visible()
     run(page)
@@ -63,24 +73,28 @@ def test_the_server_renders_the_poke_of_the_page(page, tmp_path):
     assert recorded["dx"] == pytest.approx(0.15, abs=0.01) and recorded["dy"] == pytest.approx(0.05, abs=0.01)
     assert 2 <= len(recorded["path"]) <= 12
     assert recorded["path"][-1] == [recorded["hold"], recorded["dx"], recorded["dy"]]
-    assert recorded["time"] + recorded["hold"] <= 6
+    assert recorded["time"] + recorded["hold"] <= LONG / 15
     assert view(page, "playing")
     page.screenshot(path=tmp_path / f"released_{page.renderer}_{page.frontend}.png")
     pause(page)
 
     # The server computes the same displacements ...
-    set_value(page, "pokes", "[" + json.dumps(recorded) + "]")
+    set_value(page, "num_frames", 90)
+    wait_equal(lambda: view(page, "duration"), 6)
+    set_value(page, "pokes", json.dumps([hold_at_most(recorded, 1)]))
     motion = poke(swaying_volume(), parse_pokes(value(page)), num_frames=90, fps=15.0)
     true = motion.displacement()[0]
     size = torch.tensor([256.0, 144.0]).view(2, 1, 1)
     largest = float((true / size).abs().max())
     cells = [(int(y * 144), int(x * 256)) for x, y in [(0.25, 0.3), (0.5, 0.5), (0.4, 0.7), (0.7, 0.4), (0.8, 0.8)]]
     samples = [(row, column, frame) for row, column in cells for frame in range(0, 90, 7)]
-    shown = displacements_at(page, [((column + 0.5) / 256, (row + 0.5) / 144, n / 15) for row, column, n in samples])
+    points = [((column + 0.5) / 256, (row + 0.5) / 144, n / 15) for row, column, n in samples]
     expected = np.stack([(true[n, :, row, column] / size[:, 0, 0]).numpy() for row, column, n in samples])
-    difference = np.abs(shown - expected)
-    logger.info("page and gid_core differ by %.2f %% of the largest displacement", 100 * difference.max() / largest)
-    assert largest > 0.05 and difference.max() < 0.02 * largest
+    difference = wait_equal(
+        lambda: np.abs(displacements_at(page, points) - expected).max(), lambda d: d < 0.02 * largest
+    )
+    logger.info("page and gid_core differ by %.2f %% of the largest displacement", 100 * difference / largest)
+    assert largest > 0.05
 
     # ... and renders the same frames: the color of a point appears where the page moves the point. The strength is low,
     # because the renderer blends surfaces that overlap.
@@ -319,7 +333,8 @@ def test_keeps_drawing_and_frees_the_gpu(page):
 
 def test_touch_pen_and_reduced_motion(page):
     page.emulate_media(reduced_motion="reduce")
-    selector = build(page, pokes='[{"x": 0.5, "y": 0.5, "dx": 0.1, "dy": 0.05, "time": 0}]')
+    by_hand = '[{"x": 0.5, "y": 0.5, "dx": 0.1, "dy": 0.05, "time": 0}]'
+    selector = build(page, num_frames=LONG, pokes=by_hand)
     run(page)
     settle(page, selector)
     steady(lambda: view(page, "frames"), 0.5)
@@ -343,6 +358,7 @@ def test_touch_pen_and_reduced_motion(page):
     assert touched["x"] == pytest.approx(0.4, abs=0.01) and touched["dx"] == pytest.approx(0.12, abs=0.02)
 
     # It plays once after the poke, then stops.
+    set_value(page, "num_frames", 60)
     shown = f"document.querySelector('{selector}').gidView"
     wait_for(page, f"() => !{shown}.playing", progress=f"{shown}.frames")
 
