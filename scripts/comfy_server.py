@@ -23,9 +23,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deadline import Deadline
+
 ROOT = Path(__file__).resolve().parents[1]
 COMFYUI = ROOT / ".comfyui" / "ComfyUI"
 NEWEST_FRONTEND = ROOT / ".comfyui" / "frontend-newest"
+REQUEST_SECONDS = 300  # of wall time for one answer, which a server without load gives at once
 PACK = "generative-image-dynamics"  # the folder name that ComfyUI's manager gives the pack
 
 
@@ -112,7 +115,10 @@ class ComfyServer:
     # -- start and stop ----------------------------------------------------------------------------------------
 
     def start(self, timeout: float = 180.0) -> "ComfyServer":
-        """Start the server and wait until it responds with this pack loaded. Returns self."""
+        """Start the server and wait until it responds with this pack loaded. Returns self.
+
+        Raises ServerFailed after `timeout` seconds (see deadline.py) in which its log does not grow.
+        """
         if not (COMFYUI / "main.py").exists():
             raise ServerFailed("ComfyUI is not installed: run `make setup`")
         if is_listening(self.port):  # otherwise its responses would be mistaken for the server's
@@ -148,7 +154,7 @@ class ComfyServer:
         return command + self._extra_args
 
     def _wait_until_ready(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while True:
             if not self.alive():
                 raise ServerFailed(self.log_tail())
@@ -157,7 +163,7 @@ class ComfyServer:
                 break
             except OSError:
                 pass
-            if time.monotonic() > deadline:
+            if deadline.passed(self._log_size()):
                 raise ServerFailed(f"no response after {timeout:.0f} s\n{self.log_tail()}")
             time.sleep(0.1)
         # A pack that fails to import does not stop ComfyUI; only the log shows it.
@@ -191,6 +197,9 @@ class ComfyServer:
         """The whole log so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def _log_size(self) -> int:
+        return self.log.stat().st_size if self.log.exists() else 0
+
     def log_tail(self) -> str:
         """The end of the log, for error messages."""
         return self.log_text()[-6000:]
@@ -199,7 +208,7 @@ class ComfyServer:
 
     def get(self, path: str) -> Any:
         """GET a path and parse the JSON response."""
-        with urllib.request.urlopen(self.url + path, timeout=60) as response:
+        with urllib.request.urlopen(self.url + path, timeout=REQUEST_SECONDS) as response:
             return json.load(response)
 
     def post(self, path: str, payload: Any = None) -> Any:
@@ -209,7 +218,7 @@ class ComfyServer:
 
     def _send(self, path: str, body: bytes, content_type: str) -> Any:
         request = urllib.request.Request(self.url + path, body, {"Content-Type": content_type})
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as response:
             text = response.read()
         return json.loads(text) if text.strip() else None
 
@@ -245,16 +254,21 @@ class ComfyServer:
             raise PromptRejected(json.load(error)) from None
 
     def wait(self, prompt_id: str, timeout: float = 300.0) -> dict:
-        """Wait until a prompt ends. Returns its history entry. Raises NodeFailed, Interrupted or TimeoutError."""
-        deadline = time.monotonic() + timeout
+        """Wait until a prompt ends. Returns its history entry. Raises NodeFailed, Interrupted or TimeoutError.
+
+        The timeout is in seconds (see deadline.py) in which the server's log does not grow.
+        """
+        deadline = Deadline(timeout)
         while True:
             entry = self.get(f"/history/{prompt_id}").get(prompt_id)
             if entry:
                 break
             if not self.alive():
                 raise ServerFailed(self.log_tail())
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"prompt {prompt_id} is still running after {timeout:.0f} s\n{self.log_tail()}")
+            if deadline.passed(self._log_size()):
+                raise TimeoutError(
+                    f"prompt {prompt_id} is still running after {timeout:.0f} s without progress\n{self.log_tail()}"
+                )
             time.sleep(0.05)
         messages = dict(entry["status"]["messages"])
         if "execution_error" in messages:

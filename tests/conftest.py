@@ -17,19 +17,34 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
 import comfy_server
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("unit", "comfyui", "browser")  # from quick to slow
+SLOW_FOLDERS = ("browser", "comfyui")
 
 
-def pytest_collection_modifyitems(items):
-    """Run the quick tests first, and mark those that need a server or a browser by the folder they are in."""
+def pytest_collection_modifyitems(config, items):
+    """Run the quick tests first, and mark those that need a server or a browser by the folder they are in.
 
-    def folder(item) -> str:
-        return item.path.relative_to(ROOT / "tests").parts[0]
-
-    items.sort(key=lambda item: FOLDERS.index(folder(item)) if folder(item) in FOLDERS else -1)
+    Of several processes each begins with its share of the list and then takes over the ends of others' shares. So they
+    begin with slow tests, each with its own servers, and end with quick ones. Tests of one page follow each other.
+    """
+    tests = {folder: [] for folder in ("", *SLOW_FOLDERS)}
     for item in items:
-        if folder(item) in ("comfyui", "browser"):
-            item.add_marker(folder(item))
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        tests[folder if folder in SLOW_FOLDERS else ""].append(item)
+        if folder in SLOW_FOLDERS:
+            item.add_marker(folder)
+    tests["browser"].sort(key=page_kind)
+    quick = tests[""]
+    if hasattr(config, "workerinput"):
+        half = max(0, len(items) // 2 - len(tests["browser"]))
+        items[:] = tests["browser"] + quick[:half] + tests["comfyui"] + quick[half:]
+    else:
+        items[:] = quick + tests["comfyui"] + tests["browser"]
+
+
+def page_kind(item) -> str:
+    """The frontend and renderer of the page that a test opens; "" for others, which begin."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return "-".join(reversed(parameters.get("page", ())))
 
 
 @pytest.fixture(scope="session")

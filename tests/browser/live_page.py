@@ -12,6 +12,8 @@ from PIL import Image
 
 import gid_core as gid
 from comfy_server import ROOT
+from deadline import Deadline
+from gid_core.synthetic.random_scene import random_scene
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_OPTIONS = (
@@ -27,6 +29,11 @@ TIMELINE = '[data-testid="gid-timeline"]'
 POKE = '[data-testid="gid-poke"]'
 HINT = "Run the workflow once to see it live"
 PHOTO_SIZE = (288, 512)
+ASSETS = ("flowers.jpg", "flowers_painted.png", "tune.mp3")
+PATIENCE = 60  # seconds without progress (see deadline.py) after which a wait fails
+ACTION_TIMEOUT = 600_000  # milliseconds of wall time for a click, a key or a start, which are at once without load
+OPEN = """() => window.app?.extensionManager && (app.rootGraph ?? app.graph)
+  && LiteGraph?.registered_node_types?.SaveImage"""
 
 
 @contextmanager
@@ -40,9 +47,49 @@ def chromium():
     if executable is None:
         raise RuntimeError("no Chromium found: install one, as " + " or ".join(CHROMIUM_NAMES))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS)
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS, timeout=ACTION_TIMEOUT)
         yield browser
         browser.close()
+
+
+def wait_for(page, condition, arg=None, progress=None, seconds=PATIENCE):
+    """Wait until a JavaScript function or expression is true, as long as there is progress.
+
+    `progress` is a JavaScript expression: each time that its value changes, the deadline begins anew.
+    """
+    from playwright.sync_api import TimeoutError as NotYet
+
+    deadline = Deadline(seconds)
+    while True:
+        try:
+            return page.wait_for_function(condition, arg=arg, timeout=2000)
+        except NotYet:
+            if deadline.passed(progress and page.evaluate(progress)):
+                raise TimeoutError(f"{seconds:.0f} s without progress: {condition} with {arg}") from None
+
+
+def wait_equal(read, expected, seconds=PATIENCE):
+    """Wait until a function returns what is expected, or what satisfies it if that is a function. Returns the value.
+
+    If it does not, the assertion shows the last value.
+    """
+    deadline = Deadline(seconds)
+    fits = expected if callable(expected) else lambda value: value == expected
+    while not fits(value := read()) and not deadline.passed():
+        time.sleep(0.03)
+    assert fits(value), value
+    return value
+
+
+def steady(read, seconds=0.3):
+    """Wait until a function has returned the same for some seconds. Returns the value."""
+    deadline = Deadline(PATIENCE)
+    last, value = object(), read()
+    while value != last:
+        assert not deadline.passed(), f"{last} still changes to {value}"
+        time.sleep(seconds)
+        last, value = value, read()
+    return value
 
 
 @contextmanager
@@ -52,16 +99,30 @@ def comfy_page(browser, server, renderer):
     server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": renderer == "vue"})
     # A separate context, because the page keeps the workflow in the browser's storage.
     context = browser.new_context(viewport={"width": 1400, "height": 850})
+    context.set_default_timeout(ACTION_TIMEOUT)
     page = context.new_page()
     page.server, page.renderer, page.errors = server, renderer, []
     page.on("pageerror", lambda error: page.errors.append(error.stack or str(error)))
     page.goto(server.url, wait_until="domcontentloaded")
-    page.wait_for_function(
-        "() => window.app?.extensionManager && app.graph && LiteGraph?.registered_node_types?.SaveImage",
-        timeout=120_000,
-    )
+    wait_for(page, OPEN, progress="performance.getEntriesByType('resource').length")
     yield page
     context.close()
+
+
+CLEAR = """async () => {
+  sessionStorage.removeItem("gid.live");
+  app.canvas.setGraph?.(app.rootGraph ?? app.graph);
+  await app.extensionManager.command.execute("Comfy.NewBlankWorkflow");
+  Object.assign(app.canvas.ds, { scale: 1 });
+  app.canvas.ds.offset[0] = app.canvas.ds.offset[1] = 0;
+}"""
+
+
+def clear(page):
+    """Give the page a new empty workflow, with a new undo history, and what a test may have changed its default."""
+    page.emulate_media(reduced_motion="null")
+    page.mouse.move(0, 0)
+    page.evaluate(CLEAR)
 
 
 def swaying_volume(size=(144, 256), bins=16) -> gid.SpectralVolume:
@@ -82,12 +143,17 @@ def ramp_photo() -> Image.Image:
 
 
 def provide_inputs(server, folder) -> None:
-    """Upload the nodes' input files. Call it before the page opens, because the page then loads the list of files."""
+    """Upload the files that graphs load. Call it before the page opens, because the page then loads the list of files.
+
+    These are `sway.safetensors`, `ramp.png`, and in place of the clip of workflows 5 seconds of a swaying scene, 40
+    frames of 128 x 72.
+    """
     swaying_volume().save(server.base / "input" / "sway.safetensors")
-    path = folder / "ramp.png"
-    ramp_photo().save(path)
-    server.upload_image(path)
-    server.upload_image(ROOT / "assets" / "flowers.jpg")
+    ramp_photo().save(folder / "ramp.png")
+    frames = torch.from_numpy(random_scene(3, (72, 128)).frames(40))
+    clip = gid.write_video(folder / "clip.mp4", frames, 8, crf=8)
+    for path in (folder / "ramp.png", clip, *(ROOT / "assets" / name for name in ASSETS)):
+        server.upload_image(path)
 
 
 BUILD = """([type, photo, widgets]) => {
@@ -100,15 +166,9 @@ BUILD = """([type, photo, widgets]) => {
   set(load, "file", "sway.safetensors");
   set(image, "image", photo);
   const force = make(type, [420, 60]);
-  const render = make("GID_SoftmaxSplatRender", [1000, 60]), save = make("SaveImage", [1000, 600]);
   for (const [name, value] of Object.entries(widgets)) set(force, name, value);
   join(load, 0, force, "spectral_volume");
   join(image, 0, force, "image");
-  join(image, 0, render, "image");
-  join(force, 0, render, "motion");
-  join(render, 0, save, "images");
-  set(save, "filename_prefix", "poked");
-  return String(force.id);
 }"""
 # Moves the graph so that the widget is in the middle of the window, away from ComfyUI's panels.
 SHOW = """(selector) => {
@@ -127,49 +187,70 @@ FORCE = """(type = "GID_ModalForce") => {
 }"""
 
 
+# Adds the renderer and SaveImage to the graph of BUILD.
+SAVE_FRAMES = """(count) => {
+  const graph = app.rootGraph ?? app.graph, find = (type) => graph.nodes.find((n) => n.type === type);
+  const make = (type, pos) => { const n = LiteGraph.createNode(type); graph.add(n); n.pos = pos; return n; };
+  const join = (from, out, to, name) => from.connect(out, to, to.inputs.findIndex((i) => i.name === name));
+  const render = make("GID_SoftmaxSplatRender", [1000, 60]), save = make("SaveImage", [1000, 600]);
+  join(find("LoadImage"), 0, render, "image");
+  join(find("GID_ModalForce"), 0, render, "motion");
+  join(render, 0, save, "images");
+  const set = (node, name, value) => { node.widgets.find((w) => w.name === name).value = value; };
+  set(render, "num_frames", count);
+  set(save, "filename_prefix", "poked");
+}"""
+
+
 def build(page, node_type="GID_ModalForce", photo="ramp.png", **widgets):
-    """A graph: volume and photo into a force, its motion into the renderer and SaveImage. Returns the selector."""
+    """A graph: volume and photo into a force. Returns the selector of its view.
+
+    A run makes the view and no frames, because a server renders them for some ten seconds; see `save_frames`.
+    """
     page.evaluate(BUILD, [node_type, photo, widgets])
     return VIEW if node_type == "GID_ModalForce" else WIND
 
 
+def save_frames(page, count):
+    """From the next run on, the first frames of Modal Force's motion are rendered, and SaveImage saves them."""
+    page.evaluate(SAVE_FRAMES, count)
+
+
 def settle(page, selector):
     """Bring a widget into the middle of the window and wait until it no longer moves."""
-    last = None
-    deadline = time.monotonic() + 60
-    while (now := page.evaluate(SHOW, selector)) != last:
-        assert time.monotonic() < deadline, "the widget keeps moving"
-        last = now
-        page.wait_for_timeout(400)
+    steady(lambda: page.evaluate(SHOW, selector))
 
 
-def run_to_end(page, timeout=90) -> str:
+RUN = """() => {
+  window.gidEnd = null;
+  window.gidProgress = 0;
+  const listen = (kind, act) => app.api.addEventListener(kind, act, { signal: window.gidRun.signal });
+  window.gidRun?.abort();
+  window.gidRun = new AbortController();
+  for (const kind of ["executing", "executed", "progress", "progress_state"]) listen(kind, () => window.gidProgress++);
+  for (const kind of ["execution_success", "execution_error", "execution_interrupted"])
+    listen(kind, (event) => { window.gidEnd = [kind, event.detail]; });
+  app.queuePrompt(0, 1);
+}"""
+
+
+def run_to_end(page) -> str:
     """Queue the workflow and wait until it succeeds. Returns the prompt's id."""
-    page.evaluate(
-        """() => {
-          window.gidEnd = null;
-          for (const kind of ["execution_success", "execution_error", "execution_interrupted"])
-            app.api.addEventListener(kind, (event) => { window.gidEnd = [kind, event.detail]; });
-          app.queuePrompt(0, 1);
-        }"""
-    )
-    deadline = time.monotonic() + timeout
-    while (end := page.evaluate("window.gidEnd")) is None:
-        assert time.monotonic() < deadline, "the run does not end"
-        page.wait_for_timeout(100)
-    assert end[0] == "execution_success", end[1]
-    return end[1]["prompt_id"]
+    page.evaluate(RUN)
+    kind, detail = wait_for(page, "window.gidEnd", progress="window.gidProgress").json_value()
+    assert kind == "execution_success", detail
+    return detail["prompt_id"]
 
 
-def run(page, selector=VIEW, timeout=300):
+def run(page, selector=VIEW):
     """`run_to_end`, then wait for the live view. Returns the saved files."""
-    prompt = run_to_end(page, timeout)
+    prompt = run_to_end(page)
     wait_ready(page, selector)
     return page.server.outputs(page.server.wait(prompt))
 
 
 def wait_ready(page, selector=VIEW):
-    page.wait_for_function(f"() => document.querySelector('{selector}')?.gidView.ready", timeout=60_000)
+    wait_for(page, f"() => document.querySelector('{selector}')?.gidView.ready")
 
 
 def view(page, expression, selector=VIEW):
@@ -177,8 +258,20 @@ def view(page, expression, selector=VIEW):
     return page.evaluate(f"document.querySelector('{selector}').gidView.{expression}")
 
 
+def displacements_at(page, points, selector=VIEW):
+    """Displacements [n, 2] of points (x, y, time), all in one call of the page."""
+    code = "([selector, points]) => points.map((p) => document.querySelector(selector).gidView.displacementAt(...p))"
+    return np.array(page.evaluate(code, [selector, [[float(number) for number in point] for point in points]]))
+
+
 def displacement_at(page, x, y, time, selector=VIEW):
-    return np.array(page.evaluate(f"document.querySelector('{selector}').gidView.displacementAt({x}, {y}, {time})"))
+    return displacements_at(page, [(x, y, time)], selector)[0]
+
+
+def pause(page, selector=VIEW):
+    """Stop the playing view: with WebGL on the CPU, it would take the server's and the other tests' time."""
+    if view(page, "playing", selector):
+        page.locator(".gid-live").filter(has=page.locator(selector)).get_by_role("button", name="Pause").click()
 
 
 def value(page, name="pokes", node_type="GID_ModalForce"):
@@ -195,13 +288,13 @@ def pokes(page) -> list:
 
 
 def wait_pokes(page, count):
-    page.wait_for_function(
-        f"(count) => JSON.parse(({FORCE})().widgets.find((w) => w.name === 'pokes').value).length === count",
+    """Wait until the node and its timeline have so many pokes."""
+    wait_for(
+        page,
+        f"""(count) => JSON.parse(({FORCE})().widgets.find((w) => w.name === 'pokes').value).length === count
+            && document.querySelectorAll('{POKE}').length === count""",
         arg=count,
-        timeout=60_000,
     )
-    page.wait_for_timeout(300)  # the timeline polls several times per second
-    assert page.locator(POKE).count() == count
 
 
 def drag(page, start, end, selector=VIEW, steps=8):

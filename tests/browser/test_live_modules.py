@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import gid_core as gid
+from browser.live_page import ACTION_TIMEOUT
 from comfy_server import PACK
 from dynamics_vectors import read_vectors
 from gid_core.dynamics.poke_list import parse_pokes
@@ -100,6 +101,7 @@ COMPARE = """async ([base, vectors]) => {
 def plain_page(browser, server_for):
     """A page of the server without ComfyUI's frontend, which can import its files. `page.server` is the server."""
     context = browser.new_context()
+    context.set_default_timeout(ACTION_TIMEOUT)
     page = context.new_page()
     page.server = server_for()
     page.goto(f"{page.server.url}/gid/live/none")

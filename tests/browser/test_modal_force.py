@@ -2,7 +2,6 @@
 
 import json
 import logging
-import statistics
 
 import numpy as np
 import pytest
@@ -16,16 +15,21 @@ from browser.live_page import (
     TIMELINE,
     build,
     displacement_at,
+    displacements_at,
     drag,
-    frame_rates,
+    pause,
     pokes,
     run,
+    save_frames,
     set_value,
     settle,
+    steady,
     swaying_volume,
     value,
     view,
     visible_arrows,
+    wait_equal,
+    wait_for,
     wait_pokes,
     wait_ready,
     widen,
@@ -34,11 +38,20 @@ from gid_core.dynamics.poke import poke
 from gid_core.dynamics.poke_list import parse_pokes
 
 logger = logging.getLogger("gid.test")  # measured figures: pytest --log-cli-level=INFO
-pytestmark = pytest.mark.usefixtures("force_inputs")
+
+
+LONG = 1500  # frames of a clip that lasts longer than a drag on a busy machine: a drag ends with the clip
+
+
+def hold_at_most(poke, seconds):
+    """A recorded poke, played faster if it holds longer."""
+    speed = max(1.0, poke["hold"] / seconds)
+    path = [[time / speed, dx, dy] for time, dx, dy in poke["path"]]
+    return {**poke, "time": min(poke["time"], seconds), "hold": path[-1][0], "path": path}
 
 
 def test_the_server_renders_the_poke_of_the_page(page, tmp_path):
-    selector = build(page, num_frames=90, fps=15)
+    selector = build(page, num_frames=LONG, fps=15)
     settle(page, ".gid-live")
     assert page.get_by_text(HINT).is_visible()
     run(page)
@@ -48,11 +61,9 @@ def test_the_server_renders_the_poke_of_the_page(page, tmp_path):
 
     # While the button is down, the image follows the pointer and an arrow points to it.
     drag(page, (0.45, 0.5), (0.6, 0.55))
-    page.wait_for_timeout(300)
+    wait_equal(lambda: displacement_at(page, 0.45, 0.5, view(page, "time")), pytest.approx([0.15, 0.05], abs=0.03))
+    wait_equal(lambda: visible_arrows(page), 1)
     page.screenshot(path=tmp_path / f"held_{page.renderer}_{page.frontend}.png")
-    displacement = displacement_at(page, 0.45, 0.5, view(page, "time"))
-    assert displacement == pytest.approx([0.15, 0.05], abs=0.03)
-    assert visible_arrows(page) == 1
     page.mouse.up()
     wait_pokes(page, 1)
 
@@ -62,35 +73,38 @@ def test_the_server_renders_the_poke_of_the_page(page, tmp_path):
     assert recorded["dx"] == pytest.approx(0.15, abs=0.01) and recorded["dy"] == pytest.approx(0.05, abs=0.01)
     assert 2 <= len(recorded["path"]) <= 12
     assert recorded["path"][-1] == [recorded["hold"], recorded["dx"], recorded["dy"]]
-    assert recorded["time"] + recorded["hold"] <= 6
+    assert recorded["time"] + recorded["hold"] <= LONG / 15
     assert view(page, "playing")
-    page.wait_for_timeout(700)
     page.screenshot(path=tmp_path / f"released_{page.renderer}_{page.frontend}.png")
+    pause(page)
 
     # The server computes the same displacements ...
-    set_value(page, "pokes", "[" + json.dumps(recorded) + "]")
+    set_value(page, "num_frames", 90)
+    wait_equal(lambda: view(page, "duration"), 6)
+    set_value(page, "pokes", json.dumps([hold_at_most(recorded, 1)]))
     motion = poke(swaying_volume(), parse_pokes(value(page)), num_frames=90, fps=15.0)
     true = motion.displacement()[0]
     size = torch.tensor([256.0, 144.0]).view(2, 1, 1)
     largest = float((true / size).abs().max())
-    difference = []
-    for x, y in [(0.25, 0.3), (0.5, 0.5), (0.4, 0.7), (0.7, 0.4), (0.8, 0.8)]:
-        row, column = int(y * 144), int(x * 256)
-        for frame in range(0, 90, 7):
-            shown = displacement_at(page, (column + 0.5) / 256, (row + 0.5) / 144, frame / 15)
-            expected = (true[frame, :, row, column] / size[:, 0, 0]).numpy()
-            difference.append(np.abs(shown - expected).max())
-    logger.info("page and gid_core differ by %.2f %% of the largest displacement", 100 * max(difference) / largest)
-    assert largest > 0.05 and max(difference) < 0.02 * largest
+    cells = [(int(y * 144), int(x * 256)) for x, y in [(0.25, 0.3), (0.5, 0.5), (0.4, 0.7), (0.7, 0.4), (0.8, 0.8)]]
+    samples = [(row, column, frame) for row, column in cells for frame in range(0, 90, 7)]
+    points = [((column + 0.5) / 256, (row + 0.5) / 144, n / 15) for row, column, n in samples]
+    expected = np.stack([(true[n, :, row, column] / size[:, 0, 0]).numpy() for row, column, n in samples])
+    difference = wait_equal(
+        lambda: np.abs(displacements_at(page, points) - expected).max(), lambda d: d < 0.02 * largest
+    )
+    logger.info("page and gid_core differ by %.2f %% of the largest displacement", 100 * difference / largest)
+    assert largest > 0.05
 
     # ... and renders the same frames: the color of a point appears where the page moves the point. The strength is low,
     # because the renderer blends surfaces that overlap.
     set_value(page, "strength", 0.4)
+    save_frames(page, 41)
     frames = [np.asarray(Image.open(file).convert("RGB")) for file in run(page) if file.suffix == ".png"]
-    assert len(frames) == 90
+    assert len(frames) == 41
     misses, distances = [], []
     for x, y in [(0.3, 0.4), (0.5, 0.5), (0.6, 0.3)]:
-        for frame in (2, 8, 20, 40, 80):
+        for frame in (2, 8, 14, 20, 40):
             displacement = displacement_at(page, x, y, frame / 15)
             distances.append(np.abs(displacement).max())
             at = np.array([x, y]) + displacement
@@ -137,8 +151,7 @@ def test_editing(page, tmp_path):
     assert page.evaluate(f"({FORCE})().inputs.some((i) => i.link != null)")
     playing = view(page, "playing")
     page.keyboard.press("Space")
-    page.wait_for_timeout(200)
-    assert view(page, "playing") is not playing
+    wait_equal(lambda: view(page, "playing"), not playing)
 
     # Visible focus.
     outline = canvas.evaluate("(e) => [getComputedStyle(e).outlineStyle, parseFloat(getComputedStyle(e).outlineWidth)]")
@@ -149,11 +162,9 @@ def test_editing(page, tmp_path):
     # The timeline: the playhead, and bars that keys can focus, select, move and delete.
     page.locator(TIMELINE).focus()
     page.keyboard.press("Home")
-    page.wait_for_timeout(150)
-    assert view(page, "time") == 0
+    wait_equal(lambda: view(page, "time"), 0)
     page.keyboard.press("Shift+ArrowRight")
-    page.wait_for_timeout(150)
-    assert view(page, "time") == pytest.approx(10 / 30, abs=0.01)
+    wait_equal(lambda: view(page, "time"), pytest.approx(10 / 30, abs=0.01))
     canvas.focus()
     page.keyboard.press("Shift+ArrowRight")
     wait_pokes(page, 2)
@@ -161,9 +172,9 @@ def test_editing(page, tmp_path):
     second.focus()
     before = pokes(page)[1]["time"]
     page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(300)
+    wait_equal(lambda: pokes(page)[1]["time"] != before, True)
     assert pokes(page)[1]["time"] == pytest.approx(before + 1 / 30, abs=0.02)
-    assert page.locator(f'{POKE}[aria-pressed="true"]').count() == 1
+    wait_equal(page.locator(f'{POKE}[aria-pressed="true"]').count, 1)
     page.screenshot(path=tmp_path / f"editing_{page.renderer}_{page.frontend}.png")
     page.keyboard.press("Delete")
     wait_pokes(page, 1)
@@ -187,15 +198,13 @@ def test_editing(page, tmp_path):
     assert np.abs(displacement_at(page, 0.4, 0.4, 1.9)).max() > 0.05
     assert np.abs(displacement_at(page, 0.4, 0.4, 0.9)).max() == 0
     set_value(page, "strength", 0)
-    page.wait_for_timeout(400)
-    assert np.abs(displacement_at(page, 0.4, 0.4, 1.9)).max() == 0
+    wait_equal(lambda: np.abs(displacement_at(page, 0.4, 0.4, 1.9)).max(), 0)
     set_value(page, "num_frames", 60)
-    page.wait_for_timeout(400)
-    assert view(page, "duration") == pytest.approx(2)
+    wait_equal(lambda: view(page, "duration"), pytest.approx(2))
     set_value(page, "pokes", '[{"x": 0.4, "y": 0.4, "dx": 0, "dy": 0, "time": 0}, {"x": 1.4}]')
-    page.get_by_text("Poke 2: x is 1.4").wait_for(timeout=60_000)
+    page.get_by_text("Poke 2: x is 1.4").wait_for()
     set_value(page, "pokes", "[]")
-    page.get_by_text("Drag the image to poke it").wait_for(timeout=60_000)
+    page.get_by_text("Drag the image to poke it").wait_for()
 
 
 def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
@@ -210,13 +219,11 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
     # ComfyUI's undo removes the poke, and the view is there at once.
     page.wait_for_timeout(500)
     page.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
-    page.wait_for_function(f"() => ({FORCE})()?.widgets.find((w) => w.name === 'pokes').value === '[]'", timeout=60_000)
+    wait_for(page, f"() => ({FORCE})()?.widgets.find((w) => w.name === 'pokes').value === '[]'")
     wait_ready(page)
     assert page.locator(selector).count() == 1
     page.evaluate("() => app.extensionManager.command.execute('Comfy.Redo')")
-    page.wait_for_function(
-        f"(text) => ({FORCE})()?.widgets.find((w) => w.name === 'pokes').value === text", arg=text, timeout=60_000
-    )
+    wait_for(page, f"(text) => ({FORCE})()?.widgets.find((w) => w.name === 'pokes').value === text", text)
     wait_ready(page)
 
     # A copy of the node has the pokes and waits for its own run.
@@ -229,12 +236,10 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
           app.canvas.pasteFromClipboard();
         }}"""
     )
-    page.wait_for_timeout(800)
-    copies = page.evaluate(
-        """() => (app.rootGraph ?? app.graph).nodes.filter((n) => n.type === "GID_ModalForce")
+    copies = """() => (app.rootGraph ?? app.graph).nodes.filter((n) => n.type === "GID_ModalForce")
                  .map((n) => n.widgets.find((w) => w.name === "pokes").value)"""
-    )
-    assert copies == [text, text] and page.locator('[data-testid="gid-live"]').count() == 2
+    wait_equal(lambda: page.evaluate(copies), [text, text])
+    wait_equal(page.locator('[data-testid="gid-live"]').count, 2)
     page.evaluate(
         """() => { const g = app.rootGraph ?? app.graph;
                    g.remove(g.nodes.filter((n) => n.type === "GID_ModalForce").at(-1));
@@ -248,19 +253,16 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
                      window.gidLose = gl.getExtension("WEBGL_lose_context");
                      window.gidLose.loseContext(); }}"""
     )
-    page.wait_for_timeout(300)
-    assert not view(page, "ready") and view(page, "objects") == 0
+    wait_equal(lambda: (view(page, "ready"), view(page, "objects")), (False, 0))
     drawn = view(page, "frames")
     page.evaluate("() => window.gidLose.restoreContext()")
     wait_ready(page)
-    page.wait_for_function(f"(n) => document.querySelector('{selector}').gidView.frames > n", arg=drawn, timeout=60_000)
+    wait_for(page, f"(n) => document.querySelector('{selector}').gidView.frames > n", drawn)
 
     # After a reload of the page, the poke comes from the workflow and the photo from the server.
     page.wait_for_timeout(1500)  # ComfyUI saves the workflow to the browser's storage at intervals
     page.reload(wait_until="domcontentloaded")
-    page.wait_for_function(
-        f"() => window.app?.extensionManager && (app.rootGraph ?? app.graph) && ({FORCE})()", timeout=60_000
-    )
+    wait_for(page, f"() => window.app?.extensionManager && (app.rootGraph ?? app.graph) && ({FORCE})()")
     wait_ready(page)
     assert value(page) == text
     assert np.abs(displacement_at(page, 0.45, 0.5, pokes(page)[0]["hold"])).max() > 0.03
@@ -277,7 +279,7 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
         }}"""
     )
     page.wait_for_timeout(1000)
-    assert value(page) == text
+    wait_equal(lambda: value(page), text)
     run(page)
     settle(page, selector)
     drag(page, (0.6, 0.5), (0.5, 0.5))
@@ -292,10 +294,8 @@ def test_survives_undo_copy_subgraph_reload_and_a_lost_context(page):
     page.wait_for_timeout(1500)
     page.evaluate("() => app.canvas.setGraph(app.rootGraph ?? app.graph.rootGraph)")
     page.reload(wait_until="domcontentloaded")
-    page.wait_for_function(
-        f"() => window.app?.extensionManager && (app.rootGraph ?? app.graph) && ({FORCE})()", timeout=60_000
-    )
-    page.wait_for_timeout(1000)
+    wait_for(page, f"() => window.app?.extensionManager && (app.rootGraph ?? app.graph) && ({FORCE})()")
+    page.wait_for_timeout(1000)  # for what must not become ready
     assert len(pokes(page)) == 2
     assert not page.evaluate(f"() => document.querySelector('{selector}')?.gidView.ready")
 
@@ -308,19 +308,15 @@ def test_keeps_drawing_and_frees_the_gpu(page):
     assert page.locator(selector).evaluate("(c) => [c.width, c.height]") == [512, 288]
     if not view(page, "playing"):
         page.get_by_role("button", name="Play").click()
-    rates = frame_rates(page, selector)
-    logger.info("%s %s: %.1f frames a second", page.renderer, page.frontend, statistics.median(rates))
+    frames = f"document.querySelector('{selector}').gidView.frames"
+    for _ in range(2):  # it keeps drawing
+        wait_for(page, f"(n) => {frames} > n + 10", view(page, "frames"), progress=frames)
 
     # It stops drawing while it is not visible.
     page.evaluate("() => { app.canvas.ds.offset[0] += 20000; app.canvas.setDirty(true, true); }")
-    page.wait_for_timeout(700)
-    hidden = view(page, "frames")
-    page.wait_for_timeout(500)
-    assert view(page, "frames") == hidden
+    hidden = steady(lambda: view(page, "frames"), 0.5)
     page.evaluate("() => { app.canvas.ds.offset[0] -= 20000; app.canvas.setDirty(true, true); }")
-    page.wait_for_function(
-        f"(n) => document.querySelector('{selector}').gidView.frames > n", arg=hidden, timeout=60_000
-    )
+    wait_for(page, f"(n) => {frames} > n", hidden)
 
     assert view(page, "objects") > 0
     lost = page.evaluate(
@@ -333,20 +329,16 @@ def test_keeps_drawing_and_frees_the_gpu(page):
         selector,
     )
     assert lost == [0, True, 0]
-    # The frame rate is only logged, because it means little with software rendering. The test: it keeps drawing.
-    assert max(rates) > 1, rates
 
 
 def test_touch_pen_and_reduced_motion(page):
     page.emulate_media(reduced_motion="reduce")
-    selector = build(page, pokes='[{"x": 0.5, "y": 0.5, "dx": 0.1, "dy": 0.05, "time": 0}]')
+    by_hand = '[{"x": 0.5, "y": 0.5, "dx": 0.1, "dy": 0.05, "time": 0}]'
+    selector = build(page, num_frames=LONG, pokes=by_hand)
     run(page)
     settle(page, selector)
-    page.wait_for_timeout(300)
+    steady(lambda: view(page, "frames"), 0.5)
     assert not view(page, "playing") and view(page, "time") == 0
-    still = view(page, "frames")
-    page.wait_for_timeout(500)
-    assert view(page, "frames") <= still + 1
 
     box = page.locator(selector).bounding_box()
     session = page.context.new_cdp_session(page)
@@ -359,14 +351,16 @@ def test_touch_pen_and_reduced_motion(page):
         point = at(0.4 + 0.02 * step, 0.4)
         session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
         page.wait_for_timeout(30)
-    assert visible_arrows(page) >= 1
+    wait_equal(lambda: visible_arrows(page) >= 1, True)
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     wait_pokes(page, 2)
     touched = next(one for one in pokes(page) if one["x"] != 0.5)
     assert touched["x"] == pytest.approx(0.4, abs=0.01) and touched["dx"] == pytest.approx(0.12, abs=0.02)
 
     # It plays once after the poke, then stops.
-    page.wait_for_function(f"() => !document.querySelector('{selector}').gidView.playing", timeout=60_000)
+    set_value(page, "num_frames", 60)
+    shown = f"document.querySelector('{selector}').gidView"
+    wait_for(page, f"() => !{shown}.playing", progress=f"{shown}.frames")
 
     pen = {"pointerType": "pen", "button": "left", "clickCount": 1, "force": 0.5}
     session.send("Input.dispatchMouseEvent", {"type": "mousePressed", "buttons": 1, **at(0.6, 0.6), **pen})

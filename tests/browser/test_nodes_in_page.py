@@ -1,5 +1,7 @@
 """The nodes in the page: created, displayed and removed in both renderers of both frontends."""
 
+from browser.live_page import wait_equal
+
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 # Creates a node of each type, side by side. Returns the properties of each node in the page.
@@ -72,9 +74,8 @@ def inputs_of(info: dict) -> dict:
 def test_each_node_shows_its_widgets_and_connects_to_matching_types(page, tmp_path):
     nodes = ours(page.server)
     made = page.evaluate(MAKE_ALL, list(nodes))
-    page.wait_for_timeout(300)
     if page.renderer == "vue":
-        assert page.locator(".lg-node").count() == len(nodes)
+        wait_equal(page.locator(".lg-node").count, len(nodes))
     for node, (node_id, info) in zip(made, nodes.items(), strict=True):
         assert node["type"] == node_id
         assert node["title"] == info["display_name"]

@@ -2,15 +2,12 @@
 
 import json
 
-import pytest
-
-from browser.live_page import run_to_end
+from browser.live_page import run_to_end, steady, wait_equal, wait_for
 from comfy_server import ROOT
 from workflow_prompt import to_prompt
 
 WORKFLOWS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "workflows").glob("*.json"))}
 PAGE_ONLY = {"upload", "video-preview", "audioUI"}  # widgets that the page adds to core's Load Video and Load Audio
-ASSETS = ("flowers.jpg", "flowers_painted.png", "tune.mp3")
 PREVIEW = '[data-testid="gid-loop-preview"]'
 
 LOAD = """async (workflow) => {
@@ -27,21 +24,11 @@ BOXES = """() => (app.rootGraph ?? app.graph).nodes.map((node) => {
 })"""
 
 
-@pytest.fixture(autouse=True)
-def uploaded(request, server_for, clip):
-    """Upload the workflows' input files before the page opens, because the page then loads the list of files."""
-    _, frontend = request.node.callspec.params["page"]
-    server = server_for(None if frontend == "pinned" else frontend)
-    server.upload_image(clip)
-    for name in ASSETS:
-        server.upload_image(ROOT / "assets" / name)
-
-
 def load(page, name):
     """Load a workflow and wait until the page has settled."""
     for type_, has_errors, known in page.evaluate(LOAD, WORKFLOWS[name]):
         assert known and not has_errors, type_
-    page.wait_for_timeout(300)
+    steady(lambda: page.evaluate(BOXES))
 
 
 def widgets_and_links(prompt: dict) -> dict:
@@ -63,8 +50,7 @@ def test_workflows_load_convert_and_do_not_overlap(page):
         assert not page.locator(".comfy-missing-nodes").is_visible()
         in_page = widgets_and_links(page.evaluate(PROMPT))
         assert in_page == widgets_and_links(to_prompt(workflow, object_info)), name
-        page.wait_for_timeout(500)  # Load Video grows when its preview appears
-        touching += overlaps(page.evaluate(BOXES))
+        touching += overlaps(steady(lambda: page.evaluate(BOXES)))  # Load Video grows when its preview appears
     assert not touching
 
 
@@ -105,16 +91,23 @@ def node_box(page, node_type):
     )
 
 
+SET_NUM_FRAMES = """(count) => {
+  const render = (app.rootGraph ?? app.graph).nodes.find((n) => n.type === "GID_SoftmaxSplatRender");
+  render.widgets.find((w) => w.name === "num_frames").value = count;
+}"""
+
+
 def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
     load(page, "clip_to_loop")
     assert page.locator(PREVIEW).count() == 1 and not page.locator(PREVIEW).is_visible()
+    page.evaluate(SET_NUM_FRAMES, 30)
     run_to_end(page)
-    page.locator(PREVIEW).wait_for(state="visible", timeout=10_000)
-    page.wait_for_timeout(600)  # the node grows
+    page.locator(PREVIEW).wait_for(state="visible")
+    steady(lambda: node_box(page, "GID_SoftmaxSplatRender"))  # it grows
     page.screenshot(path=tmp_path / f"loop_{page.renderer}_{page.frontend}.png")
 
     image = page.locator(PREVIEW)
-    assert image.evaluate("i => [i.complete, i.naturalWidth, i.naturalHeight]") == [True, 128, 72]
+    wait_equal(lambda: image.evaluate("i => [i.complete, i.naturalWidth, i.naturalHeight]"), [True, 128, 72])
     assert image.get_attribute("alt")
     inside, around = image.bounding_box(), node_box(page, "GID_SoftmaxSplatRender")
     assert inside["width"] >= 100 and inside["height"] >= 60
@@ -129,12 +122,9 @@ def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
 
     # A second run replaces it.
     first = image.get_attribute("src")
-    page.evaluate(
-        """() => { const n = (app.rootGraph ?? app.graph).nodes.find((n) => n.type === "GID_SoftmaxSplatRender");
-                   n.widgets.find((w) => w.name === "num_frames").value = 20; }"""
-    )
+    page.evaluate(SET_NUM_FRAMES, 20)
     run_to_end(page)
-    page.wait_for_function(f"(old) => document.querySelector('{PREVIEW}').src !== old", arg=first, timeout=10_000)
+    wait_for(page, f"(old) => document.querySelector('{PREVIEW}').src !== old", first)
 
     # A cached run names its file although the temp folder was emptied: no broken picture stays.
     page.evaluate(
@@ -146,13 +136,12 @@ def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
     # Undo and removal of the node leave no images behind.
     page.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
     page.wait_for_timeout(500)
-    assert page.locator(PREVIEW).count() == 1
+    wait_equal(page.locator(PREVIEW).count, 1)
     page.evaluate(
         """() => { const g = app.rootGraph ?? app.graph;
                    g.remove(g.nodes.find((n) => n.type === "GID_SoftmaxSplatRender")); }"""
     )
-    page.wait_for_timeout(800)
-    assert page.locator(PREVIEW).count() == 0
+    wait_equal(page.locator(PREVIEW).count, 0)
 
 
 FRAMES = """() => {
@@ -182,8 +171,8 @@ def test_a_prediction_shows_its_motion_inside_the_node(page, tmp_path):
     previews = page.locator(PREVIEW)
     assert previews.count() == 2
     for index in range(2):
-        previews.nth(index).wait_for(state="visible", timeout=10_000)
-    page.wait_for_timeout(800)  # the nodes grow
+        previews.nth(index).wait_for(state="visible")
+    steady(lambda: page.evaluate(BOXES))  # the nodes grow
     page.screenshot(path=tmp_path / f"prediction_{page.renderer}_{page.frontend}.png")
     assert not overlaps(page.evaluate(BOXES))
 
@@ -208,11 +197,10 @@ def test_a_prediction_shows_its_motion_inside_the_node(page, tmp_path):
 def test_template_opens_and_survives_a_reload(page):
     there = "() => window.app && (app.rootGraph ?? app.graph)?.nodes?.some((n) => n.type === 'GID_SoftmaxSplatRender')"
     page.goto(f"{page.server.url}/?template=clip_to_loop&source=generative-image-dynamics")
-    page.wait_for_function(there, timeout=60_000)
+    wait_for(page, there)
     page.wait_for_timeout(1500)  # the page saves to the browser's storage at intervals
     before = page.evaluate(PROMPT)
     page.goto(page.server.url)
-    page.wait_for_function(there, timeout=60_000)
-    page.wait_for_timeout(500)
-    assert widgets_and_links(page.evaluate(PROMPT)) == widgets_and_links(before)
-    assert page.locator(PREVIEW).count() == 1
+    wait_for(page, there)
+    wait_equal(lambda: widgets_and_links(page.evaluate(PROMPT)), widgets_and_links(before))
+    wait_equal(page.locator(PREVIEW).count, 1)

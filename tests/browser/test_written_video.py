@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import gid_core as gid
-from browser.live_page import CHROMIUM_NAMES, CHROMIUM_OPTIONS
+from browser.live_page import ACTION_TIMEOUT, CHROMIUM_NAMES, CHROMIUM_OPTIONS
 
 COLORS = [(200, 60, 30), (255, 255, 255), (0, 0, 0), (128, 128, 128), (10, 200, 250), (30, 90, 20), (60, 60, 200)]
 READ_PIXEL = """async ([type, data]) => {
@@ -38,7 +38,7 @@ def page_with_gpu(browser):
     """
     options = (*CHROMIUM_OPTIONS, "--use-angle=swiftshader", "--ignore-gpu-blocklist", "--enable-gpu-rasterization")
     executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)))
-    drawing_browser = browser.browser_type.launch(executable_path=executable, args=options)
+    drawing_browser = browser.browser_type.launch(executable_path=executable, args=options, timeout=ACTION_TIMEOUT)
     yield drawing_browser.new_page()
     drawing_browser.close()
 

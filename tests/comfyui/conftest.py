@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import select
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,38 @@ from PIL import Image
 
 import gid_core as gid
 from comfy_server import ComfyServer
+from deadline import Deadline
 
 SIZE = (72, 128)  # of all clips, images and volumes here: small, but large enough for optical flow
+
+
+class Messages:
+    """What a server sends to its client, as it sends it to the page."""
+
+    def __init__(self, server: ComfyServer):
+        self.server = server
+        self._socket = websocket.create_connection(
+            f"ws://127.0.0.1:{server.port}/ws?clientId={server.client_id}", timeout=600
+        )
+
+    def next(self, seconds=60.0) -> bytes | dict:
+        """The next message. Fails if none comes for some seconds (see scripts/deadline.py)."""
+        deadline = Deadline(seconds)
+        while not select.select([self._socket.sock], [], [], 1)[0]:
+            assert not deadline.passed(), f"no message for {seconds:.0f} s\n{self.server.log_tail()}"
+        message = self._socket.recv()
+        return message if isinstance(message, bytes) else json.loads(message)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def messages(server):
+    """The messages of the server to this test."""
+    messages = Messages(server)
+    yield messages
+    messages.close()
 
 
 @pytest.fixture(scope="session")
@@ -119,17 +150,16 @@ class Graph:
     def run_and_listen(self) -> tuple[dict[str, str], dict[str, dict]]:
         """Run as a page does; the texts on nodes and the outputs sent to the page, both by node id."""
         server, texts, sent = self.server, {}, {}
-        socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={server.client_id}", timeout=60)
+        messages = Messages(server)
         try:
             number = server.queue(self.prompt)
             while True:
-                message = socket.recv()
+                message = messages.next()
                 if isinstance(message, bytes):
                     kind, length = struct.unpack(">II", message[:8])
                     if kind == 3:  # a line of text
                         texts[message[8 : 8 + length].decode()] = message[8 + length :].decode()
                     continue
-                message = json.loads(message)
                 data = message["data"]
                 if data.get("prompt_id") != number:
                     continue
@@ -139,7 +169,7 @@ class Graph:
                 if message["type"] == "execution_success":
                     break
         finally:
-            socket.close()
+            messages.close()
         self.entry = server.wait(number)
         return texts, sent
 
@@ -164,6 +194,19 @@ class Graph:
 def graph(server, tmp_path) -> Graph:
     """An empty prompt for the server."""
     return Graph(server, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def caching_server(tmp_path_factory):
+    """A server that keeps the results of unchanged nodes, as ComfyUI does by default; `server` keeps nothing."""
+    with ComfyServer(tmp_path_factory.mktemp("caching"), cpu=True) as server:
+        yield server
+
+
+@pytest.fixture
+def caching_graph(caching_server, tmp_path) -> Graph:
+    """An empty prompt for the server that keeps results."""
+    return Graph(caching_server, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -1,30 +1,25 @@
 """Cancel stops any node quickly and does not affect the next prompt."""
 
-import json
-import time
-
 import pytest
 import torch
-import websocket
 
 import gid_core as gid
 from comfy_server import Interrupted
+from deadline import Clock
 
-MAX_CANCEL_SECONDS = 1.5
+MAX_CANCEL_SECONDS = 1.5  # without the time in which other programs have the cores
 LARGE = (288, 512)
 
 
 @pytest.fixture
-def progress(server):
+def progress(messages):
     """progress(prompt_id, share): wait until a node has done this share of its work; its (value, max)."""
-    socket = websocket.create_connection(f"ws://127.0.0.1:{server.port}/ws?clientId={server.client_id}", timeout=60)
 
     def wait_for(prompt_id, share):
         while True:
-            message = socket.recv()
+            message = messages.next()
             if isinstance(message, bytes):  # a live preview
                 continue
-            message = json.loads(message)
             data = message["data"]
             if data.get("prompt_id") != prompt_id:
                 continue
@@ -34,8 +29,7 @@ def progress(server):
             if message["type"] == "progress" and data["value"] >= share * data["max"]:
                 return data["value"], data["max"]
 
-    yield wait_for
-    socket.close()
+    return wait_for
 
 
 def cancel_after(server, progress, prompt, share) -> float:
@@ -43,11 +37,11 @@ def cancel_after(server, progress, prompt, share) -> float:
     before = {path for path in (server.base / "temp").rglob("*") if path.is_file()}
     prompt_id = server.queue(prompt)
     progress(prompt_id, share)
-    started = time.monotonic()
+    clock = Clock()
     server.interrupt()
     with pytest.raises(Interrupted):
         server.wait(prompt_id, timeout=60)
-    seconds = time.monotonic() - started
+    seconds = clock.seconds()
     assert {path for path in (server.base / "temp").rglob("*") if path.is_file()} == before
     return seconds
 
@@ -84,7 +78,7 @@ def test_cancel_a_long_extraction(server, graph, progress, tmp_path, share):
     check_next_prompt(graph)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3], ids=["first step", "later"])
+@pytest.mark.parametrize("share", [0.0, 0.1], ids=["first step", "later"])
 def test_cancel_a_long_prediction(server, graph, progress, share):
     image = graph.add("EmptyImage", width=LARGE[1], height=LARGE[0], batch_size=1, color=0x336699)
     model = graph.add("GID_LoadModel", model_name="tiny.safetensors")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gid_core as gid
-from comfy_server import ComfyServer, NodeFailed, PromptRejected
+from comfy_server import NodeFailed, PromptRejected
 from gid_core.dynamics.oscillators import Damping
 from gid_core.rendering.live_packet import unpack
 
@@ -259,20 +259,19 @@ def force(graph, kind, volume, **inputs):
 KINDS = ["GID_ModalForce", "GID_Wind", "GID_AudioForce"]
 
 
-def test_unchanged_nodes_do_not_run_again(graph, tmp_path, volume):
-    with ComfyServer(tmp_path / "comfyui", None, [], cpu=True) as server:  # the shared server has no cache
-        graph = type(graph)(server, tmp_path)
-        nodes = [force(graph, kind, volume) for kind in KINDS]
-        for node in nodes:
-            graph.show(node[2])
+def test_unchanged_nodes_do_not_run_again(caching_graph, volume):
+    graph = caching_graph
+    nodes = [force(graph, kind, volume) for kind in KINDS]
+    for node in nodes:
+        graph.show(node[2])
 
-        def cached():
-            return set(dict(graph.run().entry["status"]["messages"])["execution_cached"]["nodes"])
+    def cached():
+        return set(dict(graph.run().entry["status"]["messages"])["execution_cached"]["nodes"])
 
-        assert not cached()
-        assert cached() == set(graph.prompt)
-        graph.prompt[nodes[1].id]["inputs"]["strength"] = 0.5
-        assert cached() & {node.id for node in nodes} == {nodes[0].id, nodes[2].id}
+    assert not cached()
+    assert cached() == set(graph.prompt)
+    graph.prompt[nodes[1].id]["inputs"]["strength"] = 0.5
+    assert cached() & {node.id for node in nodes} == {nodes[0].id, nodes[2].id}
 
 
 @pytest.mark.parametrize("with_image", [True, False], ids=["image", "alone"])
@@ -306,13 +305,12 @@ def test_a_widget_beyond_its_limits(graph, volume, kind, widget, value, limit):
     assert widget in str(refused.value.node_errors) and limit in str(refused.value.node_errors)
 
 
-def test_a_new_page_gets_the_live_packet_of_cached_nodes(tmp_path, volume, photo, graph):
+def test_a_new_page_gets_the_live_packet_of_cached_nodes(caching_graph, volume, photo):
     """A new page knows nothing of earlier runs, and ComfyUI does not run cached nodes again."""
-    with ComfyServer(tmp_path / "base", None, cpu=True) as server:
-        graph = type(graph)(server, tmp_path)  # the shared server has no cache
-        source = graph.image(photo)
-        node = modal(graph, volume, image=source)
-        graph.save(graph.add("GID_SoftmaxSplatRender", image=source, motion=node, num_frames=2))
-        first = graph.run_and_listen()[1][node.id]["gid_live"]
-        server.client_id = uuid.uuid4().hex
-        assert graph.run_and_listen()[1][node.id]["gid_live"] == first
+    graph = caching_graph
+    source = graph.image(photo)
+    node = modal(graph, volume, image=source)
+    graph.save(graph.add("GID_SoftmaxSplatRender", image=source, motion=node, num_frames=2))
+    first = graph.run_and_listen()[1][node.id]["gid_live"]
+    graph.server.client_id = uuid.uuid4().hex
+    assert graph.run_and_listen()[1][node.id]["gid_live"] == first
