@@ -16,6 +16,7 @@ from ..gid_core.dynamics.wind import MAX_SEED, wind
 from ..gid_core.motion import Motion
 from ..gid_core.spectral_volume import SpectralVolume
 from .adapters import CATEGORY, MotionType, SpectralVolumeType, advanced, schema, warnings_on_node
+from .input_checks import checks_inputs
 from .live_preview import save_live_packet
 
 # Schema fields of nodes with a live view. ComfyUI sends cached results to a new page only for output nodes.
@@ -74,6 +75,7 @@ class ModalForce(io.ComfyNode):
         return True
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         spectral_volume: SpectralVolume,
@@ -157,6 +159,7 @@ class Wind(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         spectral_volume: SpectralVolume,
@@ -239,6 +242,7 @@ class AudioForce(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         spectral_volume: SpectralVolume,

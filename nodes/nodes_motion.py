@@ -8,6 +8,7 @@ from torch import Tensor
 from ..gid_core.motion import limit_displacement, loop
 from ..gid_core.spectral_volume import SpectralVolume
 from .adapters import CATEGORY, MotionType, SpectralVolumeType, optional_mask, schema, show_text
+from .input_checks import checks_inputs
 
 
 class LoopMotion(io.ComfyNode):
@@ -59,6 +60,7 @@ class LoopMotion(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(cls, spectral_volume: SpectralVolume, num_frames: int, speed: float, fps: float) -> io.NodeOutput:
         motion = loop(spectral_volume, num_frames=num_frames or None, speed=speed, fps=fps)
         seconds = len(motion) / motion.fps
@@ -133,6 +135,7 @@ class AmplifyMotion(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         spectral_volume: SpectralVolume,

@@ -15,7 +15,7 @@ from ..gid_core.motion import loop
 from ..gid_core.rendering.visualization import motion_map
 from ..gid_core.spectral_volume import SpectralVolume
 from ..gid_core.tensors import image_batch, mask_batch
-from ..gid_core.validation import check_choice
+from ..gid_core.validation import check_choice, check_integer
 from .adapters import (
     CATEGORY,
     PREVIEW_SIZE,
@@ -30,13 +30,15 @@ from .adapters import (
     schema,
     thumbnail,
 )
-from .nodes_model import ManagedPipeline
+from .input_checks import checks_inputs
 
 if TYPE_CHECKING:
     from ..gid_core.models.loop_guidance import LoopGuidance
+    from .nodes_model import ManagedPipeline
 
 SAMPLERS = {"dpm": "dpm", "ddim (paper)": "ddim"}
 MAX_SEED = 2**64
+MAX_VARIATIONS = 1000  # also if their number comes through a link
 MAX_BATCH_SIZE = 8  # variations of one photo that a GPU samples together; a CPU samples one at a time
 MAX_PREVIEW_VARIATIONS = 8  # variations in the preview
 
@@ -158,6 +160,7 @@ class PredictSpectralVolume(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         model: ManagedPipeline,
@@ -172,9 +175,8 @@ class PredictSpectralVolume(io.ComfyNode):
         sampler: str = "dpm",
         resolution: int = 512,
     ) -> io.NodeOutput:
-        if not isinstance(model, ManagedPipeline):
-            raise ValueError(f"model must come from Load GID Model; got {type(model).__name__}.")
         check_choice("sampler", sampler, tuple(SAMPLERS))
+        check_integer("variations", variations, 1, MAX_VARIATIONS)
         photos = image_batch(image).permute(0, 2, 3, 1)
         mask = optional_mask(mask, photos.shape[1:3])
         # A crossfade changes the period, which all volumes of a batch share, so it is applied to the whole batch.

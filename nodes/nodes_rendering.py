@@ -40,6 +40,7 @@ from .adapters import (
     temporary_file,
     thumbnail,
 )
+from .input_checks import checks_inputs
 
 if TYPE_CHECKING:
     from .nodes_model import ManagedPipeline
@@ -85,6 +86,7 @@ class SoftmaxSplatRender(io.ComfyNode):
         return nodes_with_output("GID_SoftmaxSplatRender", HOLES_OUTPUT)
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         image: Tensor,
@@ -168,6 +170,7 @@ class RenderLoopToVideo(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         image: Tensor,
