@@ -59,7 +59,7 @@ def _wires() -> dict[str, tuple[type, str]]:
         "IMAGE": (Tensor, "an image"),
         "MASK": (Tensor, "a mask"),
         "VIDEO": (Input.Video, "a video"),
-        "AUDIO": (Mapping, "audio (of a video with a sound track, for example)"),
+        "AUDIO": (Mapping, "audio (a video without a sound track holds no audio)"),
         "GID_SPECTRAL_VOLUME": (SpectralVolume, "a spectral volume"),
         "GID_MOTION": (Motion, "a motion"),
         "GID_MODEL": (ManagedPipeline, "a model from Load GID Model"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
@@ -21,13 +21,6 @@ from .live_preview import save_live_packet
 
 # Schema fields of nodes with a live view. ComfyUI sends cached results to a new page only for output nodes.
 LIVE_VIEW_FLAGS = {"has_intermediate_output": True, "is_output_node": True}
-
-
-class PhysicsArguments(TypedDict):
-    """Library arguments that all forces share."""
-
-    damping: Damping
-    max_displacement: float  # fraction of the image's width
 
 
 class ModalForce(io.ComfyNode):
@@ -246,7 +239,7 @@ class AudioForce(io.ComfyNode):
     def execute(
         cls,
         spectral_volume: SpectralVolume,
-        audio: Mapping[str, Any] | None,
+        audio: Mapping[str, Any],
         direction: float,
         strength: float,
         attack: float,
@@ -261,13 +254,11 @@ class AudioForce(io.ComfyNode):
         max_displacement: float = 25.0,
         integrator: str = "exact",
     ) -> io.NodeOutput:
-        if not isinstance(audio, Mapping) or audio.get("waveform") is None:
-            raise ValueError("The audio input holds no audio. A video without a sound track is one cause.")
         with warnings_on_node(cls.hidden.unique_id) as lines:
             motion = from_audio(
                 spectral_volume,
-                audio["waveform"],
-                audio["sample_rate"],
+                audio.get("waveform"),
+                audio.get("sample_rate"),
                 num_frames=num_frames or None,
                 fps=fps,
                 direction_degrees=direction,
@@ -386,7 +377,7 @@ def _outputs() -> list[io.Output]:
 
 def _physics_arguments(
     damping: float, alpha: float, beta: float, damping_ratio: float, max_displacement: float
-) -> PhysicsArguments:
+) -> dict[str, Any]:
     """Convert the values of `_physics_inputs` and `damping` to arguments of the library."""
     return {
         "damping": Damping(damping * alpha, damping * beta, damping_ratio or None),

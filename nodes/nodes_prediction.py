@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as model_management
@@ -34,6 +35,7 @@ from .input_checks import checks_inputs
 
 if TYPE_CHECKING:
     from ..gid_core.models.loop_guidance import LoopGuidance
+    from ..gid_core.models.pipeline import GIDPipeline
     from .nodes_model import ManagedPipeline
 
 SAMPLERS = {"dpm": "dpm", "ddim (paper)": "ddim"}
@@ -249,8 +251,7 @@ class _BatchedPrediction:
                     return pipeline(photo, **arguments)
                 except NotImplementedError as error:  # the device lacks an operation
                     logger.warning("Predicting on the CPU: %s cannot (%s).", pipeline.device, error)
-                    pipeline.to("cpu", torch.float32)
-                    return pipeline(photo, **arguments)
+                    return _copy_on_cpu(pipeline)(photo, **arguments)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -264,6 +265,12 @@ class _BatchedPrediction:
             )
         logger.warning("Memory ran out with %d variations at once; trying with fewer.", len(seeds))
         return None
+
+
+def _copy_on_cpu(pipeline: GIDPipeline) -> GIDPipeline:
+    """A copy in float32. ComfyUI manages the networks of the pipeline itself, which must stay as they are."""
+    with torch.inference_mode(False):  # its weights take part in gradients, too
+        return type(pipeline)(deepcopy(pipeline.model)).to("cpu", torch.float32)
 
 
 def _memory_required(model: ManagedPipeline, photo: Tensor, count: int, resolution: int) -> float:

@@ -1,7 +1,7 @@
 """Malformed prompts to every node: a ValueError in words or ComfyUI's own refusal; no crash, no hang, no half file.
 
 A seeded generator replaces inputs of valid, small prompts by values that a damaged workflow, another pack's node or an
-API client can send. All prompts are queued at once.
+API client can send. Files that nodes load are damaged, too. All prompts are queued at once.
 """
 
 import json
@@ -16,6 +16,7 @@ from PIL import Image
 
 import gid_core as gid
 from comfy_server import PACK, ServerFailed
+from damaged_bytes import damaged
 
 # Seconds without any prompt ending after which the server hangs; a prompt takes milliseconds.
 HANG_SECONDS = 60
@@ -23,6 +24,7 @@ HANG_SECONDS = 60
 # more has a link of a wrong type or to nowhere.
 VALUES_PER_INPUT, WIRED_PER_INPUT = 2, 1
 PROMPTS_WITH_TWO = 4  # of each node: two inputs at once
+DAMAGED_FILES = 12  # of each kind
 
 IMAGE, MASK = ["image", 0], ["mask", 0]
 COMMON = {
@@ -174,26 +176,54 @@ def wait_until_all_ended(server) -> None:
         time.sleep(0.2)
 
 
+def damaged_files(server, clip: Path, tiny_model: Path):
+    """Write damaged files into the server's folders; yield a node, what is wrong, and a prompt that loads the file."""
+    choose, folder = random.Random("files"), server.base / "input"
+    kinds = {
+        "GID_LoadSpectralVolume": (folder / "malformed.safetensors", folder, "file"),
+        "GID_LoadModel": (tiny_model, server.base / "models" / "gid", "model_name"),
+        "GID_SpectralVolumeFromVideo": (clip, folder, "file"),
+    }
+    for node, (path, place, widget) in kinds.items():
+        for number in range(DAMAGED_FILES):
+            name = f"damaged{number}{path.suffix}"
+            (place / name).write_bytes(damaged(path.read_bytes(), choose))
+            if widget == "file" and path == clip:
+                prompt = prompt_of(node, {"video": ["clip", 0], "max_size": 64}, {})
+                prompt["clip"] = {"class_type": "LoadVideo", "inputs": {"file": name}}
+            else:
+                prompt = prompt_of(node, {widget: name}, {})
+            yield node, {"file": name}, prompt
+
+
 @pytest.fixture(scope="module")
-def outcomes(server, make_volume):
+def outcomes(server, make_volume, clip, tiny_model):
     """By node, of every malformed prompt: what was wrong, and the server's answer or the entry in its history."""
     make_volume((12, 16)).save(server.base / "input" / "malformed.safetensors")
     all_info = server.object_info()
     ours = {name: info for name, info in all_info.items() if info["python_module"] == f"custom_nodes.{PACK}"}
     assert set(ours) == set(VALID)
+    prompts = [
+        (node, inputs | wires, prompt_of(node, inputs, wires))
+        for node, info in ours.items()
+        for inputs, wires in [({}, {}), *malformed_inputs(node, inputs_of(info))]
+    ]
+    prompts += damaged_files(server, clip, tiny_model)
     before, queued = files_below(server), []
-    for node, info in ours.items():
-        for inputs, wires in [({}, {}), *malformed_inputs(node, inputs_of(info))]:
-            body = {"prompt": prompt_of(node, inputs, wires), "client_id": "malformed"}
-            try:
-                queued.append((node, inputs | wires, server.post("/prompt", body)["prompt_id"]))
-            except urllib.error.HTTPError as error:
-                queued.append((node, inputs | wires, (error.code, error.read().decode(errors="replace"))))
+    for node, wrong, prompt in prompts:
+        try:
+            answer = server.post("/prompt", {"prompt": prompt, "client_id": "malformed"})["prompt_id"]
+        except urllib.error.HTTPError as error:
+            answer = error.code, error.read().decode(errors="replace")
+        queued.append((node, wrong, answer))
     wait_until_all_ended(server)
     history, results = server.get("/history"), {node: [] for node in ours}
     for node, wrong, answer in queued:
         results[node].append((wrong, history[answer] if isinstance(answer, str) else answer))
-    return results, files_below(server) - before
+    yield results, files_below(server) - before
+    for folder in ("input", "models/gid"):  # other tests list them
+        for path in (server.base / folder).glob("damaged*"):
+            path.unlink()
 
 
 def fault(answer) -> str:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import gid_core as gid
+from damaged_bytes import damaged
 from gid_core.evaluation.clip_folder import Clip, find_clips
 from gid_core.evaluation.result_store import ResultStore
 from gid_core.training.model_setup import stage_config
@@ -19,25 +20,6 @@ from gid_core.training.packed_corpus import motion_samples_from_npz
 from gid_core.training.rendering_samples import RenderingSample
 
 DAMAGES = 40  # files of each reader
-HEADER_BYTES = 500  # half of the damages are within these, where formats keep what matters
-
-
-def damaged(content: bytes, choose: random.Random) -> bytes:
-    """The content cut short, or with a flipped bit, exchanged bytes or zeros."""
-    data, kind = bytearray(content), choose.randrange(5)
-    where = choose.randrange(len(data) if choose.random() < 0.5 else min(len(data), HEADER_BYTES))
-    if kind == 0:
-        return bytes(data[:where])
-    if kind == 1:
-        data[where] ^= 1 << choose.randrange(8)
-    elif kind == 2:
-        for position in choose.sample(range(len(data)), min(len(data), 40)):
-            data[position] = choose.randrange(256)
-    elif kind == 3:
-        data[where : where + 64] = bytes(len(data[where : where + 64]))
-    else:
-        data[where : where + 8] = choose.randbytes(len(data[where : where + 8]))
-    return bytes(data)
 
 
 @pytest.fixture(scope="module")
