@@ -1,5 +1,6 @@
 """What nodes ask of ComfyUI's memory management, and the state in which they leave the models that it manages."""
 
+import os
 import subprocess
 import sys
 
@@ -98,9 +99,26 @@ for node in (render, predict):
 )
 
 
+# Prints what a prediction asks for, and the peak of its tensors on the CPU.
+PREDICTED = (
+    LOAD_PACK
+    + """
+from peak_memory import PeakMemory
+model = ManagedPipeline(GIDPipeline.from_pretrained(), cpu)
+for case in cases:
+    height, width, resolution = map(int, case.split())
+    photo = torch.rand(height, width, 3)
+    options = dict(num_inference_steps=1, guidance_scale=1.0, resolution=resolution)
+    with torch.inference_mode(), PeakMemory() as used:
+        model.pipeline(photo, **options)
+    print(nodes_prediction._memory_required(model, photo, 1, resolution), used.peak)
+"""
+)
+
+
 def run(code: str, repo, model, *cases: str) -> list[str]:
     command = [sys.executable, "-c", code, str(repo), str(COMFYUI), str(model), *cases]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(repo / "tests")})
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.splitlines()
 
@@ -119,6 +137,12 @@ def test_a_render_asks_once_for_what_the_library_computes(repo, tiny_model):
         requests, asked, need = map(float, line.split())
         assert requests == 1, case
         assert need / 1.3 < asked < need * 1.3, case
+
+
+def test_a_prediction_takes_what_it_asks_for(repo, tiny_model):
+    for line in run(PREDICTED, repo, tiny_model, "72 128 512", "288 512 512"):
+        asked, peak = map(float, line.split())
+        assert asked / 1.3 < peak < asked * 1.3, line
 
 
 def test_a_managed_model_is_left_as_it_was(repo, tiny_model):
