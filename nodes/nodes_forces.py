@@ -254,11 +254,12 @@ class AudioForce(io.ComfyNode):
         max_displacement: float = 25.0,
         integrator: str = "exact",
     ) -> io.NodeOutput:
+        sound: dict[str, Any] = {"waveform": None, "sample_rate": None, **audio}
         with warnings_on_node(cls.hidden.unique_id) as lines:
             motion = from_audio(
                 spectral_volume,
-                audio.get("waveform"),
-                audio.get("sample_rate"),
+                sound["waveform"],
+                sound["sample_rate"],
                 num_frames=num_frames or None,
                 fps=fps,
                 direction_degrees=direction,
