@@ -106,7 +106,11 @@ def check_path(name: str, value: Any) -> Path:
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         refuse(name, "a path", value)
     path = Path(value)
-    if "\0" in str(path) or any(len(os.fsencode(part)) > 255 for part in path.parts) or len(str(path)) > 4000:
+    try:
+        sizes = [len(os.fsencode(part)) for part in path.parts]
+    except UnicodeEncodeError:  # half of a surrogate pair
+        sizes = [256]
+    if "\0" in str(path) or max(sizes, default=0) > 255 or len(str(path)) > 4000:
         refuse(name, "a path that the file system can have", value)
     return path
 

@@ -74,11 +74,7 @@ def as_volume(value: SpectralVolume | Motion) -> SpectralVolume:
 
 def as_motion(value: Motion | SpectralVolume) -> Motion:
     """Return a motion unchanged; play a volume as Loop Motion does by default."""
-    if isinstance(value, SpectralVolume):
-        return loop(value, fps=DEFAULT_FPS)
-    if isinstance(value, Motion):
-        return value
-    raise ValueError(f"The motion input takes a motion or a spectral volume; got {type(value).__name__}.")
+    return loop(value, fps=DEFAULT_FPS) if isinstance(value, SpectralVolume) else value
 
 
 def intermediate_dtype() -> torch.dtype:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
@@ -16,17 +16,11 @@ from ..gid_core.dynamics.wind import MAX_SEED, wind
 from ..gid_core.motion import Motion
 from ..gid_core.spectral_volume import SpectralVolume
 from .adapters import CATEGORY, MotionType, advanced, as_volume, schema, volume_input, warnings_on_node
+from .input_checks import checks_inputs
 from .live_preview import save_live_packet
 
 # Schema fields of nodes with a live view. ComfyUI sends cached results to a new page only for output nodes.
 LIVE_VIEW_FLAGS = {"has_intermediate_output": True, "is_output_node": True}
-
-
-class PhysicsArguments(TypedDict):
-    """Library arguments that all forces share."""
-
-    damping: Damping
-    max_displacement: float  # fraction of the image's width
 
 
 class ModalForce(io.ComfyNode):
@@ -72,6 +66,7 @@ class ModalForce(io.ComfyNode):
         return True
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         spectral_volume: SpectralVolume,
@@ -155,6 +150,7 @@ class Wind(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         spectral_volume: SpectralVolume,
@@ -237,10 +233,11 @@ class AudioForce(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         spectral_volume: SpectralVolume,
-        audio: Mapping[str, Any] | None,
+        audio: Mapping[str, Any],
         direction: float,
         strength: float,
         attack: float,
@@ -255,13 +252,12 @@ class AudioForce(io.ComfyNode):
         max_displacement: float = 25.0,
         integrator: str = "exact",
     ) -> io.NodeOutput:
-        if not isinstance(audio, Mapping) or audio.get("waveform") is None:
-            raise ValueError("The audio input holds no audio. A video without a sound track is one cause.")
+        sound: dict[str, Any] = {"waveform": None, "sample_rate": None, **audio}
         with warnings_on_node(cls.hidden.unique_id) as lines:
             motion = from_audio(
                 as_volume(spectral_volume),
-                audio["waveform"],
-                audio["sample_rate"],
+                sound["waveform"],
+                sound["sample_rate"],
                 num_frames=num_frames or None,
                 fps=fps,
                 direction_degrees=direction,
@@ -380,7 +376,7 @@ def _outputs() -> list[io.Output]:
 
 def _physics_arguments(
     damping: float, alpha: float, beta: float, damping_ratio: float, max_displacement: float
-) -> PhysicsArguments:
+) -> dict[str, Any]:
     """Convert the values of `_physics_inputs` and `damping` to arguments of the library."""
     return {
         "damping": Damping(damping * alpha, damping * beta, damping_ratio or None),

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..gid_core.models import loop_guidance as library
 from ..gid_core.validation import check_choice
 from .adapters import CATEGORY, GuidanceType, advanced, schema
+from .input_checks import checks_inputs
 
 
 class LoopGuidance(io.ComfyNode):
@@ -101,6 +102,7 @@ class LoopGuidance(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         mode: str,

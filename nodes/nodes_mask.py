@@ -8,6 +8,7 @@ from torch import Tensor
 from ..gid_core.sources.mask import volume_from_mask
 from ..gid_core.validation import check_choice
 from .adapters import CATEGORY, SpectralVolumeType, advanced, schema, warnings_on_node
+from .input_checks import checks_inputs
 from .masks import optional_mask
 
 GRAVITY_DEGREES = {"down": 90.0, "up": -90.0, "left": 180.0, "right": 0.0}
@@ -89,6 +90,7 @@ class VolumeFromMask(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         mask: Tensor,

@@ -16,8 +16,9 @@ from comfy_api.latest import io
 from torch import nn
 
 from ..gid_core.models.checkpoint import BUNDLED_CHECKPOINT, read_header
-from ..gid_core.validation import check_choice
+from ..gid_core.validation import check_choice, check_path
 from .adapters import CATEGORY, ModelType, advanced, logger, schema
+from .input_checks import checks_inputs
 
 if TYPE_CHECKING:
     from ..gid_core.models.motion_model import MotionModel
@@ -89,6 +90,7 @@ class LoadModel(io.ComfyNode):
         return model_name and _model_path(model_name).stat().st_mtime_ns, dtype
 
     @classmethod
+    @checks_inputs
     def execute(cls, model_name: str, dtype: str = "auto") -> io.NodeOutput:
         from ..gid_core.models.pipeline import GIDPipeline
 
@@ -181,7 +183,9 @@ def _model_path(name: str) -> Path:
 
     Raises:
         FileNotFoundError: if there is none; the message lists the folders.
+        ValueError: if it is no name of a file.
     """
+    check_path("model_name", name)
     path = _bundled_models().get(name) or folder_paths.get_full_path(FOLDER, name)
     if path is None:
         folders = " or ".join(folder_paths.get_folder_paths(FOLDER))

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..gid_core.motion import limit_displacement, loop
 from ..gid_core.spectral_volume import SpectralVolume
 from .adapters import CATEGORY, MotionType, SpectralVolumeType, as_volume, schema, show_text, volume_input
+from .input_checks import checks_inputs
 from .masks import optional_mask
 
 
@@ -60,6 +61,7 @@ class LoopMotion(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(cls, spectral_volume: SpectralVolume, num_frames: int, speed: float, fps: float) -> io.NodeOutput:
         spectral_volume = as_volume(spectral_volume)
         motion = loop(spectral_volume, num_frames=num_frames or None, speed=speed, fps=fps)
@@ -136,6 +138,7 @@ class AmplifyMotion(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         spectral_volume: SpectralVolume,

@@ -9,6 +9,7 @@ from ..gid_core.motion import Motion
 from ..gid_core.rendering.visualization import flow_wheel, motion_map, power_spectrum, xt_slice
 from ..gid_core.spectral_volume import SpectralVolume
 from .adapters import CATEGORY, as_motion, motion_or_volume_input, schema
+from .input_checks import checks_inputs
 
 PREVIEW_WIDTH = 512  # pixels
 
@@ -54,6 +55,7 @@ class PreviewMotion(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(cls, motion: Motion | SpectralVolume, image: Tensor | None = None) -> io.NodeOutput:
         motion = as_motion(motion)
         images = [

@@ -16,8 +16,8 @@ from comfy_api.latest import InputImpl, io
 from torch import Tensor
 
 from ..gid_core.motion import Motion
-from ..gid_core.rendering.frame_memory import BLOCK_FRAMES, default_chunk, working_bytes
-from ..gid_core.rendering.render import NETWORK_REACH, count_frames, fast_splat, render
+from ..gid_core.rendering.frame_range import count_frames
+from ..gid_core.rendering.render import fast_splat, render, working_memory
 from ..gid_core.rendering.renderer import FrameRenderer, Renderer
 from ..gid_core.rendering.video_output import render_to_video
 from ..gid_core.spectral_volume import SpectralVolume
@@ -40,6 +40,7 @@ from .adapters import (
     thumbnail,
 )
 from .files import temporary_file
+from .input_checks import checks_inputs
 from .masks import optional_mask
 from .video_saving import goes_to_save_video, problems_of_save_video
 
@@ -87,6 +88,7 @@ class SoftmaxSplatRender(io.ComfyNode):
         return nodes_with_output("GID_SoftmaxSplatRender", HOLES_OUTPUT)
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         image: Tensor,
@@ -100,7 +102,8 @@ class SoftmaxSplatRender(io.ComfyNode):
     ) -> io.NodeOutput:
         check_choice("mode", mode, (NETWORK, FAST_SPLAT))
         motion = as_motion(motion)
-        notes = problems_of_save_video(*image_batch(image).shape[1:])
+        channels, height, width = image_batch(image).shape[1:]
+        notes = problems_of_save_video(channels, height, width)
         if notes and goes_to_save_video(cls.hidden):
             raise ValueError(" ".join(notes))
         if notes:
@@ -122,7 +125,9 @@ class SoftmaxSplatRender(io.ComfyNode):
                 return render(image, motion, **settings, return_holes=True)
             return render(image, motion, **settings), None
 
-        frames, holes = _on_a_device(render_on, image, model, mode, frames_at_once, notes)
+        count = count_frames(image, motion, start_frame, num_frames or None)
+        kept = count * height * width * (channels + with_holes) * intermediate_dtype().itemsize
+        frames, holes = _on_a_device(render_on, image, motion, model, mode, frames_at_once, notes, kept_bytes=kept)
         if notes:
             show_text("\n".join(notes), cls.hidden.unique_id)
         step = preview_step(len(frames))
@@ -194,6 +199,7 @@ class RenderLoopToVideo(io.ComfyNode):
         return _cached_videos.count_losses()
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         image: Tensor,
@@ -236,7 +242,7 @@ class RenderLoopToVideo(io.ComfyNode):
                 progress=progress,
             )
 
-        _on_a_device(render_on, image, model, mode, frames_at_once, notes)
+        _on_a_device(render_on, image, motion, model, mode, frames_at_once, notes)
         if notes:
             show_text("\n".join(notes), cls.hidden.unique_id)
         preview = save_looping_preview(thumbnails, motion.fps / step)
@@ -306,27 +312,32 @@ def _holes_are_connected(node_id: str) -> bool:
 def _on_a_device(
     render_on: Callable[[torch.device, Renderer], Result],
     image: Tensor,
+    motion: Motion,
     model: ManagedPipeline | None,
     mode: str,
     frames_at_once: int,
     notes: list[str],
+    *,
+    kept_bytes: int = 0,
 ) -> Result:
     """Render on ComfyUI's device, or on the CPU if the device lacks an operation.
 
     Args:
         render_on: renders on a device with a renderer.
-        model, mode, frames_at_once: of the node; `mode` is checked.
+        image, motion, model, mode, frames_at_once: of the node; `mode` is checked.
         notes: gets a line if the model has no rendering network.
+        kept_bytes: size of a result that stays on ComfyUI's device for results.
     """
     device, network = model_management.get_torch_device(), None
     with ExitStack() as stack:
-        channels, height, width = image_batch(image).shape[1:]
-        chunk = min(frames_at_once, BLOCK_FRAMES) or default_chunk(channels, height, width)
-        need = working_bytes(model is None or mode != NETWORK, channels, (height, width), NETWORK_REACH, chunk)
         if model is not None and mode == NETWORK:
-            network = stack.enter_context(model.loaded(need)).model.renderer
+            network = model.pipeline.model.renderer
             if network is None:
                 notes.append("This model has no rendering network, so the fast splat was used.")
+        need: float = kept_bytes if model_management.intermediate_device() == device else 0
+        need += working_memory(image, motion, network and network.prepare, frames_at_once or None)
+        if model is not None and network is not None:
+            stack.enter_context(model.loaded(need))
         elif device.type != "cpu":
             model_management.free_memory(need, device)  # other models make room, before the library looks for it
         try:

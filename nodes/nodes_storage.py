@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import folder_paths
 from comfy_api.latest import io
 
 from ..gid_core.spectral_volume import SpectralVolume
+from ..gid_core.validation import check_instance, check_path
 from .adapters import CATEGORY, SpectralVolumeType, schema
 from .files import path_inside, walk_links
+from .input_checks import checks_inputs
 
 SUFFIX = ".safetensors"
 
@@ -47,6 +50,7 @@ class SaveSpectralVolume(io.ComfyNode):
         return filename_prefix is None or _prefix_error(filename_prefix) or True
 
     @classmethod
+    @checks_inputs
     def execute(cls, spectral_volume: SpectralVolume, filename_prefix: str) -> io.NodeOutput:
         height, width = spectral_volume.size
         error = _prefix_error(filename_prefix)
@@ -99,6 +103,7 @@ class LoadSpectralVolume(io.ComfyNode):
         return file and _volume_path(file).stat().st_mtime_ns
 
     @classmethod
+    @checks_inputs
     def execute(cls, file: str) -> io.NodeOutput:
         volume = SpectralVolume.load(_volume_path(file))
         return io.NodeOutput(volume, volume.fps)
@@ -107,9 +112,16 @@ class LoadSpectralVolume(io.ComfyNode):
 def _prefix_error(prefix: str) -> str:
     """Why nothing can be saved under this prefix, or an empty string."""
     root = folder_paths.get_output_directory()
-    if prefix.strip() and path_inside(root, prefix):
-        return ""
-    return f"filename_prefix must name a file inside the output folder; got {prefix!r}."
+    try:
+        check_instance("filename_prefix", prefix, str, "text")
+        check_path("filename_prefix", os.path.join(root, f"{prefix}_00001_{SUFFIX}"))
+    except ValueError as error:
+        return str(error)
+    if not prefix.strip() or path_inside(root, prefix) is None:
+        return f"filename_prefix must name a file inside the output folder; got {prefix!r}."
+    if os.path.basename(os.path.normpath(prefix)).startswith("."):
+        return f"filename_prefix must name a file that begins with no dot, as unfinished ones do; got {prefix!r}."
+    return ""
 
 
 def _volume_files() -> list[str]:
@@ -130,6 +142,7 @@ def _volume_path(file: str) -> Path:
     Raises:
         ValueError: if the name leads out of the input or output folder by `..`, or if there is no such file.
     """
+    check_path("file", file)
     name, root = folder_paths.annotated_filepath(file)
     root = root or folder_paths.get_input_directory()
     path = path_inside(root, name)

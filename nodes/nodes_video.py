@@ -8,6 +8,7 @@ from torch import Tensor
 from ..gid_core.sources.video import extract_spectral_volume, read_window
 from ..gid_core.tensors import image_batch
 from .adapters import CATEGORY, Progress, SpectralVolumeType, schema, warnings_on_node
+from .input_checks import checks_inputs
 
 
 class SpectralVolumeFromVideo(io.ComfyNode):
@@ -93,6 +94,7 @@ class SpectralVolumeFromVideo(io.ComfyNode):
         )
 
     @classmethod
+    @checks_inputs
     def execute(
         cls,
         video: Input.Video | Tensor,

@@ -189,6 +189,13 @@ class ComfyServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """The server's process. Raises ServerFailed if it was not started, or has been stopped."""
+        if self._process is None:
+            raise ServerFailed("The server does not run.")
+        return self._process.pid
+
     def alive(self) -> bool:
         """Whether the server process runs."""
         return self._process is not None and self._process.poll() is None

@@ -76,7 +76,7 @@ def unavailable():
 def server_for(tmp_path_factory, unavailable, tiny_model):
     """server_for(frontend) is a running ComfyServer; one for each frontend, shared by all tests.
 
-    Its folder models/gid holds `tiny_model` as tiny.safetensors.
+    Its folder models/gid holds `tiny_model` as tiny.safetensors. It has the node of comfyui/any_value_node.py, too.
     """
     if not (comfy_server.COMFYUI / "main.py").exists():
         install = [sys.executable, str(ROOT / "scripts" / "comfyui.py"), "install"]
@@ -90,6 +90,8 @@ def server_for(tmp_path_factory, unavailable, tiny_model):
             base = tmp_path_factory.mktemp("comfyui")
             (base / "models" / "gid").mkdir(parents=True)
             shutil.copy(tiny_model, base / "models" / "gid" / TINY)
+            (base / "custom_nodes").mkdir()
+            shutil.copy(ROOT / "tests" / "comfyui" / "any_value_node.py", base / "custom_nodes")
             # Without the cache a second run of the same prompt runs its nodes again.
             server = comfy_server.ComfyServer(base, frontend, ["--cache-none"], cpu=True)
             try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -24,6 +25,7 @@ PREVIEW_WIDTH = 160  # pixels
 PREVIEW_FRAME_MS = 33  # duration of one clip frame, ms
 PREVIEW_QUALITY = 60  # of WebP, 0..100
 
+Loaded = TypeVar("Loaded")
 Metrics = dict[str, Any]  # name -> float; spectra and curves are lists
 
 
@@ -50,12 +52,20 @@ class ResultStore:
         return self.path(method, clip, "-xt.png"), self.path(method, clip, ".webp")
 
     def load_features(self, method: str, clip: Clip) -> dict[str, Tensor]:
-        """Features by name, as `save_results` got them."""
-        return load_file(self.path(method, clip, ".safetensors"))
+        """Features by name, as `save_results` got them.
+
+        Raises:
+            ValueError: if the file is damaged.
+        """
+        return _load(load_file, self.path(method, clip, ".safetensors"))
 
     def load_metrics(self, method: str, clip: Clip) -> Metrics:
-        """Metrics by name, as `save_results` got them."""
-        return json.loads(self.path(method, clip, ".json").read_text())
+        """Metrics by name, as `save_results` got them.
+
+        Raises:
+            ValueError: if the file is damaged.
+        """
+        return _load(lambda path: json.loads(path.read_text()), self.path(method, clip, ".json"))
 
     def is_finished(self, method: str, clip: Clip) -> bool:
         """Whether all files of a method on a clip are there; the metrics are written last."""
@@ -90,3 +100,10 @@ class ResultStore:
         """Digest of the clip's file, the protocol and the method's version, so that outdated results are not used."""
         version = (PROTOCOL_VERSION + self.versions.get(method, "")).encode()
         return hashlib.sha256(version + clip.path.read_bytes()).hexdigest()[:8]
+
+
+def _load(read: Callable[[Path], Loaded], path: Path) -> Loaded:
+    try:
+        return read(path)
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it and its .json, and evaluate again.") from None

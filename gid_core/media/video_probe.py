@@ -114,7 +114,7 @@ def open_container(source: str | IO[bytes], name: str) -> Iterator[InputContaine
     if not isinstance(source, str):
         source.seek(0)
     try:
-        with av.open(source) as container:
+        with av.open(source, metadata_errors="replace") as container:  # a title may have wrong bytes
             yield container
     except av.error.FFmpegError as error:
         raise ValueError(f"{name} cannot be read as a video: {error}.") from error

@@ -1,6 +1,7 @@
 """From a photo and a motion to frames (paper section 5).
 
 render              frames of a motion, a few at a time
+frame_range         which frames of which clips a render makes
 renderer            the interface of renderers; large photos in tiles
 frame_memory        the memory that frames need
 video_output        frames of a motion into a video file

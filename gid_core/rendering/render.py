@@ -22,7 +22,7 @@ from ..tensors import (
     resize_maps,
     resize_mask,
 )
-from ..validation import MAX_FRAMES, check_callable, check_flag, check_instance, check_integer, refuse
+from ..validation import check_callable, check_flag, check_integer, refuse
 from .frame_memory import (
     BLOCK_FRAMES,
     FRAMES_REMEDIES,
@@ -31,6 +31,7 @@ from .frame_memory import (
     out_of_memory,
     working_bytes,
 )
+from .frame_range import batch_size, count_frames, frame_range
 from .outlines import find_outlines
 from .renderer import FrameRenderer, Renderer, is_tiled, tiled
 from .warping import forward_warp, premultiply, unpremultiply
@@ -46,9 +47,6 @@ MAX_IMPORTANCE = 6.0
 
 # Pixels around a tile, beyond the largest displacement, that it depends on: with the fast renderer or another one.
 FAST_REACH, NETWORK_REACH = 32, 128
-
-# Highest frame of a loop at which rendering may start.
-MAX_START = 2**31
 
 # Called as progress(done, total, frame [H, W, C]).
 Progress = Callable[[int, int, Tensor], None]
@@ -211,17 +209,15 @@ def checked_chunks(
     """
     photos = image_batch(image)
     photos = photos.clamp(0, 1) if float(photos.amin()) < 0 or float(photos.amax()) > 1 else photos
-    batch = _batch_size(photos, motion)
-    frames = _frame_range(motion, start, count)
+    batch = batch_size(photos, motion)
+    frames = frame_range(motion, start, count)
     device = motion.volume.coefficients.device if device is None else check_device(device)
     check_callable("renderer", renderer)
     renderer = renderer or fast_splat
-    channels, height, width = photos.shape[1:]
-    chunk = check_integer("chunk", default_chunk(channels, height, width) if chunk is None else chunk, 1)
-    margin = _margin(motion, renderer, (height, width)) if is_tiled((height, width)) else 0
-    need = partial(working_bytes, _is_fast_splat(renderer), channels, (height, width), margin)
+    height, width = photos.shape[-2:]
+    chunk, margin = _chunk(photos, chunk), _margin(motion, renderer, (height, width))
+    need = partial(working_bytes, _is_fast_splat(renderer), photos.shape[1], (height, width), margin)
     beside = kept_bytes if (kept_on or torch.device("cpu")) == device else 0
-    chunk = min(chunk, BLOCK_FRAMES)  # longer ones are not made
     while chunk > 1 and need(chunk) + beside > free_memory(device):
         chunk //= 2
     what, remedies = f"One frame of {width} x {height} pixels and its working memory", ONE_FRAME_REMEDIES
@@ -233,9 +229,24 @@ def checked_chunks(
     return _render_chunks(photos, motion, masks, renderer, frames, chunk, margin)
 
 
-def count_frames(image: Tensor, motion: Motion, start: int, count: int | None) -> int:
-    """Number of frames that `render` makes: those of every clip of the batch; errors are those of `render`."""
-    return _batch_size(image_batch(image), motion) * _frame_range(motion, start, count)[1]
+def working_memory(image: Tensor, motion: Motion, renderer: Renderer | None = None, chunk: int | None = None) -> float:
+    """Peak bytes that `render` takes on its device beside its result, the image included; errors are those of `render`.
+
+    Args:
+        image, motion, renderer, chunk: of `render`.
+    """
+    photos = image_batch(image)
+    batch_size(photos, motion)
+    renderer, size = renderer or fast_splat, (photos.shape[-2], photos.shape[-1])
+    margin = _margin(motion, renderer, size)
+    return working_bytes(_is_fast_splat(renderer), photos.shape[1], size, margin, _chunk(photos, chunk))
+
+
+def _chunk(photos: Tensor, chunk: int | None) -> int:
+    """Frames to compute at once, of photos [B, C, H, W]; longer chunks than a block are not made."""
+    channels, height, width = photos.shape[1:]
+    chunk = default_chunk(channels, height, width) if chunk is None else chunk
+    return min(check_integer("chunk", chunk, 1), BLOCK_FRAMES)
 
 
 def _render_chunks(
@@ -256,7 +267,7 @@ def _render_chunks(
         margin: of tiles, see `tiled`.
     """
     (start, count), device = frames, photos.device
-    batch, size = _batch_size(photos, motion), (photos.shape[-2], photos.shape[-1])
+    batch, size = batch_size(photos, motion), (photos.shape[-2], photos.shape[-1])
     volume, coordinates = motion.volume.to(device), motion.coordinates.to(device)
     for index in range(batch):
         photo = photos[index % len(photos)][None]
@@ -293,7 +304,9 @@ def _is_fast_splat(renderer: Renderer) -> bool:
 
 
 def _margin(motion: Motion, renderer: Renderer, size: Sequence[int]) -> int:
-    """Pixels around a tile that its content depends on, in all frames of a motion, whichever are rendered."""
+    """Pixels around a tile that its content depends on, in all frames of a motion; 0 for a photo without tiles."""
+    if not is_tiled(size):
+        return 0
     height, width = motion.volume.size
     reach = 0.0
     for start in range(0, len(motion), BLOCK_FRAMES):
@@ -370,29 +383,3 @@ def _block_displacement(motion: Motion, start: int) -> Tensor:
 def _volume_at(volume: SpectralVolume, index: int) -> SpectralVolume:
     """One volume of a batch; a batch of one repeats."""
     return volume.replace(coefficients=volume.coefficients[index % len(volume)][None])
-
-
-def _batch_size(photos: Tensor, motion: Motion) -> int:
-    check_instance("motion", motion, Motion, "a Motion, which loop, playback, poke, wind and from_audio make")
-    num_images, num_motions = len(photos), len(motion.volume)
-    if num_images != num_motions and 1 not in (num_images, num_motions):
-        raise ValueError(
-            f"Got {num_images} images and {num_motions} motions; give one of either, or equally many of both."
-        )
-    return max(num_images, num_motions)
-
-
-def _frame_range(motion: Motion, start: int, count: int | None) -> tuple[int, int]:
-    """First frame and number of frames, checked."""
-    length = len(motion)
-    start = check_integer("start", start, at_most=MAX_START)
-    count = None if count is None else check_integer("count", count, at_most=MAX_FRAMES)
-    if start < 0 or (start >= length and not motion.loops):
-        raise ValueError(f"start must be a frame of this motion, which has {length} frames; got {start}.")
-    count = length - start % length if count is None else count
-    if count < 1 or (start + count > length and not motion.loops):
-        raise ValueError(
-            f"Asked for {count} frames from frame {start}; this motion has {length} frames"
-            f"{'' if motion.loops else ' and does not loop'}. Change the number of frames."
-        )
-    return start, count

@@ -13,7 +13,8 @@ from ..media.video_io import encoder_memory, write_video
 from ..motion import Motion
 from ..tensors import image_batch
 from ..validation import check_callable
-from .render import Progress, checked_chunks, count_frames
+from .frame_range import count_frames
+from .render import Progress, checked_chunks
 from .renderer import Renderer
 
 

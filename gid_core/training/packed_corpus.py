@@ -29,7 +29,7 @@ def motion_samples_from_npz(source: str | Path, folder: str | Path) -> Iterator[
         The name of each sample that was written or found.
 
     Raises:
-        ValueError: if the folder holds no .npz files.
+        ValueError: if the folder holds no .npz files, or one that is damaged.
     """
     source, folder = Path(source), Path(folder)
     paths = sorted(source.glob("*.npz"))
@@ -37,10 +37,15 @@ def motion_samples_from_npz(source: str | Path, folder: str | Path) -> Iterator[
         raise ValueError(f"{source} holds no .npz samples.")
     for path in paths:
         if not (folder / f"{path.stem}.safetensors").is_file():
-            with np.load(path) as data:
-                meta = json.loads(str(data["meta"]))
-                volume = _volume_from_modes(data) if "modes" in data else remove_ramp(_volume_from_int8(data))
-            group = meta.get("group") or f"{meta['family']}_{path.stem.split('_')[1]}"
+            try:
+                with np.load(path) as data:
+                    meta = json.loads(str(data["meta"]))
+                    volume = _volume_from_modes(data) if "modes" in data else remove_ramp(_volume_from_int8(data))
+                group = meta.get("group") or f"{meta['family']}_{path.stem.split('_')[1]}"
+            except Exception as error:  # damaged archives and arrays raise anything
+                raise ValueError(
+                    f"{path} is damaged, or no packed sample ({error}): delete it or copy it again."
+                ) from None
             write_motion_sample(folder, path.stem, read_image(path.with_suffix(".jpg")), volume, group)
         yield path.stem
 

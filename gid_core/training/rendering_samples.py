@@ -71,19 +71,22 @@ class RenderingSample:
         """Load a file that `save` wrote.
 
         Raises:
-            ValueError: if the file holds something else, such as a motion sample.
+            ValueError: if the file holds something else, such as a motion sample, or is damaged.
         """
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(path, "pt") as file:
-            missing = {"frames", "flow", "magnitude"} - set(file.keys())
-            if missing:
-                raise ValueError(
-                    f"{path} is no rendering sample: it has no {' and no '.join(sorted(missing))}. Give --samples a "
-                    "folder that `gid train prepare --rendering` made."
-                )
-            tensors = {key: file.get_tensor(key) for key in ("frames", "flow", "magnitude")}
-            return cls(path.stem, (file.metadata() or {}).get("group", path.stem), **tensors)
+        try:
+            with safe_open(path, "pt") as file:
+                missing = {"frames", "flow", "magnitude"} - set(file.keys())
+                if missing:
+                    raise ValueError(
+                        f"{path} is no rendering sample: it has no {' and no '.join(sorted(missing))}. Give --samples "
+                        "a folder that `gid train prepare --rendering` made."
+                    )
+                tensors = {key: file.get_tensor(key) for key in ("frames", "flow", "magnitude")}
+                return cls(path.stem, (file.metadata() or {}).get("group", path.stem), **tensors)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged ({error}): delete it and run `gid train prepare` again.") from None
 
 
 def rendering_samples_from_clips(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from gid_core.media.video_io import iterate_frames, read_video
+from gid_core.media.video_io import iterate_frames, read_video, write_video
 from gid_core.media.video_probe import probe_video
 from video_files import add_stream, numbered, numbers, write_file
 
@@ -191,3 +191,11 @@ def test_the_start_of_the_file_does_not_matter_for_open_files(tmp_path):
     data = io.BytesIO(write_file(tmp_path / "a.mp4", numbered(6)).read_bytes())
     data.seek(50)
     assert numbers(read_video(data)[0]) == list(range(6))
+
+
+def test_text_with_wrong_bytes_in_a_file_does_not_matter(tmp_path):
+    path = write_video(tmp_path / "a.mp4", torch.zeros(2, 16, 16, 3), 8)
+    content = path.read_bytes()
+    assert b"Lavf" in content  # the name of the program that wrote it
+    path.write_bytes(content.replace(b"Lavf", b"La\xfcf"))
+    assert len(probe_video(path)) == 2

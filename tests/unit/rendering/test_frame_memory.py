@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from gid_core import memory
+from gid_core.models.config import GID_SMALL
+from gid_core.models.rendering_network import RenderingNetwork
 from gid_core.motion import loop
 from gid_core.rendering import render as rendering
 from gid_core.rendering.frame_memory import BLOCK_FRAMES, CHUNK_BYTES, default_chunk, working_bytes
-from gid_core.rendering.render import render, render_chunks
+from gid_core.rendering.render import render, render_chunks, working_memory
 from gid_core.spectral_volume import SpectralVolume
+from peak_memory import PeakMemory
 from random_tensors import random_uniform
 
 
@@ -160,3 +163,18 @@ def test_the_default_chunk_fits_the_working_memory(size):
     rgb, rgba = (default_chunk(channels, *size) for channels in (3, 4))
     assert 1 <= rgba <= rgb <= BLOCK_FRAMES
     assert rgb == 1 or rgb * size[0] * size[1] * 120 <= CHUNK_BYTES
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("network", [False, True], ids=["fast splat", "network"])
+def test_a_render_takes_the_memory_that_is_computed(network, channels, chunk):
+    size = (160, 288)
+    photo, motion = random_uniform(*size, channels), random_motion((40, 72))
+    renderer = RenderingNetwork(GID_SMALL.renderer).requires_grad_(False).prepare if network else None
+    need = working_memory(photo, motion, renderer, chunk)
+    with PeakMemory() as used:
+        for _ in render_chunks(photo, motion, count=chunk, chunk=chunk, renderer=renderer):
+            pass
+    peak = used.peak + photo.nbytes
+    assert need / 1.3 < peak < need * 1.3
