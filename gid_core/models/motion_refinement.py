@@ -26,6 +26,8 @@ ENERGY_SIGMA = 8.0  # cells of the volume over which the expected energy is spre
 OBJECT_SIGMA = 48.0  # cells of the volume: an object that fills a third of the photo moves as one
 AFFINITY_EXPONENT = 2.0  # of affinities, so that motion does not leak through a weak outline over such distances
 MIN_WEIGHT = 1e-6  # of a cell that does not move, as a share of the largest
+LOCAL_SIGMA = 4.0  # cells
+MAX_GAIN = 4.0  # of a cell's motion, over its own neighborhood's: the background beside an object does not join it
 # `stillness_gate`: of `expected_displacement`. Of photos of still things that were trained on, nine of ten expect less
 # than 0.04 everywhere; of photos of plants, nine of ten expect more than 0.2 somewhere. The rise is wide: between the
 # two, motion is too small to see, but it keeps its order. With a gate that closes at 0.03, grass stood still, and the
@@ -81,7 +83,8 @@ def smooth_along_objects(coefficients: Tensor, affinities: Affinities, sigma: fl
     """Smooth motion inside each object, so that it moves as one.
 
     Cells count by their rms motion. Otherwise an object would move less, and less evenly, the more still background
-    leaks into it. Averaging motions of different phases shrinks them, so the rms motion is smoothed apart and restored.
+    leaks into it. Averaging motions of different phases shrinks them, so the rms motion is smoothed apart and restored,
+    up to `MAX_GAIN` times that of a cell's neighborhood.
 
     Args:
         coefficients: [B, K, 4, H, W].
@@ -92,7 +95,8 @@ def smooth_along_objects(coefficients: Tensor, affinities: Affinities, sigma: fl
     weight = rms / rms.amax((1, 2, 3), keepdim=True).clamp_min(1e-12) + MIN_WEIGHT
     maps = torch.cat([coefficients.flatten(1, 2), rms], 1)
     smoothed = edge_aware_smooth(maps, affinities.power(AFFINITY_EXPONENT), sigma, weight)
-    smoothed, rms = smoothed[:, :-1].view_as(coefficients), smoothed[:, -1:]
+    limit = MAX_GAIN * edge_aware_smooth(rms, affinities, min(sigma, LOCAL_SIGMA))
+    smoothed, rms = smoothed[:, :-1].view_as(coefficients), torch.minimum(smoothed[:, -1:], limit)
     return smoothed * (rms / rms_motion(smoothed).clamp_min(1e-12)).unsqueeze(1)
 
 
