@@ -15,7 +15,8 @@ from comfy_api.latest import InputImpl, io
 from torch import Tensor
 
 from ..gid_core.motion import Motion
-from ..gid_core.rendering.frame_memory import BLOCK_FRAMES, default_chunk, working_bytes
+from ..gid_core.rendering.frame_memory import BLOCK_FRAMES, FAST, default_chunk, working_bytes
+from ..gid_core.rendering.frame_memory import NETWORK as NETWORK_BYTES
 from ..gid_core.rendering.render import NETWORK_REACH, count_frames, fast_splat, render
 from ..gid_core.rendering.renderer import FrameRenderer, Renderer
 from ..gid_core.rendering.video_output import render_to_video
@@ -296,8 +297,9 @@ def _on_a_device(
     device, network = model_management.get_torch_device(), None
     with ExitStack() as stack:
         channels, height, width = image_batch(image).shape[1:]
-        chunk = min(frames_at_once, BLOCK_FRAMES) or default_chunk(channels, height, width)
-        need = working_bytes(model is None or mode != NETWORK, channels, (height, width), NETWORK_REACH, chunk)
+        kind = NETWORK_BYTES if model is not None and mode == NETWORK else FAST
+        chunk = min(frames_at_once, BLOCK_FRAMES) or default_chunk(kind, channels, (height, width))
+        need = working_bytes(kind, channels, (height, width), NETWORK_REACH, chunk)
         if model is not None and mode == NETWORK:
             network = stack.enter_context(model.loaded(need)).model.renderer
             if network is None:

@@ -1,6 +1,9 @@
 """From a photo and a motion to frames (paper section 5).
 
 render              frames of a motion, a few at a time
+fast_renderer       the renderer without a network
+fused_splat         the same compiled, on the CPU
+splat_kernel        its kernel; imports Numba
 renderer            the interface of renderers; large photos in tiles
 frame_memory        the memory that frames need
 video_output        frames of a motion into a video file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -23,17 +22,20 @@ from ..tensors import (
     resize_mask,
 )
 from ..validation import MAX_FRAMES, check_callable, check_flag, check_instance, check_integer, refuse
+from .fast_renderer import fast_splat, is_fast_splat
 from .frame_memory import (
     BLOCK_FRAMES,
+    FAST,
     FRAMES_REMEDIES,
+    FUSED,
+    NETWORK,
     ONE_FRAME_REMEDIES,
     default_chunk,
     out_of_memory,
     working_bytes,
 )
-from .outlines import find_outlines
+from .fused_splat import FusedSplat, can_fuse
 from .renderer import FrameRenderer, Renderer, is_tiled, tiled
-from .warping import forward_warp, premultiply, unpremultiply
 
 # Parameters of `magnitude_importance`, which are not in the paper: the best by PSNR over random synthetic scenes, as
 # long as the faint outer rim of a moving object does not win over its background.
@@ -217,9 +219,13 @@ def checked_chunks(
     check_callable("renderer", renderer)
     renderer = renderer or fast_splat
     channels, height, width = photos.shape[1:]
-    chunk = check_integer("chunk", default_chunk(channels, height, width) if chunk is None else chunk, 1)
-    margin = _margin(motion, renderer, (height, width)) if is_tiled((height, width)) else 0
-    need = partial(working_bytes, _is_fast_splat(renderer), channels, (height, width), margin)
+    coefficients = motion.volume.coefficients
+    fused = is_fast_splat(renderer) and device.type == "cpu" and can_fuse(photos.to(device), coefficients.to(device))
+    kind = FUSED if fused else FAST if is_fast_splat(renderer) else NETWORK
+    chunk = check_integer("chunk", default_chunk(kind, channels, (height, width)) if chunk is None else chunk, 1)
+    tiling = is_tiled((height, width)) and not fused
+    margin = _margin(motion, renderer, (height, width)) if tiling else 0
+    need = partial(working_bytes, kind, channels, (height, width), margin)
     beside = kept_bytes if (kept_on or torch.device("cpu")) == device else 0
     chunk = min(chunk, BLOCK_FRAMES)  # longer ones are not made
     while chunk > 1 and need(chunk) + beside > free_memory(device):
@@ -253,7 +259,7 @@ def _render_chunks(
         photos: [B, C, H, W] in 0..1, on the device where to compute.
         masks: [B or 1, 1, H, W], or None.
         frames: the first one, and how many.
-        margin: of tiles, see `tiled`.
+        margin: of tiles, see `tiled`; 0 renders whole photos.
     """
     (start, count), device = frames, photos.device
     batch, size = _batch_size(photos, motion), (photos.shape[-2], photos.shape[-1])
@@ -265,7 +271,7 @@ def _render_chunks(
         importance = motion_importance(photo_motion, size)
         if photo_mask is not None:
             importance = importance * photo_mask
-        if is_tiled(size):
+        if margin:
             render_frames: FrameRenderer | None = tiled(renderer, photo, importance, margin)
         else:
             render_frames, problem = attempt(renderer, photo, importance)
@@ -288,10 +294,6 @@ def _render_chunks(
                 del rendered  # free before the next chunk is made
 
 
-def _is_fast_splat(renderer: Renderer) -> bool:
-    return inspect.unwrap(renderer) is fast_splat
-
-
 def _margin(motion: Motion, renderer: Renderer, size: Sequence[int]) -> int:
     """Pixels around a tile that its content depends on, in all frames of a motion, whichever are rendered."""
     height, width = motion.volume.size
@@ -301,26 +303,7 @@ def _margin(motion: Motion, renderer: Renderer, size: Sequence[int]) -> int:
             one = Motion(_volume_at(motion.volume, index), motion.coordinates, motion.fps, motion.loops)
             dx, dy = _block_displacement(one, start).abs().amax((0, 2, 3)).tolist()
             reach = max(reach, dx * size[1] / width, dy * size[0] / height)
-    return math.ceil(min(reach, max(size))) + (FAST_REACH if _is_fast_splat(renderer) else NETWORK_REACH)
-
-
-def fast_splat(photo: Tensor, importance: Tensor) -> FrameRenderer:
-    """The fast renderer: `warping.forward_warp` without a network.
-
-    Args:
-        photo: [1, C, H, W] in 0..1, C = 3, or 4 with straight alpha.
-        importance: [1, 1, H, W], see `motion_importance`.
-    """
-    features = premultiply(photo)
-    outlines = find_outlines(features, importance)
-
-    def render_frames(flow: Tensor) -> tuple[Tensor, Tensor]:
-        warped = forward_warp(features, flow, importance, outlines)
-        # Static pixels keep the photo's exact values, including the colors of transparent pixels.
-        frames = torch.where(warped.static, photo, unpremultiply(warped.blended()))
-        return frames.clamp_(0, 1), warped.holes
-
-    return render_frames
+    return math.ceil(min(reach, max(size))) + (FAST_REACH if is_fast_splat(renderer) else NETWORK_REACH)
 
 
 def motion_importance(motion: Motion, size: Sequence[int]) -> Tensor:
@@ -350,6 +333,8 @@ def _render_flow(
     render_frames: FrameRenderer, photo: Tensor, displacement: Tensor, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Frames [n, C, H, W] and holes [n, 1, H, W] for displacements [n, 2, h, w] on the volume's grid."""
+    if isinstance(render_frames, FusedSplat):
+        return render_frames.render(displacement, mask)
     flow = resize_flow(displacement, photo.shape[-2:])
     if mask is None:
         return render_frames(flow)

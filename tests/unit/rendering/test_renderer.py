@@ -8,7 +8,7 @@ from gid_core.models.rendering_network import RenderingNetwork
 from gid_core.motion import loop
 from gid_core.rendering import render as rendering
 from gid_core.rendering import renderer
-from gid_core.rendering.frame_memory import default_chunk, working_bytes
+from gid_core.rendering.frame_memory import FAST, NETWORK, default_chunk, working_bytes
 from gid_core.rendering.render import fast_splat, render
 from gid_core.spectral_volume import SpectralVolume
 from random_tensors import random_uniform
@@ -78,7 +78,7 @@ def test_tiles_keep_still_pixels_exactly_and_frames_do_not_depend_on_the_chunk(s
 def test_the_memory_of_windows_does_not_grow_with_the_photo():
     margin = 90
     sizes = ((2000, 3000), (4000, 6000))
-    windows = [working_bytes(True, 3, size, margin, 1) - size[0] * size[1] * (12 + 8 + 24) for size in sizes]
+    windows = [working_bytes(FAST, 3, size, margin, 1) - size[0] * size[1] * (12 + 8 + 24) for size in sizes]
     assert windows[0] == windows[1] == pytest.approx(250 * 1024**2, rel=0.3)
-    assert working_bytes(False, 3, (3000, 4000), margin + 96, default_chunk(3, 3000, 4000)) < 1.5e9
+    assert working_bytes(NETWORK, 3, (3000, 4000), margin + 96, default_chunk(NETWORK, 3, (3000, 4000))) < 1.5e9
     assert rendering._margin(loop(SpectralVolume(torch.zeros(1, 2, 4, 8, 8))), fast_splat, (80, 80)) == 32
