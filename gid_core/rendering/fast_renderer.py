@@ -40,5 +40,5 @@ def torch_splat(photo: Tensor, importance: Tensor) -> FrameRenderer:
 
 
 def is_fast_splat(renderer: Renderer) -> bool:
-    """Whether a renderer is `fast_splat`, or a function that wraps it."""
-    return inspect.unwrap(renderer) is fast_splat
+    """Whether a renderer is `fast_splat`, or a function that wraps it, or `torch_splat`."""
+    return inspect.unwrap(renderer) in (fast_splat, torch_splat)

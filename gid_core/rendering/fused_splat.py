@@ -14,6 +14,7 @@ import math
 from functools import lru_cache, partial
 from queue import SimpleQueue
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,13 +46,14 @@ def _kernel() -> ModuleType | None:
 
         from . import splat_kernel
 
-        vectorizes = numba.config.SLP_VECTORIZE
-        numba.config.SLP_VECTORIZE = 1  # a pixel's channels become one vector: twice as fast, but off in Numba
+        config: Any = numba.config
+        vectorizes = config.SLP_VECTORIZE
+        config.SLP_VECTORIZE = 1  # a pixel's channels become one vector: twice as fast, but off in Numba
         try:
             photo = torch.arange(60).view(1, 3, 4, 5) / 60
             frames, _ = _Splat(splat_kernel, photo, torch.ones(1, 1, 4, 5)).render(torch.ones(1, 2, 4, 5), None)
         finally:
-            numba.config.SLP_VECTORIZE = vectorizes
+            config.SLP_VECTORIZE = vectorizes
         if not torch.allclose(frames[..., 1:, 1:], photo[..., :-1, :-1], atol=1e-5):
             raise RuntimeError("it renders a wrong frame here")
     except Exception as error:  # whatever fails in Numba or LLVM, PyTorch renders the same
@@ -130,9 +132,7 @@ class _Splat:
         scale = np.array([width / grid[1], height / grid[0]], np.float32)
         reaches = displacement[:, 1].abs().amax((1, 2)).mul_(float(scale[1])).clamp_(max=height).ceil_().int().tolist()
         rows, columns = _neighbors(grid[0], height), _neighbors(grid[1], width)
-        masked = (
-            np.empty((0, 0), np.float32) if mask is None else mask.detach().reshape(height, width).contiguous().numpy()
-        )
+        masked = torch.empty(0, 0) if mask is None else mask.detach().reshape(height, width).contiguous()
         frames = torch.empty(len(displacement), height, width, channels)
         holes = torch.empty(len(displacement), height, width)
         fields, frame_rows, hole_rows = displacement.numpy(), frames.numpy(), holes.numpy()
@@ -140,7 +140,7 @@ class _Splat:
         reach = max(reaches) + 1
         ring_rows = min(height, 2 * reach + self._kernel.SPARE_ROWS)
         workers, bands = _division(len(fields), height, ring_rows * width * RING_PIXEL_BYTES)
-        rings = SimpleQueue()
+        rings: SimpleQueue[tuple[np.ndarray, np.ndarray]] = SimpleQueue()
         for index in range(workers):
             rings.put(self._ring(index, ring_rows, width))
         slots = (self._rows % ring_rows).astype(np.int32)

@@ -22,7 +22,7 @@ from ..tensors import (
     resize_mask,
 )
 from ..validation import MAX_FRAMES, check_callable, check_flag, check_instance, check_integer, refuse
-from .fast_renderer import fast_splat, is_fast_splat
+from .fast_renderer import fast_splat, is_fast_splat, torch_splat
 from .frame_memory import (
     BLOCK_FRAMES,
     FAST,
@@ -220,13 +220,16 @@ def checked_chunks(
     renderer = renderer or fast_splat
     channels, height, width = photos.shape[1:]
     coefficients = motion.volume.coefficients
-    fused = is_fast_splat(renderer) and device.type == "cpu" and can_fuse(photos.to(device), coefficients.to(device))
-    kind = FUSED if fused else FAST if is_fast_splat(renderer) else NETWORK
-    chunk = check_integer("chunk", default_chunk(kind, channels, (height, width)) if chunk is None else chunk, 1)
-    tiling = is_tiled((height, width)) and not fused
-    margin = _margin(motion, renderer, (height, width)) if tiling else 0
-    need = partial(working_bytes, kind, channels, (height, width), margin)
-    beside = kept_bytes if (kept_on or torch.device("cpu")) == device else 0
+    size, beside = (height, width), kept_bytes if (kept_on or torch.device("cpu")) == device else 0
+    kind = FAST if is_fast_splat(renderer) else NETWORK
+    if kind is FAST and device.type == "cpu" and can_fuse(photos.to(device), coefficients.to(device)):
+        if working_bytes(FUSED, channels, size, 0, 1) + beside <= free_memory(device):
+            kind = FUSED
+        else:
+            renderer = torch_splat  # in tiles of a large photo, which takes less memory
+    chunk = check_integer("chunk", default_chunk(kind, channels, size) if chunk is None else chunk, 1)
+    margin = _margin(motion, renderer, size) if is_tiled(size) and kind is not FUSED else 0
+    need = partial(working_bytes, kind, channels, size, margin)
     chunk = min(chunk, BLOCK_FRAMES)  # longer ones are not made
     while chunk > 1 and need(chunk) + beside > free_memory(device):
         chunk //= 2
@@ -235,7 +238,7 @@ def checked_chunks(
         what, remedies = f"{kept}, and the working memory of one more,", FRAMES_REMEDIES
     check_fits(what, need(chunk) + beside, device, remedies)
     photos = photos.to(device)
-    masks = None if mask is None else resize_mask(mask_batch(mask, batch), (height, width)).to(device)
+    masks = None if mask is None else resize_mask(mask_batch(mask, batch), size).to(device)
     return _render_chunks(photos, motion, masks, renderer, frames, chunk, margin)
 
 
@@ -354,6 +357,8 @@ def _block_displacement(motion: Motion, start: int) -> Tensor:
 
 def _volume_at(volume: SpectralVolume, index: int) -> SpectralVolume:
     """One volume of a batch; a batch of one repeats."""
+    if len(volume) == 1:
+        return volume
     return volume.replace(coefficients=volume.coefficients[index % len(volume)][None])
 
 

@@ -9,7 +9,7 @@ import torch
 from gid_core import memory
 from gid_core.motion import loop
 from gid_core.rendering import render as rendering
-from gid_core.rendering.frame_memory import BLOCK_FRAMES, CHUNK_BYTES, FAST, default_chunk, working_bytes
+from gid_core.rendering.frame_memory import BLOCK_FRAMES, CHUNK_BYTES, FAST, FUSED, default_chunk, working_bytes
 from gid_core.rendering.render import render, render_chunks
 from gid_core.spectral_volume import SpectralVolume
 from random_tensors import random_uniform
@@ -105,7 +105,12 @@ def test_frames_that_do_not_fit_are_refused_with_size_need_and_remedies(monkeypa
         render(photo, motion, count=count, return_holes=holes)
 
 
-def test_without_memory_for_a_chunk_it_is_halved_and_without_memory_for_one_frame_refused(monkeypatch):
+@pytest.mark.parametrize("kind", [FAST, FUSED])
+def test_without_memory_for_a_chunk_it_is_halved_and_without_memory_for_one_frame_refused(monkeypatch, request, kind):
+    if kind is FUSED:
+        request.getfixturevalue("compiled")
+    else:
+        request.getfixturevalue("by_pytorch")()
     photo, motion, sizes = random_uniform(24, 34, 3), random_motion(), []
     render_flow = rendering._render_flow
 
@@ -114,7 +119,7 @@ def test_without_memory_for_a_chunk_it_is_halved_and_without_memory_for_one_fram
         return render_flow(render_frames, photo, flow, mask)
 
     monkeypatch.setattr(rendering, "_render_flow", record)
-    fits = working_bytes(FAST, 3, (24, 34), 0, 2)
+    fits = working_bytes(kind, 3, (24, 34), 0, 2)
     for module in (memory, rendering):
         monkeypatch.setattr(module, "free_memory", lambda device: fits)
     list(render_chunks(photo, motion, count=8, chunk=8))
