@@ -143,11 +143,12 @@ class SpectralVolume:
 
     def replace(self, **changes: Unpack[_Attributes]) -> SpectralVolume:
         """A copy with some attributes changed; it shares the tensors that are not changed."""
-        if "coefficients" in changes:
-            return dataclasses.replace(self, **changes)
-        # Coefficients are scanned for NaN once, when they are new.
-        changed = dataclasses.replace(self, **changes, coefficients=self.coefficients[:, :, :, :1, :1])
-        object.__setattr__(changed, "coefficients", self.coefficients)
+        known = "coefficients" not in changes
+        if known:  # they were scanned for NaN when they were new
+            changes["coefficients"] = self.coefficients[..., :1, :1]
+        changed = dataclasses.replace(self, **changes)
+        if known:
+            object.__setattr__(changed, "coefficients", self.coefficients)
         return changed
 
     def to(self, device: torch.device | str) -> SpectralVolume:

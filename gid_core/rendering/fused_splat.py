@@ -14,7 +14,6 @@ import math
 from functools import lru_cache, partial
 from queue import SimpleQueue
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
@@ -46,14 +45,13 @@ def _kernel() -> ModuleType | None:
 
         from . import splat_kernel
 
-        config: Any = numba.config
-        vectorizes = config.SLP_VECTORIZE
-        config.SLP_VECTORIZE = 1  # a pixel's channels become one vector: twice as fast, but off in Numba
+        vectorizes = numba.config.SLP_VECTORIZE
+        numba.config.SLP_VECTORIZE = 1  # a pixel's channels become one vector: twice as fast, but off in Numba
         try:
             photo = torch.arange(60).view(1, 3, 4, 5) / 60
             frames, _ = _Splat(splat_kernel, photo, torch.ones(1, 1, 4, 5)).render(torch.ones(1, 2, 4, 5), None)
         finally:
-            config.SLP_VECTORIZE = vectorizes
+            numba.config.SLP_VECTORIZE = vectorizes
         if not torch.allclose(frames[..., 1:, 1:], photo[..., :-1, :-1], atol=1e-5):
             raise RuntimeError("it renders a wrong frame here")
     except Exception as error:  # whatever fails in Numba or LLVM, PyTorch renders the same
