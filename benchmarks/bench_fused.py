@@ -58,6 +58,7 @@ def measure(height: int, width: int, frames: int, rounds: int) -> list[list[str]
     photo = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     motion = gid.loop(random_volume(min(height, 288), min(width, 512)))
     importance, displacement = motion_importance(motion, size), motion.displacement(20, 20 + frames)[0]
+    fast_splat(photo[..., :8, :8], importance[..., :8, :8])  # compiles
     fixed = {"compiled": cost(lambda: fast_splat(photo, importance)), "PyTorch": cost(lambda: None)}
     fused = fast_splat(photo, importance)
     if not isinstance(fused, FusedSplat):
