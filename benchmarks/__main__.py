@@ -6,6 +6,7 @@ import importlib
 NAMES = (
     "splatting",
     "rendering",
+    "fused",
     "outlines",
     "extraction",
     "clips",

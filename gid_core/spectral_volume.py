@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ class SpectralVolume:
         if not c.is_floating_point():
             raise ValueError(f"Spectral volume coefficients must be floating point; got {c.dtype}.")
         object.__setattr__(self, "coefficients", c.float())
-        if not bool(torch.isfinite(self.coefficients).all()):
+        if not _all_finite(self.coefficients):
             raise ValueError("The spectral volume holds NaN or infinite coefficients; make or load it again.")
         object.__setattr__(self, "fps", check_rate("fps", self.fps, "samples of the volume per second"))
         min_period = max(1, 2 * (c.shape[1] - 1))
@@ -142,7 +143,13 @@ class SpectralVolume:
 
     def replace(self, **changes: Unpack[_Attributes]) -> SpectralVolume:
         """A copy with some attributes changed; it shares the tensors that are not changed."""
-        return dataclasses.replace(self, **changes)
+        known = "coefficients" not in changes
+        if known:  # they were scanned for NaN when they were new
+            changes["coefficients"] = self.coefficients[..., :1, :1]
+        changed = dataclasses.replace(self, **changes)
+        if known:
+            object.__setattr__(changed, "coefficients", self.coefficients)
+        return changed
 
     def to(self, device: torch.device | str) -> SpectralVolume:
         """The same volume with its coefficients on another device.
@@ -150,7 +157,8 @@ class SpectralVolume:
         Raises:
             ValueError: if torch cannot use the device here.
         """
-        return self.replace(coefficients=self.coefficients.to(check_device(device)))
+        coefficients = self.coefficients.to(check_device(device))
+        return self if coefficients is self.coefficients else self.replace(coefficients=coefficients)
 
     def resize(self, size: Sequence[int]) -> SpectralVolume:
         """The same motion on an (H, W) grid: interpolated, x scaled by the width ratio, y by the height ratio.
@@ -277,6 +285,11 @@ class SpectralVolume:
             ) from error
         metadata = {key: value for key, value in header.items() if key not in ("format", "version")}
         return cls(coefficients, *time_base, metadata)
+
+
+def _all_finite(tensor: Tensor) -> bool:
+    """Whether no value is NaN or infinite. A sum that meets one never becomes finite again."""
+    return math.isfinite(float(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def _check_metadata(metadata: Mapping[str, str]) -> None:

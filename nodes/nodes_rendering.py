@@ -335,7 +335,7 @@ def _on_a_device(
             if network is None:
                 notes.append("This model has no rendering network, so the fast splat was used.")
         need: float = kept_bytes if model_management.intermediate_device() == device else 0
-        need += working_memory(image, motion, network and network.prepare, frames_at_once or None)
+        need += working_memory(image, motion, network and network.prepare, frames_at_once or None, device)
         if model is not None and network is not None:
             stack.enter_context(model.loaded(need))
         elif device.type != "cpu":

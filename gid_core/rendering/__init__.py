@@ -2,6 +2,9 @@
 
 render              frames of a motion, a few at a time
 frame_range         which frames of which clips a render makes
+fast_renderer       the renderer without a network
+fused_splat         the same compiled, on the CPU
+splat_kernel        its kernel; imports Numba
 renderer            the interface of renderers; large photos in tiles
 frame_memory        the memory that frames need
 video_output        frames of a motion into a video file

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
+from .fused_splat import OUTLINE_MARGIN, ring_bytes
 from .renderer import is_tiled, window_pixels
 
 # Parameters of the memory use.
 # Working memory of a chunk of frames in bytes. A larger chunk leaves a CPU's cache and is not faster.
 CHUNK_BYTES = 80 * 2**20
-# Float32 copies of a frame (its channels and two of displacement) that the fast renderer holds at once.
+# Float32 copies of a frame (its channels and two of displacement) that the renderers hold at once.
 WORKING_COPIES = 6
-# Working memory in bytes per pixel: what a photo's frames share, and what each frame of a chunk takes; of the fast
-# renderer and of another one. Measured with one frame: 240, and 460 to 525 for the rendering network.
-FAST_BYTES, NETWORK_BYTES = (130, 120), (160, 440)
+
+
+class PixelBytes(NamedTuple):
+    """Working memory of a renderer in bytes per pixel: what a photo's frames share, and each frame of a chunk."""
+
+    shared: int
+    frame: int
+
+
+# Measured with one frame: 240, and 460 to 525 for the rendering network.
+FAST, NETWORK = PixelBytes(130, 120), PixelBytes(160, 440)
+# The fast renderer compiled: the photo and its background interleaved, outlines, importance and mask; the holes beside
+# a frame's colors. Its outlines take what those of FAST take, and its threads have rings of rows.
+FUSED = PixelBytes(65, 4)
 # The same for photos in tiles, beside the window's: float32 importance and mask; and of each frame its displacement and
 # holes, beside its colors.
 TILED_BYTES = (8, 12)
 # Memory of a chunk of frames in tiles. All of them share the preparation of each window.
-TILED_CHUNK_BYTES = 400e6
+TILED_CHUNK_BYTES = 400_000_000
 # Frames whose displacements are computed together on the volume's grid. A chunk is a part of such a block.
 BLOCK_FRAMES = 16
 
@@ -33,21 +46,32 @@ FRAMES_REMEDIES = (
 ONE_FRAME_REMEDIES = ("make the image smaller", "close other programs", "render on another device")
 
 
-def default_chunk(channels: int, height: int, width: int) -> int:
-    """Number of frames of this size to compute at once, 1 to `BLOCK_FRAMES`."""
-    if is_tiled((height, width)):
-        return max(1, min(BLOCK_FRAMES, int(TILED_CHUNK_BYTES / (_tiled_frame_bytes(channels) * height * width))))
-    frame_bytes = 4 * height * width * WORKING_COPIES * (channels + 2)
-    return max(1, min(BLOCK_FRAMES, CHUNK_BYTES // frame_bytes))
+def default_chunk(kind: PixelBytes, channels: int, size: Sequence[int]) -> int:
+    """Number of frames of a size (H, W) to compute at once, 1 to `BLOCK_FRAMES`."""
+    memory, frame_bytes = CHUNK_BYTES, 4 * WORKING_COPIES * (channels + 2)
+    if kind is FUSED:
+        frame_bytes = 4 * channels + FUSED.frame
+    elif is_tiled(size):
+        memory, frame_bytes = TILED_CHUNK_BYTES, _tiled_frame_bytes(channels)
+    return max(1, min(BLOCK_FRAMES, memory // (frame_bytes * size[0] * size[1])))
 
 
-def working_bytes(fast: bool, channels: int, size: Sequence[int], margin: int, chunk: int) -> float:
-    """Peak memory in bytes of rendering chunks of frames of a photo, which it includes."""
-    shared, each = FAST_BYTES if fast else NETWORK_BYTES
+def working_bytes(kind: PixelBytes, channels: int, size: Sequence[int], margin: int, chunk: int) -> float:
+    """Peak memory in bytes of rendering chunks of frames of a photo, which it includes.
+
+    Args:
+        kind: `FAST`, `FUSED` or `NETWORK`.
+        size: (H, W) of the photo.
+        margin: of its tiles; those of `FUSED` have their own.
+    """
     pixels = size[0] * size[1]
+    if kind is FUSED:
+        outlines = FAST.shared * (window_pixels(size, OUTLINE_MARGIN) if is_tiled(size) else pixels)
+        each = 4 * channels + FUSED.frame
+        return outlines + ring_bytes(pixels) + pixels * (4 * channels + FUSED.shared + chunk * each)
     if not is_tiled(size):
-        return pixels * (4 * channels + shared + chunk * each)
-    window = window_pixels(size, margin) * (shared + each)
+        return pixels * (4 * channels + kind.shared + chunk * kind.frame)
+    window = window_pixels(size, margin) * (kind.shared + kind.frame)
     return window + pixels * (4 * channels + TILED_BYTES[0] + chunk * _tiled_frame_bytes(channels))
 
 

@@ -116,9 +116,20 @@ def _soft_outlines(importance: Tensor, highest: Tensor) -> Tensor:
     height = (importance - lowest) / rise.clamp(min=MIN_STEP)
     between = outline & (height > NEAR_SHARE) & (height < 1 - NEAR_SHARE)
     counts = torch.cat([between, outline], 1).to(importance)
-    counts = F.avg_pool2d(counts, (1, SOFT_WINDOW), 1, (0, SOFT_WINDOW // 2))
-    counts = F.avg_pool2d(counts, (SOFT_WINDOW, 1), 1, (SOFT_WINDOW // 2, 0))
+    for dim in (-1, -2):
+        counts = _window_sums(counts, SOFT_WINDOW // 2, dim)
     return counts[:, :1] > SOFT_SHARE * counts[:, 1:]
+
+
+def _window_sums(counts: Tensor, radius: int, dim: int) -> Tensor:
+    """Sums of small whole numbers within `radius` pixels along a dimension; exact, at a cost that does not grow."""
+    side = counts.shape[dim]
+    first = torch.zeros_like(counts.narrow(dim, 0, 1))
+    sums = torch.cat([first, counts.cumsum(dim)], dim)
+    after, before = min(radius + 1, side), min(radius, side)
+    last = sums.narrow(dim, side, 1).repeat_interleave(after - 1, dim)
+    above = torch.cat([sums.narrow(dim, after, side + 1 - after), last], dim)
+    return above - torch.cat([first.repeat_interleave(before, dim), sums.narrow(dim, 0, side - before)], dim)
 
 
 def _background(features: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:

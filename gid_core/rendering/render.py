@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -23,18 +22,22 @@ from ..tensors import (
     resize_mask,
 )
 from ..validation import check_callable, check_flag, check_integer, refuse
+from .fast_renderer import fast_splat, is_fast_splat, torch_splat
 from .frame_memory import (
     BLOCK_FRAMES,
+    FAST,
     FRAMES_REMEDIES,
+    FUSED,
+    NETWORK,
     ONE_FRAME_REMEDIES,
+    PixelBytes,
     default_chunk,
     out_of_memory,
     working_bytes,
 )
 from .frame_range import batch_size, count_frames, frame_range
-from .outlines import find_outlines
+from .fused_splat import FusedSplat, can_fuse
 from .renderer import FrameRenderer, Renderer, is_tiled, tiled
-from .warping import forward_warp, premultiply, unpremultiply
 
 # Parameters of `magnitude_importance`, which are not in the paper: the best by PSNR over random synthetic scenes, as
 # long as the faint outer rim of a moving object does not win over its background.
@@ -214,10 +217,14 @@ def checked_chunks(
     device = motion.volume.coefficients.device if device is None else check_device(device)
     check_callable("renderer", renderer)
     renderer = renderer or fast_splat
-    height, width = photos.shape[-2:]
-    chunk, margin = _chunk(photos, chunk), _margin(motion, renderer, (height, width))
-    need = partial(working_bytes, _is_fast_splat(renderer), photos.shape[1], (height, width), margin)
-    beside = kept_bytes if (kept_on or torch.device("cpu")) == device else 0
+    channels, height, width = photos.shape[1:]
+    size, beside = (height, width), kept_bytes if (kept_on or torch.device("cpu")) == device else 0
+    kind = _memory_kind(photos, motion, renderer, device)
+    if kind is FUSED and working_bytes(FUSED, channels, size, 0, 1) + beside > free_memory(device):
+        kind, renderer = FAST, torch_splat  # in tiles of a large photo, which takes less memory
+    chunk = _chunk(kind, photos, chunk)
+    margin = 0 if kind is FUSED else _margin(motion, renderer, size)
+    need = partial(working_bytes, kind, channels, size, margin)
     while chunk > 1 and need(chunk) + beside > free_memory(device):
         chunk //= 2
     what, remedies = f"One frame of {width} x {height} pixels and its working memory", ONE_FRAME_REMEDIES
@@ -225,27 +232,43 @@ def checked_chunks(
         what, remedies = f"{kept}, and the working memory of one more,", FRAMES_REMEDIES
     check_fits(what, need(chunk) + beside, device, remedies)
     photos = photos.to(device)
-    masks = None if mask is None else resize_mask(mask_batch(mask, batch), (height, width)).to(device)
+    masks = None if mask is None else resize_mask(mask_batch(mask, batch), size).to(device)
     return _render_chunks(photos, motion, masks, renderer, frames, chunk, margin)
 
 
-def working_memory(image: Tensor, motion: Motion, renderer: Renderer | None = None, chunk: int | None = None) -> float:
+def working_memory(
+    image: Tensor,
+    motion: Motion,
+    renderer: Renderer | None = None,
+    chunk: int | None = None,
+    device: torch.device | str | None = None,
+) -> float:
     """Peak bytes that `render` takes on its device beside its result, the image included; errors are those of `render`.
 
     Args:
-        image, motion, renderer, chunk: of `render`.
+        image, motion, renderer, chunk, device: of `render`.
     """
     photos = image_batch(image)
     batch_size(photos, motion)
-    renderer, size = renderer or fast_splat, (photos.shape[-2], photos.shape[-1])
-    margin = _margin(motion, renderer, size)
-    return working_bytes(_is_fast_splat(renderer), photos.shape[1], size, margin, _chunk(photos, chunk))
+    device = motion.volume.coefficients.device if device is None else check_device(device)
+    check_callable("renderer", renderer)
+    renderer = renderer or fast_splat
+    kind, size = _memory_kind(photos, motion, renderer, device), photos.shape[-2:]
+    margin = 0 if kind is FUSED else _margin(motion, renderer, size)
+    return working_bytes(kind, photos.shape[1], size, margin, _chunk(kind, photos, chunk))
 
 
-def _chunk(photos: Tensor, chunk: int | None) -> int:
+def _memory_kind(photos: Tensor, motion: Motion, renderer: Renderer, device: torch.device) -> PixelBytes:
+    """What rendering photos on a device takes."""
+    if not is_fast_splat(renderer):
+        return NETWORK
+    coefficients = motion.volume.coefficients
+    return FUSED if device.type == "cpu" and can_fuse(photos.to(device), coefficients.to(device)) else FAST
+
+
+def _chunk(kind: PixelBytes, photos: Tensor, chunk: int | None) -> int:
     """Frames to compute at once, of photos [B, C, H, W]; longer chunks than a block are not made."""
-    channels, height, width = photos.shape[1:]
-    chunk = default_chunk(channels, height, width) if chunk is None else chunk
+    chunk = default_chunk(kind, photos.shape[1], photos.shape[-2:]) if chunk is None else chunk
     return min(check_integer("chunk", chunk, 1), BLOCK_FRAMES)
 
 
@@ -264,7 +287,7 @@ def _render_chunks(
         photos: [B, C, H, W] in 0..1, on the device where to compute.
         masks: [B or 1, 1, H, W], or None.
         frames: the first one, and how many.
-        margin: of tiles, see `tiled`.
+        margin: of tiles, see `tiled`; 0 renders whole photos.
     """
     (start, count), device = frames, photos.device
     batch, size = batch_size(photos, motion), (photos.shape[-2], photos.shape[-1])
@@ -276,7 +299,7 @@ def _render_chunks(
         importance = motion_importance(photo_motion, size)
         if photo_mask is not None:
             importance = importance * photo_mask
-        if is_tiled(size):
+        if margin:
             render_frames: FrameRenderer | None = tiled(renderer, photo, importance, margin)
         else:
             render_frames, problem = attempt(renderer, photo, importance)
@@ -299,10 +322,6 @@ def _render_chunks(
                 del rendered  # free before the next chunk is made
 
 
-def _is_fast_splat(renderer: Renderer) -> bool:
-    return inspect.unwrap(renderer) is fast_splat
-
-
 def _margin(motion: Motion, renderer: Renderer, size: Sequence[int]) -> int:
     """Pixels around a tile that its content depends on, in all frames of a motion; 0 for a photo without tiles."""
     if not is_tiled(size):
@@ -314,26 +333,7 @@ def _margin(motion: Motion, renderer: Renderer, size: Sequence[int]) -> int:
             one = Motion(_volume_at(motion.volume, index), motion.coordinates, motion.fps, motion.loops)
             dx, dy = _block_displacement(one, start).abs().amax((0, 2, 3)).tolist()
             reach = max(reach, dx * size[1] / width, dy * size[0] / height)
-    return math.ceil(min(reach, max(size))) + (FAST_REACH if _is_fast_splat(renderer) else NETWORK_REACH)
-
-
-def fast_splat(photo: Tensor, importance: Tensor) -> FrameRenderer:
-    """The fast renderer: `warping.forward_warp` without a network.
-
-    Args:
-        photo: [1, C, H, W] in 0..1, C = 3, or 4 with straight alpha.
-        importance: [1, 1, H, W], see `motion_importance`.
-    """
-    features = premultiply(photo)
-    outlines = find_outlines(features, importance)
-
-    def render_frames(flow: Tensor) -> tuple[Tensor, Tensor]:
-        warped = forward_warp(features, flow, importance, outlines)
-        # Static pixels keep the photo's exact values, including the colors of transparent pixels.
-        frames = torch.where(warped.static, photo, unpremultiply(warped.blended()))
-        return frames.clamp_(0, 1), warped.holes
-
-    return render_frames
+    return math.ceil(min(reach, max(size))) + (FAST_REACH if is_fast_splat(renderer) else NETWORK_REACH)
 
 
 def motion_importance(motion: Motion, size: Sequence[int]) -> Tensor:
@@ -363,6 +363,8 @@ def _render_flow(
     render_frames: FrameRenderer, photo: Tensor, displacement: Tensor, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Frames [n, C, H, W] and holes [n, 1, H, W] for displacements [n, 2, h, w] on the volume's grid."""
+    if isinstance(render_frames, FusedSplat):
+        return render_frames.render(displacement, mask)
     flow = resize_flow(displacement, photo.shape[-2:])
     if mask is None:
         return render_frames(flow)
@@ -382,4 +384,6 @@ def _block_displacement(motion: Motion, start: int) -> Tensor:
 
 def _volume_at(volume: SpectralVolume, index: int) -> SpectralVolume:
     """One volume of a batch; a batch of one repeats."""
+    if len(volume) == 1:
+        return volume
     return volume.replace(coefficients=volume.coefficients[index % len(volume)][None])

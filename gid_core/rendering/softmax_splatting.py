@@ -31,7 +31,7 @@ MAX_IMPORTANCE_RANGE = 60.0
 # run side by side and do not compete for the cores.
 STRIP_PIXELS = 32768
 # Padding of the accumulator in rows and columns: 1 before the image and, for the far corners, 2 after it.
-_PADDING_BEFORE, _PADDING = 1, 3
+PADDING_BEFORE, PADDING = 1, 3
 
 
 def softmax_splat(features: Tensor, flow: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,7 +149,7 @@ def _normalized_splat(features: Tensor, flow: Tensor, weight: Tensor) -> tuple[T
     strip_rows = max(1, STRIP_PIXELS // width) if on_cpu else height
     workers = min(count, torch.get_num_threads()) if on_cpu else 1
     # One accumulator per worker, reused for every image: allocating new pages costs as much as the splat itself.
-    shape = (sources.shape[1], (height + _PADDING) * (width + _PADDING))
+    shape = (sources.shape[1], (height + PADDING) * (width + PADDING))
     buffers: SimpleQueue[Tensor] = SimpleQueue()
     for _ in range(workers):
         buffers.put(flow.new_empty(shape))
@@ -164,7 +164,7 @@ def _normalized_splat(features: Tensor, flow: Tensor, weight: Tensor) -> tuple[T
         finally:
             buffers.put(buffer)
 
-    _map_in_threads(splat_image, count, workers)
+    map_in_threads(splat_image, count, workers)
     return out, weight_sum, coverage
 
 
@@ -181,15 +181,15 @@ def _accumulate(sources: Tensor, flow: Tensor, buffer: Tensor, strip_rows: int) 
         Sums [S, H, W]; a view of `buffer`.
     """
     channels, height, width = sources.shape
-    stride = width + _PADDING
+    stride = width + PADDING
     sums = buffer.zero_()
-    column = torch.arange(_PADDING_BEFORE, width + _PADDING_BEFORE, dtype=flow.dtype, device=flow.device)
-    row = torch.arange(_PADDING_BEFORE, height + _PADDING_BEFORE, dtype=flow.dtype, device=flow.device)[:, None]
+    column = torch.arange(PADDING_BEFORE, width + PADDING_BEFORE, dtype=flow.dtype, device=flow.device)
+    row = torch.arange(PADDING_BEFORE, height + PADDING_BEFORE, dtype=flow.dtype, device=flow.device)[:, None]
     for first_row in range(0, height, strip_rows):
         strip = slice(first_row, min(first_row + strip_rows, height))
         # Clamped to the padding, where every corner inside the image has weight 0.
-        x = torch.nan_to_num(flow[0, strip] + column, nan=0.0).clamp_(0, width + _PADDING_BEFORE)
-        y = torch.nan_to_num(flow[1, strip] + row[strip], nan=0.0).clamp_(0, height + _PADDING_BEFORE)
+        x = torch.nan_to_num(flow[0, strip] + column, nan=0.0).clamp_(0, width + PADDING_BEFORE)
+        y = torch.nan_to_num(flow[1, strip] + row[strip], nan=0.0).clamp_(0, height + PADDING_BEFORE)
         x0, y0 = x.floor(), y.floor()
         x, y = x.sub_(x0), y.sub_(y0)
         index = torch.add(x0.long(), y0.long(), alpha=stride).view(-1)
@@ -203,8 +203,8 @@ def _accumulate(sources: Tensor, flow: Tensor, buffer: Tensor, strip_rows: int) 
         for offset, weight in corners:
             corner_index = (index + offset).expand(channels, -1)
             sums.scatter_add_(1, corner_index, (sources[:, strip] * weight).view(channels, -1))
-    inside = slice(_PADDING_BEFORE, -(_PADDING - _PADDING_BEFORE))
-    return sums.view(channels, height + _PADDING, stride)[:, inside, inside]
+    inside = slice(PADDING_BEFORE, -(PADDING - PADDING_BEFORE))
+    return sums.view(channels, height + PADDING, stride)[:, inside, inside]
 
 
 @lru_cache(maxsize=1)
@@ -213,7 +213,7 @@ def _thread_pool(workers: int, process_id: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="gid-splat")
 
 
-def _map_in_threads(function: Callable[[int], None], count: int, workers: int) -> None:
+def map_in_threads(function: Callable[[int], None], count: int, workers: int) -> None:
     """Call function(0), ..., function(count - 1), in threads if `workers` is more than 1."""
     if workers == 1:
         for index in range(count):

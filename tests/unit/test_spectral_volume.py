@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from gid_core import spectral_volume
 from gid_core.motion import loop, playback, playback_coordinates
+from gid_core.rendering.render import render
 from gid_core.spectral_volume import SpectralVolume, modal_sum, temporal_dft
 from random_tensors import random_normal
 
@@ -344,3 +346,19 @@ def test_methods_do_not_change_their_input(tmp_path):
     loop(volume).displacement(), volume.save(tmp_path / "v.safetensors", {"c": "d"})
     assert torch.equal(coefficients, kept) and torch.equal(mask, kept_mask)
     assert volume.metadata == {"a": "b"}
+
+
+def test_coefficients_are_scanned_once_and_sums_that_overflow_are_no_error(monkeypatch):
+    scanned, all_finite = [], spectral_volume._all_finite
+    monkeypatch.setattr(spectral_volume, "_all_finite", lambda c: scanned.append(c.numel()) or all_finite(c))
+    volume = SpectralVolume(torch.full((1, 3, 4, 5, 6), 3e38))
+    assert scanned == [volume.coefficients.numel()] and torch.isinf(volume.coefficients.sum())
+    changed = volume.replace(fps=25.0).to("cpu")
+    assert changed.fps == 25 and changed.coefficients is volume.coefficients and sum(scanned[1:]) <= 12
+    render(torch.rand(5, 6, 3), loop(SpectralVolume(torch.zeros(1, 3, 4, 5, 6)), 4))
+    assert sum(scanned[1:]) <= 12 + volume.coefficients.numel()
+    for value in (float("nan"), float("inf"), -float("inf")):
+        coefficients = volume.coefficients.clone()
+        coefficients[0, 1, 2, 3, 4] = value
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            volume.replace(coefficients=coefficients)

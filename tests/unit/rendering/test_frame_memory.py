@@ -11,7 +11,7 @@ from gid_core.models.config import GID_SMALL
 from gid_core.models.rendering_network import RenderingNetwork
 from gid_core.motion import loop
 from gid_core.rendering import render as rendering
-from gid_core.rendering.frame_memory import BLOCK_FRAMES, CHUNK_BYTES, default_chunk, working_bytes
+from gid_core.rendering.frame_memory import BLOCK_FRAMES, CHUNK_BYTES, FAST, FUSED, default_chunk, working_bytes
 from gid_core.rendering.render import render, render_chunks, working_memory
 from gid_core.spectral_volume import SpectralVolume
 from peak_memory import PeakMemory
@@ -41,15 +41,15 @@ def random_motion(size=(12, 17), frames=10):
     ids=lambda error: str(error)[:24],
 )
 def test_every_device_says_in_its_own_words_that_memory_ran_out(monkeypatch, error):
-    sizes, forward_warp = [], rendering.forward_warp
+    sizes, render_flow = [], rendering._render_flow
 
-    def small_memory(features, flow, importance, outlines):
+    def small_memory(render_frames, photo, flow, mask):
         sizes.append(len(flow))
         if sizes[-1] > 1:
             raise error
-        return forward_warp(features, flow, importance, outlines)
+        return render_flow(render_frames, photo, flow, mask)
 
-    monkeypatch.setattr(rendering, "forward_warp", small_memory)
+    monkeypatch.setattr(rendering, "_render_flow", small_memory)
     assert len(render(random_uniform(12, 17, 3), random_motion(), count=2, chunk=2)) == 2
     assert sizes == [2, 1, 1]
 
@@ -58,23 +58,23 @@ def test_other_errors_are_not_taken_for_a_full_memory(monkeypatch):
     def broken(*_):
         raise RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
 
-    monkeypatch.setattr(rendering, "forward_warp", broken)
+    monkeypatch.setattr(rendering, "_render_flow", broken)
     with pytest.raises(RuntimeError, match="size of tensor a"):
         render(random_uniform(12, 17, 3), random_motion(), chunk=2)
 
 
 def test_a_failed_attempt_is_free_before_the_next(monkeypatch):
-    forward_warp, kept = rendering.forward_warp, []
+    render_flow, kept = rendering._render_flow, []
 
-    def small_memory(features, flow, importance, outlines):
+    def small_memory(render_frames, photo, flow, mask):
         assert not [tensor for tensor in kept if tensor() is not None]
         if len(flow) > 1:
             activations = torch.zeros(len(flow), 1000)
             kept.append(weakref.ref(activations))
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return forward_warp(features, flow, importance, outlines)
+        return render_flow(render_frames, photo, flow, mask)
 
-    monkeypatch.setattr(rendering, "forward_warp", small_memory)
+    monkeypatch.setattr(rendering, "_render_flow", small_memory)
     gc.disable()  # freed by their last reference, not by chance
     try:
         render(random_uniform(12, 17, 3), random_motion(), count=4, chunk=4)
@@ -108,16 +108,21 @@ def test_frames_that_do_not_fit_are_refused_with_size_need_and_remedies(monkeypa
         render(photo, motion, count=count, return_holes=holes)
 
 
-def test_without_memory_for_a_chunk_it_is_halved_and_without_memory_for_one_frame_refused(monkeypatch):
+@pytest.mark.parametrize("kind", [FAST, FUSED])
+def test_without_memory_for_a_chunk_it_is_halved_and_without_memory_for_one_frame_refused(monkeypatch, request, kind):
+    if kind is FUSED:
+        request.getfixturevalue("compiled")
+    else:
+        request.getfixturevalue("by_pytorch")()
     photo, motion, sizes = random_uniform(24, 34, 3), random_motion(), []
-    forward_warp = rendering.forward_warp
+    render_flow = rendering._render_flow
 
-    def record(features, flow, importance, outlines):
+    def record(render_frames, photo, flow, mask):
         sizes.append(len(flow))
-        return forward_warp(features, flow, importance, outlines)
+        return render_flow(render_frames, photo, flow, mask)
 
-    monkeypatch.setattr(rendering, "forward_warp", record)
-    fits = working_bytes(True, 3, (24, 34), 0, 2)
+    monkeypatch.setattr(rendering, "_render_flow", record)
+    fits = working_bytes(kind, 3, (24, 34), 0, 2)
     for module in (memory, rendering):
         monkeypatch.setattr(module, "free_memory", lambda device: fits)
     list(render_chunks(photo, motion, count=8, chunk=8))
@@ -129,16 +134,16 @@ def test_without_memory_for_a_chunk_it_is_halved_and_without_memory_for_one_fram
 
 
 def test_when_memory_runs_out_the_chunk_is_halved(monkeypatch):
-    photo, motion, forward_warp, sizes = random_uniform(24, 34, 3), random_motion(), rendering.forward_warp, []
+    photo, motion, render_flow, sizes = random_uniform(24, 34, 3), random_motion(), rendering._render_flow, []
     expected = render(photo, motion, chunk=2)
 
-    def small_memory(features, flow, importance, outlines):
+    def small_memory(render_frames, photo, flow, mask):
         sizes.append(len(flow))
         if sizes[-1] > 2:
             raise torch.OutOfMemoryError
-        return forward_warp(features, flow, importance, outlines)
+        return render_flow(render_frames, photo, flow, mask)
 
-    monkeypatch.setattr(rendering, "forward_warp", small_memory)
+    monkeypatch.setattr(rendering, "_render_flow", small_memory)
     assert torch.equal(render(photo, motion, chunk=8), expected)
     assert sizes == [8, 4, 2, 2, 2, 2, 2]
 
@@ -146,12 +151,12 @@ def test_when_memory_runs_out_the_chunk_is_halved(monkeypatch):
 def test_when_one_frame_does_not_fit_the_error_is_raised(monkeypatch):
     sizes = []
 
-    def no_memory(features, flow, importance, outlines):
+    def no_memory(render_frames, photo, flow, mask):
         sizes.append(len(flow))
         raise torch.OutOfMemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(rendering, "forward_warp", no_memory)
+        patch.setattr(rendering, "_render_flow", no_memory)
         with pytest.raises(MemoryError, match="a single frame of 17 x 12 pixels on cpu: make the image smaller"):
             render(random_uniform(12, 17, 3), random_motion(), chunk=8)
     assert sizes == [8, 4, 2, 1]
@@ -160,7 +165,7 @@ def test_when_one_frame_does_not_fit_the_error_is_raised(monkeypatch):
 
 @pytest.mark.parametrize("size", [(16, 16), (288, 512), (720, 1280), (4000, 6000)])
 def test_the_default_chunk_fits_the_working_memory(size):
-    rgb, rgba = (default_chunk(channels, *size) for channels in (3, 4))
+    rgb, rgba = (default_chunk(FAST, channels, size) for channels in (3, 4))
     assert 1 <= rgba <= rgb <= BLOCK_FRAMES
     assert rgb == 1 or rgb * size[0] * size[1] * 120 <= CHUNK_BYTES
 

@@ -8,7 +8,7 @@ from gid_core.models.rendering_network import RenderingNetwork
 from gid_core.motion import loop
 from gid_core.rendering import render as rendering
 from gid_core.rendering import renderer
-from gid_core.rendering.frame_memory import default_chunk, working_bytes
+from gid_core.rendering.frame_memory import FAST, FUSED, NETWORK, default_chunk, working_bytes
 from gid_core.rendering.render import fast_splat, render
 from gid_core.spectral_volume import SpectralVolume
 from random_tensors import random_uniform
@@ -45,7 +45,7 @@ def test_tiles_cover_the_frame_once_and_windows_hold_their_margins(size, margin)
 
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("network", [False, True])
-def test_tiles_make_the_frame_that_the_whole_photo_makes(monkeypatch, small_tiles, channels, network):
+def test_tiles_make_the_frame_that_the_whole_photo_makes(monkeypatch, small_tiles, both_fast_splats, channels, network):
     photo = smooth(1, channels, 150, 210)[0].permute(1, 2, 0)
     motion = loop(SpectralVolume((smooth(1, 24, 75, 105, seed=1) - 0.5).view(1, 6, 4, 75, 105) * 300), 10)
     prepare = None
@@ -64,7 +64,7 @@ def test_tiles_make_the_frame_that_the_whole_photo_makes(monkeypatch, small_tile
         assert (a - b).abs().mean() < 1e-4
 
 
-def test_tiles_keep_still_pixels_exactly_and_frames_do_not_depend_on_the_chunk(small_tiles):
+def test_tiles_keep_still_pixels_exactly_and_frames_do_not_depend_on_the_chunk(small_tiles, both_fast_splats):
     photo = smooth(1, 3, 100, 140)[0].permute(1, 2, 0)
     coefficients = torch.zeros(1, 4, 4, 50, 70)
     coefficients[:, 1, 0, 20:30, 20:50] = 300
@@ -78,7 +78,9 @@ def test_tiles_keep_still_pixels_exactly_and_frames_do_not_depend_on_the_chunk(s
 def test_the_memory_of_windows_does_not_grow_with_the_photo():
     margin = 90
     sizes = ((2000, 3000), (4000, 6000))
-    windows = [working_bytes(True, 3, size, margin, 1) - size[0] * size[1] * (12 + 8 + 24) for size in sizes]
+    windows = [working_bytes(FAST, 3, size, margin, 1) - size[0] * size[1] * (12 + 8 + 24) for size in sizes]
     assert windows[0] == windows[1] == pytest.approx(250 * 1024**2, rel=0.3)
-    assert working_bytes(False, 3, (3000, 4000), margin + 96, default_chunk(3, 3000, 4000)) < 1.5e9
+    assert working_bytes(NETWORK, 3, (3000, 4000), margin + 96, default_chunk(NETWORK, 3, (3000, 4000))) < 1.5e9
+    fused = [working_bytes(FUSED, 3, size, 0, 1) - size[0] * size[1] * (12 + 65 + 16) for size in sizes]
+    assert fused[1] - fused[0] <= 40 * (24 - 6) * 1e6  # one ring of a whole frame, at most
     assert rendering._margin(loop(SpectralVolume(torch.zeros(1, 2, 4, 8, 8))), fast_splat, (80, 80)) == 32

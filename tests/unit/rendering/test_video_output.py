@@ -61,7 +61,7 @@ def test_one_chunk_is_alive_at_a_time(tmp_path, monkeypatch):
 
 def test_it_streams_what_does_not_fit_as_a_tensor(tmp_path, monkeypatch):
     photo, motion = photo_and_motion()
-    need = rendering.working_bytes(True, 3, (24, 34), 0, 1) + encoder_memory(24, 34)
+    need = rendering.working_bytes(rendering.FAST, 3, (24, 34), 0, 1) + encoder_memory(24, 34)
     for module in (rendering, __import__("gid_core.memory", fromlist=["memory"])):
         monkeypatch.setattr(module, "free_memory", lambda device: need)
     with pytest.raises(ValueError, match="20000 frames of 34 x 24 pixels need .*render_to_video"):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gid_core.rendering.warping import backward_warp, forward_warp, premultiply, unpremultiply
+from gid_core.rendering.warping import _window_mean, backward_warp, forward_warp, premultiply, unpremultiply
 from random_tensors import random_normal, random_uniform
 
 
@@ -149,3 +149,9 @@ def test_bicubic_sampling_without_the_devices_sampler(monkeypatch, size):
     monkeypatch.setattr("gid_core.rendering.warping.NO_BICUBIC_SAMPLER", ("cpu",))
     monkeypatch.setattr(torch.nn.functional, "grid_sample", lambda *_, **__: pytest.fail("the device refuses this"))
     torch.testing.assert_close(backward_warp(maps, displacement), expected, atol=2e-4, rtol=1e-3)
+
+
+def test_window_means_by_convolution_are_those_of_pooling():
+    maps = random_uniform(2, 4, 9, 11) * 100
+    expected = torch.nn.functional.avg_pool2d(maps, 5, 1, 2)  # what other devices compute in two passes
+    torch.testing.assert_close(_window_mean(maps, 2), expected, atol=1e-4, rtol=0)
