@@ -43,7 +43,7 @@ class Package:
         return self.distribution + (f">={self.minimum[0]}.{self.minimum[1]}" if self.minimum else "")
 
 
-# Keys are modules. Measured bound: frames have no rotation before PyAV 14. torch 2.4 is the oldest that ComfyUI supports.
+# Keys are modules. Measured bound: frames have no rotation before PyAV 14. torch 2.4 is the oldest ComfyUI supports.
 # Of diffusers, only training uses anything, the moving average of the weights; its import takes seconds.
 PACKAGES = {
     "torch": Package("PyTorch", "torch", (2, 4)),

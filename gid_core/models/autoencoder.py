@@ -38,10 +38,10 @@ class SliceAutoencoder(nn.Module):
         self.config = config
         self.vae = AutoencoderKL(config, SLICE_CHANNELS)
         if config.skip_connection:  # start as average pooling and interpolation, nearly without noise
-            for layer in (self.vae.quant_conv, self.vae.decoder.conv_out):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
-            nn.init.constant_(self.vae.quant_conv.bias[config.latent_channels :], INITIAL_LOG_VARIANCE)
+            for parameter in (*self.vae.quant_conv.parameters(), *self.vae.decoder.conv_out.parameters()):
+                nn.init.zeros_(parameter)
+            _, bias = self.vae.quant_conv.parameters()
+            nn.init.constant_(bias[config.latent_channels :], INITIAL_LOG_VARIANCE)
         self.register_buffer("latent_mean", torch.zeros(num_bins, config.latent_channels))
         self.register_buffer("latent_std", torch.ones(num_bins, config.latent_channels))
 

@@ -155,8 +155,8 @@ class FrequencyAttention(nn.Module):
         if not self.bin_embedding.is_meta:  # there, this would import torch._dynamo for nothing, which takes seconds
             nn.init.normal_(self.bin_embedding, std=BIN_EMBEDDING_STD)
         self.attention = Attention(channels, heads)
-        nn.init.zeros_(self.attention.to_out[0].weight)  # starts as the identity
-        nn.init.zeros_(self.attention.to_out[0].bias)
+        for parameter in self.attention.to_out.parameters():  # starts as the identity
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, num_slices: int) -> Tensor:
         height, width = x.shape[-2:]
