@@ -1,6 +1,5 @@
 """The model as a whole: latents and their scale, and the noise schedule."""
 
-
 import pytest
 import torch
 
