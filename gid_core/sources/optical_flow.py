@@ -294,8 +294,8 @@ def _create_dis() -> cv2.DISOpticalFlow:
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     estimator.setFinestScale(0)
     estimator.setPatchStride(2)
-    estimator.setGradientDescentIterations(12)
-    estimator.setVariationalRefinementIterations(20)
+    estimator.setGradientDescentIterations(4)
+    estimator.setVariationalRefinementIterations(10)
     estimator.setVariationalRefinementAlpha(10.0)
     return estimator
 
