@@ -17,8 +17,8 @@ NAMES = (
     "live",
     "kills",
 )
-# These run only when named: they train models for long, or need the results of `make evaluate`.
-ON_REQUEST = ("overfit", "ablation", "evaluation")
+# These run only when named: they take long, or need the results of `make evaluate`.
+ON_REQUEST = ("overfit", "ablation", "evaluation", "sampling")
 
 
 def main() -> None:
