@@ -18,8 +18,8 @@ NAMES = (
     "live",
     "kills",
 )
-# These run only when named: they train models, keep a server busy for long, or need the results of `make evaluate`.
-ON_REQUEST = ("overfit", "ablation", "evaluation", "server_memory")
+# These run only when named: they train models, take long, or need the results of `make evaluate`.
+ON_REQUEST = ("overfit", "ablation", "evaluation", "sampling", "server_memory")
 
 
 def main() -> None:

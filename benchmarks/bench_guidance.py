@@ -20,6 +20,7 @@ from gid_core.models.checkpoint import BUNDLED_CHECKPOINT, load_model
 from gid_core.models.config import GID_SMALL, VolumeConfig
 from gid_core.models.loop_guidance import LoopGuidance
 from gid_core.models.motion_model import MotionModel
+from gid_core.models.noise_schedule import alphas_cumprod
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.models.sampling import Condition, sample_latents
 from gid_core.models.seam import seam_loss
@@ -93,7 +94,7 @@ class ToyModel(nn.Module):
     Latents are coefficients divided by their standard deviation.
     """
 
-    device, dtype, noise_scheduler = torch.device("cpu"), torch.float32, MotionModel.noise_scheduler
+    device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self, volume: SpectralVolume) -> None:
         super().__init__()
@@ -107,7 +108,7 @@ class ToyModel(nn.Module):
         pixels = (slices / self.std).unflatten(1, (2, 2)).transpose(0, 1).flatten(1, 2).flatten(2)
         moments = (pixels @ pixels.transpose(1, 2) / pixels.shape[2]).mean(0)  # of both axes
         self.variance, self.basis = torch.linalg.eigh(moments)
-        self.alphas_cumprod = self.noise_scheduler().alphas_cumprod.double()
+        self.alphas_cumprod = alphas_cumprod(self.config.diffusion).double()
 
     def to_coefficients(self, latents: Tensor, prior: Tensor | None = None) -> Tensor:
         """As `MotionModel.to_coefficients`."""

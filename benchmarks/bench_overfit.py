@@ -23,6 +23,7 @@ from benchmarks.stage_training import new_model, train_stage
 from gid_core.models.config import GID_SMALL, AffinityConfig, DiffusionConfig
 from gid_core.models.motion_model import MotionModel
 from gid_core.models.noise import frequency_noise
+from gid_core.models.noise_schedule import add_noise, alphas_cumprod, velocity
 from gid_core.models.sampling import Condition, sample_latents
 from gid_core.training.augmentation import NO_AUGMENTATION
 from gid_core.training.motion_dataset import Mixture, MotionDataset
@@ -150,10 +151,10 @@ def measure(name: str, model: MotionModel, batch: Batch) -> dict[str, float]:
 
 def noise_error(model: MotionModel, condition: Condition, latents: Tensor, timestep: int) -> float:
     """Error of the denoiser's prediction (eq. 3) at a timestep, as a share of that of predicting zero."""
-    scheduler, timesteps = model.noise_scheduler(), torch.full((len(latents),), timestep)
+    level, timesteps = alphas_cumprod(model.config.diffusion)[timestep], torch.full((len(latents),), timestep)
     noise = _noise(model, latents, timestep)
-    noisy, target = (f(latents, noise, timesteps) for f in (scheduler.add_noise, scheduler.get_velocity))
-    return energy_error(model.denoiser(noisy, timesteps, condition.features, condition.prior), target)
+    prediction = model.denoiser(add_noise(latents, noise, level), timesteps, condition.features, condition.prior)
+    return energy_error(prediction, velocity(latents, noise, level))
 
 
 def _noise(model: MotionModel, like: Tensor, seed: int) -> Tensor:

@@ -43,8 +43,8 @@ class Package:
         return self.distribution + (f">={self.minimum[0]}.{self.minimum[1]}" if self.minimum else "")
 
 
-# Keys are modules. Measured bounds: AutoencoderKL has no mid_block_add_attention before diffusers 0.30, and frames have
-# no rotation before PyAV 14. torch 2.4 is the oldest that ComfyUI supports.
+# Keys are modules. Measured bound: frames have no rotation before PyAV 14. torch 2.4 is the oldest ComfyUI supports.
+# Of diffusers, only training uses anything, the moving average of the weights; its import takes seconds.
 PACKAGES = {
     "torch": Package("PyTorch", "torch", (2, 4)),
     "av": Package("PyAV (av)", "av", (14, 0)),

@@ -84,10 +84,10 @@ class PredictSpectralVolume(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "steps",
-                    default=25,
+                    default=14,
                     min=1,
                     max=1000,
-                    tooltip="Number of sampling steps: 20 to 30 for dpm, 250 for ddim.",
+                    tooltip="Number of sampling steps: 12 to 25 for dpm, 250 for ddim.",
                 ),
                 io.Float.Input(
                     "guidance",
@@ -132,7 +132,7 @@ class PredictSpectralVolume(io.ComfyNode):
                         options=list(SAMPLERS),
                         default="dpm",
                         optional=True,
-                        tooltip="dpm needs 20 to 30 steps; ddim needs 250, as in the paper.",
+                        tooltip="dpm needs 12 to 25 steps; ddim needs 250, as in the paper.",
                     )
                 ),
                 advanced(

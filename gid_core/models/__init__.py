@@ -3,11 +3,14 @@
 config              sizes and settings of a model, as dataclasses that become JSON
 motion_model        all networks of a model as one module
 normalization       volumes scaled to one size in every frequency, and back (eq. 4)
+unet_blocks         residual blocks, attention and changes of size
 autoencoder         one frequency slice to latents, and back
+autoencoder_kl      its networks
 efficientnet        EfficientNet-Lite0, the backbone of the image encoder
 image_encoder       the photo to features on the grid of the latents
 denoiser            the U-Net with frequency attention
 affinity_network    which neighboring cells move as one, from the photo
+noise_schedule      how much noise latents have at each timestep
 noise               noise that neighboring frequencies and the cells of an object share
 sampling            latents from noise, step by step
 loop_guidance       motion that loops without a jump (eq. 5)

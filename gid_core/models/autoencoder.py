@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .autoencoder_kl import AutoencoderKL
 from .config import AutoencoderConfig
-
-if TYPE_CHECKING:
-    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 SLICE_CHANNELS = 4  # real and imaginary part of x, then of y
 # The loss (supplement): weights of its terms, and scales 1, 1/2, 1/4 of the gradient term.
 GRADIENT_WEIGHT, KL_WEIGHT = 0.2, 1e-6
 GRADIENT_SCALES = 3
 INITIAL_LOG_VARIANCE = -8.0  # of the posterior, with a skip connection: almost no noise
+LOG_VARIANCE_RANGE = (-30.0, 20.0)  # of the posterior
 MIN_VARIANCE = 1e-8  # of latents over the training set
 
 
@@ -36,27 +34,14 @@ class SliceAutoencoder(nn.Module):
     latent_std: Tensor
 
     def __init__(self, config: AutoencoderConfig, num_bins: int) -> None:
-        from ..packages import diffusers
-
         super().__init__()
-        levels = len(config.block_out_channels)
         self.config = config
-        self.vae = diffusers.AutoencoderKL(
-            in_channels=SLICE_CHANNELS,
-            out_channels=SLICE_CHANNELS,
-            down_block_types=("DownEncoderBlock2D",) * levels,
-            up_block_types=("UpDecoderBlock2D",) * levels,
-            block_out_channels=config.block_out_channels,
-            layers_per_block=config.layers_per_block,
-            latent_channels=config.latent_channels,
-            norm_num_groups=min(32, min(config.block_out_channels) // 4),
-            mid_block_add_attention=config.mid_block_add_attention,
-        )
+        self.vae = AutoencoderKL(config, SLICE_CHANNELS)
         if config.skip_connection:  # start as average pooling and interpolation, nearly without noise
-            for layer in (self.vae.quant_conv, self.vae.decoder.conv_out):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
-            nn.init.constant_(self.vae.quant_conv.bias[config.latent_channels :], INITIAL_LOG_VARIANCE)
+            for parameter in (*self.vae.quant_conv.parameters(), *self.vae.decoder.conv_out.parameters()):
+                nn.init.zeros_(parameter)
+            _, bias = self.vae.quant_conv.parameters()
+            nn.init.constant_(bias[config.latent_channels :], INITIAL_LOG_VARIANCE)
         self.register_buffer("latent_mean", torch.zeros(num_bins, config.latent_channels))
         self.register_buffer("latent_std", torch.ones(num_bins, config.latent_channels))
 
@@ -67,13 +52,14 @@ class SliceAutoencoder(nn.Module):
             slices: [B, K, 4, H, W], sides multiples of the downsampling factor.
             latent_scale: [B, K, C, h, w], divides latents before whitening.
         """
-        latents = self._posterior(slices.flatten(0, 1)).mode().unflatten(0, slices.shape[:2])
+        latents = self._posterior(slices.flatten(0, 1))[0].unflatten(0, slices.shape[:2])
         return (latents / latent_scale - _per_channel(self.latent_mean)) / _per_channel(self.latent_std)
 
     def decode(self, latents: Tensor, latent_scale: Tensor | float = 1.0) -> Tensor:
         """Decode whitened latents [B, K, C, h, w] to slices [B, K, 4, f h, f w]."""
         raw = (latents * _per_channel(self.latent_std) + _per_channel(self.latent_mean)) * latent_scale
-        return self._decode_raw(raw.flatten(0, 1).to(self.vae.dtype)).unflatten(0, latents.shape[:2])
+        dtype = self.vae.post_quant_conv.weight.dtype
+        return self._decode_raw(raw.flatten(0, 1).to(dtype)).unflatten(0, latents.shape[:2])
 
     def loss(self, slices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, float]]:
         """Training loss of slices [N, 4, H, W]: L1 + 0.2 multi-scale gradient + 1e-6 KL (supplement).
@@ -84,23 +70,23 @@ class SliceAutoencoder(nn.Module):
         Returns:
             The loss, and its terms by name.
         """
-        posterior = self._posterior(slices)
-        reconstruction = self._decode_raw(posterior.sample(generator))
+        mean, log_variance = self._posterior(slices)
+        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        reconstruction = self._decode_raw(mean + (0.5 * log_variance).exp() * noise)
         l1 = F.l1_loss(reconstruction, slices)
         gradient = gradient_loss(reconstruction, slices)
-        kl = posterior.kl().mean()
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum((1, 2, 3)).mean()
         terms = {"l1": float(l1.detach()), "gradient": float(gradient.detach()), "kl": float(kl.detach())}
         return l1 + GRADIENT_WEIGHT * gradient + KL_WEIGHT * kl, terms
 
-    def _posterior(self, slices: Tensor) -> DiagonalGaussianDistribution:
-        """The distribution of the latents [N, C, h, w] of slices [N, 4, H, W]."""
-        from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-
+    def _posterior(self, slices: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the variance of the latents [N, C, h, w] of slices [N, 4, H, W]."""
         moments = self.vae.quant_conv(self.vae.encoder(slices))
         if self.config.skip_connection:
             pooled = F.avg_pool2d(slices, self.config.downsampling_factor)
             moments = torch.cat([moments[:, :SLICE_CHANNELS] + pooled, moments[:, SLICE_CHANNELS:]], 1)
-        return DiagonalGaussianDistribution(moments)
+        mean, log_variance = moments.chunk(2, 1)
+        return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
     def _decode_raw(self, latents: Tensor) -> Tensor:
         """Decode latents [N, C, h, w] that are not whitened to slices [N, 4, H, W]."""

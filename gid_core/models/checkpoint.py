@@ -116,14 +116,15 @@ def load_model(path: str | os.PathLike | None = None) -> MotionModel:
         raise ValueError(f"{path.name} has no usable config: {error}") from None
     # ComfyUI runs nodes in inference mode. Tensors that are created in it can never take part in gradients.
     with torch.inference_mode(False):
-        model = MotionModel(config)
+        with torch.device("meta"):  # no memory and no random numbers for weights that the file replaces
+            model = MotionModel(config)
         tensors = load_file(path)
         load_tensors(model, convert_tensors(tensors) if outdated else tensors, path.name)
     return model.requires_grad_(False).eval()
 
 
 def load_tensors(model: MotionModel, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Copy all tensors into a model; an error leaves the model unchanged.
+    """Replace all tensors of a model by copies of these; an error leaves the model unchanged.
 
     Args:
         source: what to call the tensors' origin in an error.
@@ -141,7 +142,8 @@ def load_tensors(model: MotionModel, tensors: Mapping[str, Tensor], source: str)
     ]
     if problems:
         raise ValueError(f"{source} does not hold the networks of its config: {'; '.join(problems[:3])}.")
-    model.load_state_dict({name: tensors[name].to(value.dtype) for name, value in state.items()})
+    copies = {name: tensors[name].to(value.dtype, copy=True) for name, value in state.items()}
+    model.load_state_dict(copies, assign=True)
 
 
 def _describe_file(keys: list[str], header: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from ..validation import check_choice
 LAYOUTS = ("coordinated", "independent", "stacked")
 BACKBONES = ("efficientnet", "resnet")
 NORMALIZATIONS = ("sqrt", "polar", "linear")
+BETA_SCHEDULES = ("scaled_linear", "linear")
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 MAX_BINS = 64
 
@@ -139,6 +140,7 @@ class DiffusionConfig:
     noise_white: float = 0.1
 
     def __post_init__(self) -> None:
+        check_choice("beta_schedule", self.beta_schedule, BETA_SCHEDULES)
         check_choice("prediction_type", self.prediction_type, PREDICTION_TYPES)
         if not 0 <= self.noise_coherence <= 1:
             raise ValueError(f"noise_coherence is 0 to 1; got {self.noise_coherence}.")

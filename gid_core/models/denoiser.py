@@ -7,6 +7,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .config import MAX_BINS, ModelConfig
+from .unet_blocks import Attention, Downsample2D, ResnetBlock2D, SpatialAttention, TimestepEmbedding, Upsample2D
 
 MIN_CHANNELS_PER_GROUP, MAX_GROUPS = 16, 32  # of group normalization
 # Bins 0..MAX_BINS are scaled to the embedding's input range 0..1000, like timesteps.
@@ -26,10 +27,6 @@ class Denoiser(nn.Module):
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        from diffusers.models.downsampling import Downsample2D
-        from diffusers.models.embeddings import TimestepEmbedding, Timesteps
-        from diffusers.models.upsampling import Upsample2D
-
         super().__init__()
         unet, num_bins = config.denoiser, config.volume.num_bins
         self.stacked = unet.layout == "stacked"
@@ -43,7 +40,6 @@ class Denoiser(nn.Module):
             attends = level in unet.attention_levels if attention is None else attention
             return UNetLayer(in_channels, channels[level], embedding_channels, heads if attends else 0, frequency_heads)
 
-        self.time_proj = Timesteps(channels[0], flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(channels[0], embedding_channels)
         self.frequency_embedding = None if self.stacked else TimestepEmbedding(channels[0], embedding_channels)
         in_channels = slices_per_item * (latent_channels + 2 * config.encoder.prior) + config.encoder.feature_channels
@@ -58,7 +54,7 @@ class Denoiser(nn.Module):
                 skip_channels.append(out_channels)
             self.down_blocks.append(layers)
             if level + 1 < len(channels):
-                self.downsamplers.append(Downsample2D(out_channels, use_conv=True, name="op"))
+                self.downsamplers.append(Downsample2D(out_channels))
                 skip_channels.append(out_channels)
         lowest = len(channels) - 1
         self.mid_block = nn.ModuleList([make_layer(current, lowest, True), make_layer(current, lowest, False)])
@@ -70,7 +66,7 @@ class Denoiser(nn.Module):
                 current = channels[level]
             self.up_blocks.append(layers)
             if level:
-                self.upsamplers.append(Upsample2D(current, use_conv=True))
+                self.upsamplers.append(Upsample2D(current))
         self.conv_norm_out = nn.GroupNorm(_num_groups(current), current)
         self.conv_act = nn.SiLU()
         self.conv_out = nn.Conv2d(current, slices_per_item * latent_channels, 3, padding=1)
@@ -94,7 +90,7 @@ class Denoiser(nn.Module):
             [B, K, C, h, w], of the kind that `DiffusionConfig.prediction_type` names.
         """
         batch, num_bins = latents.shape[:2]
-        embedding = self.time_embedding(self.time_proj(timesteps.flatten()).to(latents))
+        embedding = self.time_embedding(timesteps.flatten())
         if prior is not None:
             latents = torch.cat([latents, prior.to(latents)], 2)
         if self.frequency_embedding is None:
@@ -102,7 +98,7 @@ class Denoiser(nn.Module):
         else:
             bins = torch.arange(num_bins, device=latents.device) if bins is None else bins
             bin_positions = bins.float() * (MAX_TIMESTEP / MAX_BINS)
-            frequency = self.frequency_embedding(self.time_proj(bin_positions).to(latents))
+            frequency = self.frequency_embedding(bin_positions)
             embedding = (embedding.view(batch, -1, embedding.shape[-1]) + frequency).flatten(0, 1)
             shared_features = features[:, None].expand(-1, num_bins, -1, -1, -1)
             x = torch.cat([latents, shared_features], 2).flatten(0, 1)
@@ -136,28 +132,10 @@ class UNetLayer(nn.Module):
     def __init__(
         self, in_channels: int, out_channels: int, embedding_channels: int, heads: int, frequency_heads: int
     ) -> None:
-        from diffusers.models.attention_processor import Attention
-        from diffusers.models.resnet import ResnetBlock2D
-
         super().__init__()
-        self.resnet = ResnetBlock2D(
-            in_channels=in_channels,
-            out_channels=out_channels,
-            temb_channels=embedding_channels,
-            groups=_num_groups(in_channels),
-            groups_out=_num_groups(out_channels),
-            time_embedding_norm="scale_shift",
-        )
-        self.attention = None
-        if heads:
-            self.attention = Attention(
-                out_channels,
-                heads=heads,
-                dim_head=out_channels // heads,
-                norm_num_groups=_num_groups(out_channels),
-                residual_connection=True,
-                bias=True,
-            )
+        groups, groups_out = _num_groups(in_channels), _num_groups(out_channels)
+        self.resnet = ResnetBlock2D(in_channels, out_channels, groups, groups_out, embedding_channels)
+        self.attention = SpatialAttention(out_channels, heads, groups_out) if heads else None
         self.frequency_attention = FrequencyAttention(out_channels, frequency_heads) if frequency_heads else None
 
     def forward(self, x: Tensor, embedding: Tensor, num_slices: int) -> Tensor:
@@ -171,14 +149,14 @@ class FrequencyAttention(nn.Module):
     """Attention of each position over its K frequency slices: [B K, C, h, w] as B h w sequences of length K."""
 
     def __init__(self, channels: int, heads: int) -> None:
-        from diffusers.models.attention_processor import Attention
-
         super().__init__()
         self.group_norm = nn.GroupNorm(_num_groups(channels), channels)
-        self.bin_embedding = nn.Parameter(torch.randn(MAX_BINS, channels) * BIN_EMBEDDING_STD)
-        self.attention = Attention(channels, heads=heads, dim_head=channels // heads)
-        nn.init.zeros_(self.attention.to_out[0].weight)  # starts as the identity
-        nn.init.zeros_(self.attention.to_out[0].bias)
+        self.bin_embedding = nn.Parameter(torch.empty(MAX_BINS, channels))
+        if not self.bin_embedding.is_meta:  # there, this would import torch._dynamo for nothing, which takes seconds
+            nn.init.normal_(self.bin_embedding, std=BIN_EMBEDDING_STD)
+        self.attention = Attention(channels, heads)
+        for parameter in self.attention.to_out.parameters():  # starts as the identity
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, num_slices: int) -> Tensor:
         height, width = x.shape[-2:]

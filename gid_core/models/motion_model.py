@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +17,6 @@ from .image_encoder import ImageEncoder, PretrainedPyramid
 from .noise import spatial_noise_factor
 from .normalization import FrequencyNormalizer
 from .rendering_network import RenderingNetwork
-
-if TYPE_CHECKING:
-    from diffusers import SchedulerMixin
 
 # Normalized coefficients below this (2 % of the 95th percentile) are noise of optical flow; latents are not scaled up
 # further where the prior is smaller.
@@ -100,26 +96,6 @@ class MotionModel(nn.Module):
             return None
         coarse = affinities.coarsen(self.config.autoencoder.downsampling_factor)
         return spatial_noise_factor(coarse, diffusion.noise_scales, diffusion.noise_weights, diffusion.noise_white)
-
-    def noise_scheduler(self, scheduler_class: type[SchedulerMixin] | None = None, **overrides: Any) -> Any:
-        """The noise schedule as a diffusers scheduler.
-
-        Args:
-            scheduler_class: None stands for `DDPMScheduler`, which training uses.
-            overrides: settings of the scheduler that replace the config's.
-        """
-        from diffusers import DDPMScheduler
-
-        diffusion = self.config.diffusion
-        settings = dict(
-            num_train_timesteps=diffusion.num_train_timesteps,
-            beta_start=diffusion.beta_start,
-            beta_end=diffusion.beta_end,
-            beta_schedule=diffusion.beta_schedule,
-            prediction_type=diffusion.prediction_type,
-            rescale_betas_zero_snr=diffusion.rescale_betas_zero_snr,
-        )
-        return (scheduler_class or DDPMScheduler)(**settings | overrides)
 
     def with_layout(self, layout: str) -> MotionModel:
         """A model with another layout of the denoiser, that starts from this one's weights where both have them."""

@@ -107,7 +107,7 @@ class GIDPipeline:
         self,
         image: Tensor,
         *,
-        num_inference_steps: int = 25,
+        num_inference_steps: int = 14,
         guidance_scale: float = GUIDANCE_SCALE,
         loop_guidance: LoopGuidance | None = None,
         seed: int | Sequence[int] = 0,
@@ -121,7 +121,7 @@ class GIDPipeline:
 
         Args:
             image: [H, W, C] or [B, H, W, C] in 0..1, C = 3 or 4, of any size. Pixels of alpha 0 do not move.
-            num_inference_steps: denoising steps; 20 to 30 for "dpm", 250 for "ddim" (the paper's).
+            num_inference_steps: denoising steps; 12 to 25 for "dpm", 250 for "ddim" (the paper's).
             guidance_scale: how closely to follow the photo (classifier-free guidance), 0 to 20; 1 for no guidance.
                 Other values double the cost of a step.
             loop_guidance: makes the motion loop without a jerk.

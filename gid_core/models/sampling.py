@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +12,12 @@ from torch import Tensor
 from ..validation import check_choice, check_integer
 from .motion_model import MotionModel
 from .noise import frequency_noise
+from .noise_schedule import alphas_cumprod, trailing_timesteps
 
 SAMPLERS = ("dpm", "ddim")
-# alpha^2 at the last noise level of a schedule with zero terminal SNR, so that divisions by alpha stay finite.
-MIN_ALPHA_CUMPROD = 1e-10
+# alpha^2 at the last noise level of a schedule with zero terminal SNR, so that divisions by alpha stay finite. The
+# steps of DPM-Solver++ are differences of log(alpha / sigma); diffusers has this value for it.
+MIN_ALPHA_CUMPROD = {"dpm": 2.0**-24, "ddim": 1e-10}
 MIN_SIGMA = 1e-6
 
 Generators = torch.Generator | Sequence[torch.Generator] | None
@@ -40,7 +42,7 @@ class SamplingStep:
 
     index, total: number of the step, from 0, and number of steps.
     noisy_latents: [B, K, C, h, w], z_n.
-    denoised_latents: the network's estimate of z_0 at this step (diffusers' pred_original_sample); may be replaced.
+    denoised_latents: the network's estimate of z_0 at this step ; may be replaced.
     alpha, sigma: of this step's noise level, z_n = alpha z_0 + sigma eps.
     prior: the photo's, needed for decoding.
     """
@@ -111,20 +113,21 @@ def sample_latents(
     Raises:
         ValueError: for another sampler or number of steps.
     """
-    scheduler = _make_scheduler(model, sampler, steps)
-    latents = noise * float(scheduler.init_noise_sigma)
-    alphas_cumprod = scheduler.alphas_cumprod.double()
+    check_choice("sampler", sampler, SAMPLERS)
+    max_steps = model.config.diffusion.num_train_timesteps
+    steps = check_integer("num_inference_steps", steps, 1, max_steps)
+    timesteps = trailing_timesteps(max_steps, steps)
+    levels = _noise_levels(model, timesteps, MIN_ALPHA_CUMPROD[sampler])
+    latents, previous = noise, None  # previous: the estimate of the step before
     repeats = max(1, guidance.recurrences or 1) if guidance is not None else 1
-    total = len(scheduler.timesteps)
-    for index, timestep in enumerate(scheduler.timesteps):
-        alpha = float(alphas_cumprod[int(timestep)].clamp_min(MIN_ALPHA_CUMPROD).sqrt())
-        sigma = float((1 - alphas_cumprod[int(timestep)]).sqrt())
+    for index, timestep in enumerate(timesteps):
+        (alpha, sigma), (next_alpha, next_sigma) = levels[index : index + 2]
 
-        def denoise(z: Tensor, timestep: Tensor = timestep, alpha: float = alpha, sigma: float = sigma) -> Tensor:
+        def denoise(z: Tensor, timestep: int = timestep, alpha: float = alpha, sigma: float = sigma) -> Tensor:
             return _denoise(model, condition, z, timestep, alpha, sigma, guidance_scale)
 
         for remaining in reversed(range(repeats)):
-            step = SamplingStep(index, total, latents, denoise(latents), alpha, sigma, condition.prior)
+            step = SamplingStep(index, steps, latents, denoise(latents), alpha, sigma, condition.prior)
             if guidance is not None:
                 step.denoised_latents = guidance.on_step_end(model, step, denoise)
             if motion_mask is not None and zero_motion_latents is not None:
@@ -136,12 +139,10 @@ def sample_latents(
                 fresh_noise = _draw_noise_like(model, latents, noise_factor, generator)
                 latents = alpha * step.denoised_latents + sigma * _mix_noise(_epsilon(step), fresh_noise)
         if sampler == "ddim":
-            last = index + 1 == total
-            next_alpha = alphas_cumprod.new_ones(()) if last else alphas_cumprod[int(scheduler.timesteps[index + 1])]
-            latents = float(next_alpha.sqrt()) * step.denoised_latents
-            latents = latents + float((1 - next_alpha).sqrt()) * _epsilon(step)
+            latents = next_alpha * step.denoised_latents + next_sigma * _epsilon(step)
         else:
-            latents = scheduler.step(_model_output(model, step), timestep, latents).prev_sample
+            latents = _dpm_solver_step(latents, step.denoised_latents, previous, levels[max(0, index - 1) : index + 2])
+        previous = step.denoised_latents
     return latents
 
 
@@ -170,37 +171,43 @@ def _mix_noise(epsilon: Tensor, fresh_noise: Tensor) -> Tensor:
     return (epsilon + fresh_noise) * 0.5**0.5
 
 
-def _make_scheduler(model: MotionModel, sampler: str, steps: int) -> Any:
-    """A diffusers scheduler with its timesteps set."""
-    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+def _noise_levels(model: MotionModel, timesteps: Sequence[int], min_alpha_cumprod: float) -> list[tuple[float, float]]:
+    """alpha and sigma of each timestep, then those without noise, (1, 0)."""
+    schedule = alphas_cumprod(model.config.diffusion).double().clamp_min(min_alpha_cumprod)
+    return [(math.sqrt(schedule[t]), math.sqrt(1 - schedule[t])) for t in timesteps] + [(1.0, 0.0)]
 
-    check_choice("sampler", sampler, SAMPLERS)
-    max_steps = model.config.diffusion.num_train_timesteps
-    steps = check_integer("num_inference_steps", steps, 1, max_steps)
-    if sampler == "ddim":
-        # Only its timesteps are used: its `step` assumes 1000 // steps between them, but they are 1000 / steps apart.
-        scheduler = model.noise_scheduler(DDIMScheduler, timestep_spacing="trailing")
-    else:
-        scheduler = model.noise_scheduler(
-            DPMSolverMultistepScheduler,
-            algorithm_type="dpmsolver++",
-            timestep_spacing="trailing",
-            use_karras_sigmas=False,
-        )
-    scheduler.set_timesteps(steps)
-    if len(scheduler.timesteps) > steps:  # where 1000 / steps is rounded up, diffusers adds timestep -1
-        scheduler.timesteps = scheduler.timesteps[:steps]
-        scheduler.num_inference_steps = steps
-        if sampler == "dpm":
-            scheduler.sigmas = torch.cat([scheduler.sigmas[:steps], scheduler.sigmas[-1:]])
-    return scheduler
+
+def _dpm_solver_step(
+    latents: Tensor, estimate: Tensor, previous: Tensor | None, levels: Sequence[tuple[float, float]]
+) -> Tensor:
+    """Latents of the next noise level by DPM-Solver++(2M) (Lu et al. 2022, "DPM-Solver++", algorithm 2).
+
+    The first and the last step are of first order.
+
+    Args:
+        estimate, previous: of the noiseless latents, in this and in the previous step.
+        levels: alpha and sigma of the previous, this and the next level; without the previous in the first step.
+    """
+    sigma, (next_alpha, next_sigma) = levels[-2][1], levels[-1]
+    if next_sigma == 0:
+        return estimate
+    step_size = _log_snr(levels[-1]) - _log_snr(levels[-2])
+    if previous is not None:
+        ratio = (_log_snr(levels[-2]) - _log_snr(levels[-3])) / step_size
+        estimate = estimate + (estimate - previous) / (2 * ratio)
+    return next_sigma / sigma * latents - next_alpha * math.expm1(-step_size) * estimate
+
+
+def _log_snr(level: tuple[float, float]) -> float:
+    """Half the logarithm of the signal-to-noise ratio, log(alpha / sigma)."""
+    return math.log(level[0] / level[1])
 
 
 def _denoise(
     model: MotionModel,
     condition: Condition,
     latents: Tensor,
-    timestep: Tensor,
+    timestep: int,
     alpha: float,
     sigma: float,
     guidance_scale: float,
@@ -212,7 +219,7 @@ def _denoise(
         features = torch.cat([features, torch.zeros_like(features)])
         prior = None if prior is None else torch.cat([prior, torch.zeros_like(prior)])
     model_input = torch.cat([latents, latents]) if do_classifier_free_guidance else latents
-    timesteps = torch.full((len(model_input),), int(timestep), device=latents.device)
+    timesteps = torch.full((len(model_input),), timestep, device=latents.device)
     dtype = model.dtype
     output = model.denoiser(model_input.to(dtype), timesteps, features.to(dtype), prior).float()
     if do_classifier_free_guidance:
@@ -226,10 +233,3 @@ def _denoise(
 def _epsilon(step: SamplingStep) -> Tensor:
     """The noise in the noisy latents, according to the estimate."""
     return (step.noisy_latents - step.alpha * step.denoised_latents) / max(step.sigma, MIN_SIGMA)
-
-
-def _model_output(model: MotionModel, step: SamplingStep) -> Tensor:
-    """The network's output that corresponds to the estimate, as the scheduler expects it."""
-    if model.config.diffusion.prediction_type == "v_prediction":
-        return step.alpha * _epsilon(step) - step.sigma * step.denoised_latents
-    return _epsilon(step)

@@ -183,11 +183,11 @@ def refine_trajectories(
             costs[-1] -= STATIC_BONUS
             best = costs.argmin(0)
             dy, dx = np.array([*offsets, (0, 0)])[best].transpose(2, 0, 1)
-            source = np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)
+            source = np.clip(rows + dy, 0, height - 1) * width + np.clip(columns + dx, 0, width - 1)
             static = best == len(offsets)
             for displacement in trajectories:
-                displacement[:] = np.where(static, 0, displacement[:, source[0], source[1]])
-            confidence = np.where(static, 1, confidence[source])
+                displacement[:] = np.where(static, 0, displacement.reshape(2, -1).take(source, 1))
+            confidence = np.where(static, 1, confidence.take(source))
     return trajectories, confidence
 
 
@@ -241,8 +241,7 @@ def _trajectory_costs(
     x, y = _pixel_grid(height, width)
     reference = unit_floats(frames[0])
 
-    def difference(frame: np.ndarray) -> np.ndarray:
-        return np.minimum(np.abs(frame - reference).sum(-1), MAX_DIFFERENCE)
+    sum_of_channels = np.ones((1, 3), np.float32)
 
     def costs_of_frame(t: int) -> np.ndarray:
         image = unit_floats(frames[t])
@@ -251,7 +250,11 @@ def _trajectory_costs(
             cv2.remap(image, x + u, y + v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             for u, v in zip(dx, dy, strict=True)
         )
-        return np.stack([difference(frame) for frame in (*warped, image)])
+        costs = np.empty((len(offsets) + 1, height, width), np.float32)
+        for cost, frame in zip(costs, (*warped, image), strict=True):
+            # OpenCV's functions are several times as fast as NumPy's on three channels, with the same results.
+            np.minimum(cv2.transform(cv2.absdiff(frame, reference), sum_of_channels), MAX_DIFFERENCE, out=cost)
+        return costs
 
     total = np.zeros((len(offsets) + 1, height, width), np.float32)
     for start in range(0, len(times), COST_CHUNK):
@@ -291,8 +294,8 @@ def _create_dis() -> cv2.DISOpticalFlow:
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     estimator.setFinestScale(0)
     estimator.setPatchStride(2)
-    estimator.setGradientDescentIterations(12)
-    estimator.setVariationalRefinementIterations(20)
+    estimator.setGradientDescentIterations(4)
+    estimator.setVariationalRefinementIterations(10)
     estimator.setVariationalRefinementAlpha(10.0)
     return estimator
 

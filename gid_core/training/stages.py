@@ -14,6 +14,7 @@ from ..models.affinity_network import affinity_loss
 from ..models.image_encoder import PretrainedPyramid
 from ..models.motion_model import MotionModel
 from ..models.motion_refinement import expected_displacement, rms_motion
+from ..models.noise_schedule import add_noise, alphas_cumprod, velocity
 from ..models.rendering_network import candidate_images
 from ..models.sampling import draw_noise
 from ..rendering.warping import forward_warp
@@ -147,7 +148,7 @@ class DenoiserStage(TrainingStage):
             )
         self.timesteps_per_sample = timesteps_per_sample
         self.shared_timesteps = layout != "independent"
-        self.noise_scheduler = model.noise_scheduler()
+        self.alphas_cumprod = alphas_cumprod(model.config.diffusion)
         model.denoiser.requires_grad_(not frequency_attention_only or train_unet)
         for parameter in model.denoiser.frequency_attention_parameters():
             parameter.requires_grad_(True)
@@ -183,18 +184,16 @@ class DenoiserStage(TrainingStage):
     ) -> Tensor:
         """Mean squared error of the prediction (eq. 3). Random numbers come from the CPU, so devices agree."""
         count, bins = latents.shape[:2]
-        num_train_timesteps = self.noise_scheduler.config.num_train_timesteps
+        diffusion = self.model.config.diffusion
         shape = (count, 1) if self.shared_timesteps else (count, bins)
-        timesteps = torch.randint(num_train_timesteps, shape, generator=generator).expand(count, bins)
+        timesteps = torch.randint(diffusion.num_train_timesteps, shape, generator=generator).expand(count, bins)
         timesteps = timesteps.to(latents.device)
         coherence = self.model.config.noise_coherence
         noise = draw_noise(latents.shape[1:], coherence, noise_factor, [generator] * count).to(latents)
         keep = (torch.rand(count, generator=generator) >= CONDITION_DROPOUT).to(latents).view(-1, 1, 1, 1)
-        flat = latents.flatten(0, 1), noise.flatten(0, 1), timesteps.flatten()
-        noisy = self.noise_scheduler.add_noise(*flat).view_as(latents)
-        target = noise
-        if self.noise_scheduler.config.prediction_type == "v_prediction":
-            target = self.noise_scheduler.get_velocity(*flat).view_as(latents)
+        alpha_squared = self.alphas_cumprod.to(latents)[timesteps].view(count, bins, 1, 1, 1)
+        noisy = add_noise(latents, noise, alpha_squared)
+        target = velocity(latents, noise, alpha_squared) if diffusion.prediction_type == "v_prediction" else noise
         prior = None if prior is None else prior * keep[..., None]
         timesteps = timesteps[:, 0] if self.shared_timesteps else timesteps
         prediction = self.model.denoiser(noisy, timesteps, features * keep, prior)

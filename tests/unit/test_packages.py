@@ -34,7 +34,7 @@ def without(tmp_path):
     ("module", "call"),
     [
         ("cv2", "gid.volume_from_mask(torch.ones(40, 40), torch.ones(40, 40))"),
-        ("diffusers", "gid.GIDPipeline.from_pretrained()"),
+        ("diffusers", "from gid_core.packages import diffusers"),
     ],
 )
 def test_a_missing_package_is_one_sentence_with_its_command(without, module, call):

@@ -8,6 +8,7 @@ from torch import nn
 
 from gid_core.models.config import DiffusionConfig
 from gid_core.models.motion_model import MotionModel
+from gid_core.models.noise_schedule import alphas_cumprod
 from gid_core.models.sampling import SAMPLERS, Condition, sample_latents
 from random_tensors import random_normal
 from tiny_models import BINS, TINY
@@ -24,7 +25,7 @@ class GaussianDenoiser(nn.Module):
     def __init__(self, config, std):
         super().__init__()
         self.std = nn.Parameter(torch.tensor(std))
-        self.alphas_cumprod = MotionModel(config).noise_scheduler().alphas_cumprod.double()
+        self.alphas_cumprod = alphas_cumprod(config.diffusion).double()
         self.prediction = config.diffusion.prediction_type
         self.timesteps = []
 

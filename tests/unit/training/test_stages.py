@@ -10,6 +10,7 @@ from torch import nn
 from gid_core.models.config import DiffusionConfig
 from gid_core.models.motion_model import MotionModel
 from gid_core.models.motion_refinement import expected_displacement
+from gid_core.models.noise_schedule import alphas_cumprod
 from gid_core.training.stages import (
     CONDITION_DROPOUT,
     MIN_PLANT_DISPLACEMENT,
@@ -71,7 +72,7 @@ class PerfectDenoiser(nn.Module):
 
     def __init__(self, model, latents):
         super().__init__()
-        self.latents, self.alphas = latents, model.noise_scheduler().alphas_cumprod
+        self.latents, self.alphas = latents, alphas_cumprod(model.config.diffusion)
         self.prediction_type, self.inputs = model.config.diffusion.prediction_type, []
 
     def forward(self, noisy, timesteps, features, prior):
