@@ -33,9 +33,10 @@ You need no video: *Predict Spectral Volume* predicts the motion from the photo,
 runs. A different `seed` gives a different motion; `amplitude` sets how large it is. To limit the motion to a region,
 paint a mask in *Load Image* and connect it to `mask`.
 
-*Loop Motion* sets the speed. *Softmax Splat Render* shows the loop, and *Save Video* saves it. The model's rendering
-network draws the frames; set `mode` to *fast splat* while you search for a motion. All frames are in memory at the
-same time, so resize a photo of many megapixels first."""
+*Loop Motion* sets the speed. *Render Loop To Video* shows the loop, and *Save Video* saves it. The model's rendering
+network draws the frames; set `mode` to *fast splat* while you search for a motion. A photo of any size fits into memory;
+one of many megapixels takes long, so resize it first if you do not need its size. For frames that other nodes take,
+use *Softmax Splat Render* instead."""
 
 POKE_NOTE = """## Poke a photo
 1. **Load Image**: choose a photo of a plant, flowers, or a hanging object. (`flowers.jpg` is in this pack's folder
@@ -131,24 +132,22 @@ WORKFLOWS = {
         "note": ("MarkdownNote", -1, 0, [PHOTO_NOTE], {}),
         "photo": ("LoadImage", 0, 0, {"image": PHOTO}, {}),
         "model": ("GID_LoadModel", 0, 420, {"model_name": "gid-small (shipped)"}, {}),
-        "guidance": ("GID_LoopGuidance", 0, 580, {}, {}),
         "volume": (
             "GID_PredictSpectralVolume",
             1,
             0,
             {"seed": 1, "control_after_generate": "fixed"},
-            {"model": ("model", 0), "image": ("photo", 0), "loop_guidance": ("guidance", 0)},
+            {"model": ("model", 0), "image": ("photo", 0)},
         ),
         "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
         "render": (
-            "GID_SoftmaxSplatRender",
+            "GID_RenderLoopToVideo",
             2,
             280,
             {},
             {"image": ("volume", 1), "motion": ("loop", 0), "model": ("model", 0)},
         ),
-        "video": ("CreateVideo", 3, 0, {}, {"images": ("render", 0), "fps": ("render", 2)}),
-        "save": ("SaveVideo", 3, 150, {"filename_prefix": "video/photo_loop"}, {"video": ("video", 0)}),
+        "save": ("SaveVideo", 3, 0, {"filename_prefix": "video/photo_loop"}, {"video": ("render", 0)}),
     },
     "poke_a_photo": {
         "note": ("MarkdownNote", -1, 0, [POKE_NOTE], {}),

@@ -26,18 +26,20 @@ FRAMES = {
 # CPUs round differently, and optical flow or a network may amplify that at a few pixels.
 MAX_DIFFERENCE = 1  # of 255
 MIN_EQUAL_SHARE = 0.99
+RENDERERS = ("GID_SoftmaxSplatRender", "GID_RenderLoopToVideo")
 # Nodes that write files; without them only the requested frames are rendered.
-WRITERS = ("CreateVideo", "SaveVideo", "GID_PreviewMotion", "GID_SoftmaxSplatRender")
+WRITERS = ("CreateVideo", "SaveVideo", "GID_PreviewMotion", *RENDERERS)
 
 
 def render_frames(server, workflow: dict, indices: tuple[int, ...], provide_inputs) -> np.ndarray:
     """Single frames of a workflow, uint8 [N, H, W, 3], as Save Image writes them."""
     prompt = to_prompt(workflow, server.object_info())
     provide_inputs(prompt)
-    (renderer,) = (node for node in prompt.values() if node["class_type"] == "GID_SoftmaxSplatRender")
+    (renderer,) = (node for node in prompt.values() if node["class_type"] in RENDERERS)
+    settings = {name: value for name, value in renderer["inputs"].items() if name != "crf"}
     prompt = {number: node for number, node in prompt.items() if node["class_type"] not in WRITERS}
     for index in indices:
-        inputs = {**renderer["inputs"], "start_frame": index, "num_frames": 1}
+        inputs = {**settings, "start_frame": index, "num_frames": 1}
         prompt[f"render{index}"] = {"class_type": "GID_SoftmaxSplatRender", "inputs": inputs}
         save = {"images": [f"render{index}", 0], "filename_prefix": f"reference{index:04}"}
         prompt[f"save{index}"] = {"class_type": "SaveImage", "inputs": save}
