@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import av as av
     import cv2 as cv2
     import diffusers as diffusers
+    import torch as torch
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,12 @@ class Package:
         return self.distribution + (f">={self.minimum[0]}.{self.minimum[1]}" if self.minimum else "")
 
 
-# Keys are modules. Measured bounds: AutoencoderKL has no mid_block_add_attention before diffusers 0.30, and frames have
-# no rotation before PyAV 14. torch 2.4 is the oldest that ComfyUI supports.
+# Keys are modules. Measured bounds: AutoencoderKL has no mid_block_add_attention before diffusers 0.30, and PyAV has no
+# disposition of streams, which tells cover art, before 14.1. torch 2.4 is the oldest that ComfyUI supports. The tests
+# ran with these versions, Python 3.10, NumPy 1.26 and OpenCV 4.10; tests/vectors/oldest_names.json holds their names.
 PACKAGES = {
     "torch": Package("PyTorch", "torch", (2, 4)),
-    "av": Package("PyAV (av)", "av", (14, 0)),
+    "av": Package("PyAV (av)", "av", (14, 1)),
     "cv2": Package("OpenCV (cv2)", "opencv-python-headless"),
     # A newer huggingface-hub breaks transformers, which ComfyUI imports; the others are shared by many packs.
     "diffusers": Package(

@@ -85,16 +85,37 @@ def test_the_lists_agree(repo):
     lines = (repo / "requirements.txt").read_text(encoding="utf-8").splitlines()
     listed = {re.split("[<>=]", line)[0]: line for line in lines if line and not line.startswith("#")}
     assert listed["torch"] == "torch" and listed["numpy"] == "numpy"  # a bound could replace what is there
-    minimum = packages.PACKAGES["av"].minimum
-    assert listed["av"] == f"av>={minimum[0]}"
+    assert listed["av"] == packages.PACKAGES["av"].requirement
     assert not [name for name in listed if "opencv" in name or name == "diffusers"]
 
 
-def test_memory_errors_have_a_name_in_every_torch(repo):
-    # torch.OutOfMemoryError exists from 2.5 on, torch.cuda.OutOfMemoryError before.
-    code = "import torch; del torch.OutOfMemoryError; from gid_core.memory import OutOfMemoryError as e; print(e)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repo)
-    assert "OutOfMemoryError" in done.stdout, done.stderr
+def test_the_readme_states_the_bounds(repo):
+    readme = " ".join((repo / "README.md").read_text(encoding="utf-8").split())
+    python = re.search(r'requires-python = ">=(.+)"', (repo / "pyproject.toml").read_text(encoding="utf-8"))[1]
+    oldest = {name: ".".join(map(str, p.minimum)) for name, p in packages.PACKAGES.items() if p.minimum}
+    rest = f"PyTorch {oldest['torch']}, PyAV {oldest['av']} and diffusers {oldest['diffusers']}, or newer"
+    assert f"It needs Python {python}, {rest}" in readme
+
+
+OLD_TORCH = """
+import sys
+from gid_core import packages
+real = packages._version
+packages._version = lambda name: "2.3.1" if name == "torch" else real(name)
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import gid_core; gid_core.loop",
+        "from gid_core.__main__ import main; sys.argv = ['gid', '--help']; sys.exit(main())",
+    ],
+)
+def test_an_old_torch_is_told_before_anything_needs_a_newer_one(repo, code):
+    done = subprocess.run([sys.executable, "-c", OLD_TORCH + code], capture_output=True, text=True, cwd=repo)
+    assert done.returncode == 1
+    assert "needs PyTorch, which is too old here: 2.3.1 instead of 2.4 or newer" in done.stderr.splitlines()[-1]
 
 
 # ---- installing into an environment ----
