@@ -2,17 +2,18 @@
 
 import sys
 
-from .packages import PACKAGES
+from . import packages
 
 
 def main() -> int:
     """Run `cli.main`; returns its exit status, or 1 if a package is missing."""
     try:
+        _ = packages.torch  # an old one is told in words before the names that it lacks
         from .cli import main as run  # imports most of the library, and so its packages
 
         return run()
     except ImportError as error:
-        if error.name not in PACKAGES:
+        if error.name not in packages.PACKAGES:
             raise
         sys.stderr.write(f"gid_core: {error}\n")
         return 1

@@ -11,8 +11,6 @@ import torch
 
 Result = TypeVar("Result")
 
-# What torch raises when a device's memory is full; before torch 2.5 it has this name only in torch.cuda.
-OutOfMemoryError: type[RuntimeError] = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 # Words of a plain RuntimeError, in lower case: torch's allocators on the CPU (Linux, Windows), CUDA's libraries, MPS
 # (for a buffer beyond its limit), XPU, and the C++ runtime.
 OUT_OF_MEMORY_WORDS = (
@@ -37,7 +35,7 @@ CONTROL_GROUP_ROOT, OWN_CONTROL_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/sel
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on any device."""
-    if isinstance(error, (MemoryError, OutOfMemoryError)):
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(words in text for words in OUT_OF_MEMORY_WORDS)

@@ -2,9 +2,9 @@
 
     from .packages import cv2    # as `import cv2`; what is missing is told in one sentence
 
-ComfyUI brings what requirements.txt lists, but neither OpenCV nor diffusers. OpenCV has several distributions with the
-one module cv2, so no list of requirements can name it without adding a second one; here any that imports serves. This
-module uses the standard library only: install.py imports it before anything is installed.
+ComfyUI brings what requirements.txt lists, but no OpenCV. That has several distributions with the one module cv2, so no
+list of requirements can name it without adding a second one; here any that imports serves. This module uses the
+standard library only: install.py imports it before anything is installed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import av as av
     import cv2 as cv2
-    import diffusers as diffusers
+    import torch as torch
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,16 @@ class Package:
         return self.distribution + (f">={self.minimum[0]}.{self.minimum[1]}" if self.minimum else "")
 
 
-# Keys are modules. Measured bound: frames have no rotation before PyAV 14. torch 2.4 is the oldest ComfyUI supports.
-# Of diffusers, only training uses anything, the moving average of the weights; its import takes seconds.
+# Keys are modules. Measured bound: PyAV has no disposition of streams, which tells cover art, before 14.1. torch 2.4 is
+# the oldest that ComfyUI supports. The tests ran with these versions, Python 3.10, NumPy 1.26 and OpenCV 4.10;
+# tests/vectors/oldest_names.json holds their names.
 PACKAGES = {
     "torch": Package("PyTorch", "torch", (2, 4)),
-    "av": Package("PyAV (av)", "av", (14, 0)),
+    "av": Package("PyAV (av)", "av", (14, 1)),
     "cv2": Package("OpenCV (cv2)", "opencv-python-headless"),
-    # A newer huggingface-hub breaks transformers, which ComfyUI imports; the others are shared by many packs.
-    "diffusers": Package(
-        "diffusers",
-        "diffusers",
-        (0, 30),
-        ("numpy", "torch", "huggingface-hub", "transformers", "tokenizers", "safetensors", "pillow", "requests"),
-    ),
 }
 # What ComfyUI does not bring, so that install.py installs it. The extra "standalone" in pyproject.toml is equal.
-NOT_IN_COMFYUI = ("cv2", "diffusers")
+NOT_IN_COMFYUI = ("cv2",)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,11 @@ except ImportError:  # outside ComfyUI: pytest collects tests, or gid_core is in
     comfy_entrypoint = None
 else:
     from ..gid_core.packages import missing_packages
+
+    # Before the nodes: their imports may need what is too old.
+    for sentence in missing_packages().values():
+        logging.getLogger("gid").error(sentence)
+
     from .live_preview import register_route
     from .nodes_forces import AudioForce, ModalForce, Wind
     from .nodes_guidance import LoopGuidance
@@ -20,8 +25,6 @@ else:
     from .nodes_storage import LoadSpectralVolume, SaveSpectralVolume
     from .nodes_video import SpectralVolumeFromVideo
 
-    for sentence in missing_packages().values():
-        logging.getLogger("gid").error(sentence)
     register_folder()
     register_route()
 

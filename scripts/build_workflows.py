@@ -34,9 +34,9 @@ runs. A different `seed` gives a different motion; `amplitude` sets how large it
 paint a mask in *Load Image* and connect it to `mask`.
 
 *Loop Motion* sets the speed. *Render Loop To Video* shows the loop, and *Save Video* saves it. The model's rendering
-network draws the frames; set `mode` to *fast splat* while you search for a motion. A photo of any size fits into memory;
-one of many megapixels takes long, so resize it first if you do not need its size. For frames that other nodes take,
-use *Softmax Splat Render* instead."""
+network draws the frames; set `mode` to *fast splat* while you search for a motion. A photo of any size fits into
+memory; one of many megapixels takes long, so resize it first if you do not need its size. For frames that other nodes
+take, use *Softmax Splat Render* instead."""
 
 POKE_NOTE = """## Poke a photo
 1. **Load Image**: choose a photo of a plant, flowers, or a hanging object. (`flowers.jpg` is in this pack's folder

@@ -34,7 +34,7 @@ def without(tmp_path):
     ("module", "call"),
     [
         ("cv2", "gid.volume_from_mask(torch.ones(40, 40), torch.ones(40, 40))"),
-        ("diffusers", "from gid_core.packages import diffusers"),
+        ("av", "from gid_core.packages import av"),
     ],
 )
 def test_a_missing_package_is_one_sentence_with_its_command(without, module, call):
@@ -56,19 +56,19 @@ def test_a_package_that_is_there_but_fails_says_why(without):
 
 
 @pytest.mark.parametrize(
-    ("version", "fits"), [("0.29.2", False), ("0.30.0", True), ("0.42.1", True), ("1.0.dev0", True), (None, True)]
+    ("version", "fits"), [("14.0.1", False), ("14.1.0", True), ("18.1.0", True), ("19.0.dev0", True), (None, True)]
 )
 def test_a_package_that_is_too_old(monkeypatch, version, fits):
     real = packages._version
-    monkeypatch.setattr(packages, "_version", lambda name: version if name == "diffusers" else real(name))
-    packages.__dict__.pop("diffusers", None)  # found before
-    sentence = packages.missing_packages().get("diffusers")
+    monkeypatch.setattr(packages, "_version", lambda name: version if name == "av" else real(name))
+    packages.__dict__.pop("av", None)  # found before
+    sentence = packages.missing_packages().get("av")
     if fits:
-        assert sentence is None and packages.diffusers
+        assert sentence is None and packages.av
         return
-    assert "is too old here: 0.29.2 instead of 0.30 or newer" in sentence and '"diffusers>=0.30"' in sentence
+    assert "is too old here: 14.0.1 instead of 14.1 or newer" in sentence and '"av>=14.1"' in sentence
     with pytest.raises(ImportError, match="too old"):
-        packages.__getattr__("diffusers")
+        packages.__getattr__("av")
 
 
 def test_nothing_is_missing_here():
@@ -85,16 +85,37 @@ def test_the_lists_agree(repo):
     lines = (repo / "requirements.txt").read_text(encoding="utf-8").splitlines()
     listed = {re.split("[<>=]", line)[0]: line for line in lines if line and not line.startswith("#")}
     assert listed["torch"] == "torch" and listed["numpy"] == "numpy"  # a bound could replace what is there
-    minimum = packages.PACKAGES["av"].minimum
-    assert listed["av"] == f"av>={minimum[0]}"
-    assert not [name for name in listed if "opencv" in name or name == "diffusers"]
+    assert listed["av"] == packages.PACKAGES["av"].requirement
+    assert not [name for name in listed if "opencv" in name]
 
 
-def test_memory_errors_have_a_name_in_every_torch(repo):
-    # torch.OutOfMemoryError exists from 2.5 on, torch.cuda.OutOfMemoryError before.
-    code = "import torch; del torch.OutOfMemoryError; from gid_core.memory import OutOfMemoryError as e; print(e)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repo)
-    assert "OutOfMemoryError" in done.stdout, done.stderr
+def test_the_readme_states_the_bounds(repo):
+    readme = " ".join((repo / "README.md").read_text(encoding="utf-8").split())
+    python = re.search(r'requires-python = ">=(.+)"', (repo / "pyproject.toml").read_text(encoding="utf-8"))[1]
+    oldest = {name: ".".join(map(str, p.minimum)) for name, p in packages.PACKAGES.items() if p.minimum}
+    rest = f"PyTorch {oldest['torch']} and PyAV {oldest['av']}, or newer"
+    assert f"It needs Python {python}, {rest}" in readme
+
+
+OLD_TORCH = """
+import sys
+from gid_core import packages
+real = packages._version
+packages._version = lambda name: "2.3.1" if name == "torch" else real(name)
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import gid_core; gid_core.loop",
+        "from gid_core.__main__ import main; sys.argv = ['gid', '--help']; sys.exit(main())",
+    ],
+)
+def test_an_old_torch_is_told_before_anything_needs_a_newer_one(repo, code):
+    done = subprocess.run([sys.executable, "-c", OLD_TORCH + code], capture_output=True, text=True, cwd=repo)
+    assert done.returncode == 1
+    assert "needs PyTorch, which is too old here: 2.3.1 instead of 2.4 or newer" in done.stderr.splitlines()[-1]
 
 
 # ---- installing into an environment ----
@@ -121,7 +142,7 @@ def would_install(python: str | Path, requirements: str | Path) -> set[str]:
 
 @pytest.fixture
 def old_environment(tmp_path, unavailable) -> Path:
-    """The Python of an environment with numpy 1.26, opencv-contrib 4.10 and a stand-in for diffusers."""
+    """The Python of an environment with numpy 1.26, opencv-contrib 4.10."""
     import pip
 
     folder = tmp_path / "venv"
@@ -129,10 +150,6 @@ def old_environment(tmp_path, unavailable) -> Path:
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     site_packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     shutil.copytree(Path(pip.__file__).parent, site_packages / "pip")
-    (site_packages / "diffusers").mkdir()
-    (site_packages / "diffusers" / "__init__.py").touch()
-    (site_packages / "diffusers-0.30.0.dist-info").mkdir()
-    (site_packages / "diffusers-0.30.0.dist-info" / "METADATA").write_text("Name: diffusers\nVersion: 0.30.0\n")
     command = [python, *PIP, "install", "-q", "--no-compile", "numpy==1.26.4", "opencv-contrib-python==4.10.0.84"]
     filled = subprocess.run(command, capture_output=True, text=True)
     if filled.returncode:
