@@ -19,11 +19,21 @@ def photo_and_motion(batch=1):
 def test_the_file_holds_the_frames_of_render(tmp_path, batch):
     photo, motion = photo_and_motion(batch)
     settings = dict(start=3, count=14, mask=random_uniform(24, 34))
-    calls = []
-    path = gid.render_to_video(tmp_path / "a.mp4", photo, motion, **settings, progress=lambda *a: calls.append(a[:2]))
-    expected = gid.write_video(tmp_path / "b.mp4", gid.render(photo, motion, **settings), motion.fps)
-    assert path.read_bytes() == expected.read_bytes()
+    calls, written = [], []
+
+    def progress(done, total, frame):
+        calls.append((done, total))
+        written.append(frame.clone())
+
+    path = gid.render_to_video(tmp_path / "a.mp4", photo, motion, **settings, progress=progress)
+    rendered = gid.render(photo, motion, **settings)
+    torch.testing.assert_close(torch.stack(written), rendered, atol=1e-5, rtol=0)
     assert calls == [(i + 1, 14 * batch) for i in range(14 * batch)]
+    # The files are not compared byte by byte: the encoder's choices differ between calls on some versions.
+    expected = gid.write_video(tmp_path / "b.mp4", rendered, motion.fps)
+    (read, fps), (again, _) = gid.read_video(path), gid.read_video(expected)
+    assert fps == motion.fps and read.shape == again.shape == rendered.shape
+    assert (read - again).abs().mean() < 0.005
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
