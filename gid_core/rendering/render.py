@@ -212,7 +212,7 @@ def checked_chunks(
     photos = image_batch(image)
     photos = photos.clamp(0, 1) if float(photos.amin()) < 0 or float(photos.amax()) > 1 else photos
     batch = _batch_size(photos, motion)
-    frames = _frame_range(motion, start, count)
+    frames = frame_range(motion, start, count)
     device = motion.volume.coefficients.device if device is None else check_device(device)
     check_callable("renderer", renderer)
     renderer = renderer or fast_splat
@@ -235,7 +235,7 @@ def checked_chunks(
 
 def count_frames(image: Tensor, motion: Motion, start: int, count: int | None) -> int:
     """Number of frames that `render` makes: those of every clip of the batch; errors are those of `render`."""
-    return _batch_size(image_batch(image), motion) * _frame_range(motion, start, count)[1]
+    return _batch_size(image_batch(image), motion) * frame_range(motion, start, count)[1]
 
 
 def _render_chunks(
@@ -382,9 +382,9 @@ def _batch_size(photos: Tensor, motion: Motion) -> int:
     return max(num_images, num_motions)
 
 
-def _frame_range(motion: Motion, start: int, count: int | None) -> tuple[int, int]:
-    """First frame and number of frames, checked."""
-    length = len(motion)
+def frame_range(motion: Motion, start: int, count: int | None, length: int | None = None) -> tuple[int, int]:
+    """First frame and number of frames, checked; `length` is how many there are if not the motion's frames."""
+    length = len(motion) if length is None else length
     start = check_integer("start", start, at_most=MAX_START)
     count = None if count is None else check_integer("count", count, at_most=MAX_FRAMES)
     if start < 0 or (start >= length and not motion.loops):
