@@ -61,6 +61,7 @@ _HOME = {
     "parse_tracks": "tracks.track_list",
     "parse_points": "tracks.track_list",
     "format_tracks": "tracks.track_list",
+    "choose_points": "tracks.point_choice",
     "grid_points": "tracks.point_choice",
     "weighted_points": "tracks.point_choice",
     "follow_points": "tracks.following",

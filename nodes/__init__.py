@@ -18,6 +18,7 @@ else:
     from .nodes_preview import PreviewMotion
     from .nodes_rendering import RenderLoopToVideo, SoftmaxSplatRender
     from .nodes_storage import LoadSpectralVolume, SaveSpectralVolume
+    from .nodes_tracks import MotionToFlow, MotionToTracks, TracksToMotion
     from .nodes_video import SpectralVolumeFromVideo
 
     for sentence in missing_packages().values():
@@ -41,6 +42,9 @@ else:
                 SoftmaxSplatRender,
                 RenderLoopToVideo,
                 PreviewMotion,
+                MotionToTracks,
+                TracksToMotion,
+                MotionToFlow,
                 SaveSpectralVolume,
                 LoadSpectralVolume,
             ]

@@ -23,6 +23,14 @@ def path_inside(folder: str | os.PathLike, name: str) -> Path | None:
     return path if path != root and path.is_relative_to(root) else None
 
 
+def prefix_error(prefix: str) -> str:
+    """Why nothing can be saved under this prefix of file names, or an empty string."""
+    root = folder_paths.get_output_directory()
+    if prefix.strip() and path_inside(root, prefix):
+        return ""
+    return f"filename_prefix must name a file inside the output folder; got {prefix!r}."
+
+
 def walk_links(folder: str) -> Iterator[tuple[Path, list[str]]]:
     """Yield each folder below one, itself first, with its sorted file names. A link to a folder above is not followed.
 

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..gid_core.spectral_volume import SpectralVolume
 from .adapters import CATEGORY, SpectralVolumeType, schema
-from .files import path_inside, walk_links
+from .files import path_inside, prefix_error, walk_links
 
 SUFFIX = ".safetensors"
 
@@ -44,12 +44,12 @@ class SaveSpectralVolume(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
         # None if the value comes through a link
-        return filename_prefix is None or _prefix_error(filename_prefix) or True
+        return filename_prefix is None or prefix_error(filename_prefix) or True
 
     @classmethod
     def execute(cls, spectral_volume: SpectralVolume, filename_prefix: str) -> io.NodeOutput:
         height, width = spectral_volume.size
-        error = _prefix_error(filename_prefix)
+        error = prefix_error(filename_prefix)
         if error:
             raise ValueError(error)
         root = folder_paths.get_output_directory()
@@ -102,14 +102,6 @@ class LoadSpectralVolume(io.ComfyNode):
     def execute(cls, file: str) -> io.NodeOutput:
         volume = SpectralVolume.load(_volume_path(file))
         return io.NodeOutput(volume, volume.fps)
-
-
-def _prefix_error(prefix: str) -> str:
-    """Why nothing can be saved under this prefix, or an empty string."""
-    root = folder_paths.get_output_directory()
-    if prefix.strip() and path_inside(root, prefix):
-        return ""
-    return f"filename_prefix must name a file inside the output folder; got {prefix!r}."
 
 
 def _volume_files() -> list[str]:

@@ -1,4 +1,4 @@
-"""Optical flow as files: Middlebury's .flo (OpenCV), and OpenEXR with 32-bit floats (PyAV; OpenCV's wheels have none)."""
+"""Optical flow as files: Middlebury's .flo (OpenCV), and OpenEXR with 32-bit floats (PyAV; OpenCV's wheels lack it)."""
 
 from __future__ import annotations
 

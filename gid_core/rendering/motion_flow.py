@@ -18,8 +18,8 @@ from .softmax_splatting import softmax_splat
 # From the photo to each frame (at the photo's pixels), or from each frame to the next one (at the frame's pixels).
 FROM_PHOTO, FROM_FRAME = FLOW_KINDS = ("photo to frame", "frame to frame")
 FLOW_CHUNK = 8  # frames computed at a time
-# Bytes per pixel of a flow: float32 (dx, dy).
-FLOW_BYTES = 8
+# Bytes per pixel: float32 (dx, dy), and what the node Motion To Flow makes of them, an image of both and one of colors.
+FLOW_BYTES = 4 * (2 + 3 + 3)
 # Share of a pixel that must be covered by what lands there; other pixels of a frame have the flow of the photo's pixel.
 MIN_COVERAGE = 0.1
 
@@ -36,10 +36,10 @@ def motion_flow(
 
     Args:
         motion: B motions.
-        kind: "photo to frame": pixel p of the photo is at p + F_t(p) in frame t; one flow for each frame. "frame to frame":
-            what is at pixel p of frame t is at p + flow in frame t + 1; the last flow of a loop leads to its first
-            frame, and another motion has one flow less than frames. Where surfaces overlap, the one that moves more is
-            seen, as in a render; pixels that nothing reaches have the flow of the photo's pixel there.
+        kind: "photo to frame": pixel p of the photo is at p + F_t(p) in frame t; one flow for each frame.
+            "frame to frame": what is at pixel p of frame t is at p + flow in frame t + 1; the last flow of a loop leads
+            to its first frame, and another motion has one flow less than frames. Where surfaces overlap, the one that
+            moves more is seen, as in a render; pixels that nothing reaches have the flow of the photo's pixel there.
         size: (H, W) of the result; None is that of the volume's grid.
         start, count: the flows to compute; None computes all to the end. Those of a loop go on past its end.
 

@@ -44,7 +44,7 @@ class PhotoView:
         return x, y
 
     def on_grid(self, points: Tensor, grid_size: Sequence[int]) -> Tensor:
-        """Points [..., 2] of the picture in cells of a grid that covers the whole photo; centers at integers in both."""
+        """Points [..., 2] of the picture in cells of a grid over the whole photo; centers at integers in both."""
         margins = points.new_tensor(self.margins[::-1])
         shown = points.new_tensor(self.photo_size[::-1]) - 2 * margins
         in_photo = margins + (points + 0.5) * shown / points.new_tensor(self.size[::-1])

@@ -1,4 +1,4 @@
-"""Which points of a picture to follow: on a grid, or spread evenly with more of them where a mask is brighter."""
+"""Which points of a picture to follow: on a grid, spread with more of them where a mask is brighter, or picked."""
 
 from __future__ import annotations
 
@@ -8,12 +8,69 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..motion import Motion
 from ..tensors import fit_size, mask_batch, resize_maps
-from ..validation import check_integer, check_size
+from ..validation import check_choice, check_instance, check_integer, check_size
+from .photo_view import PhotoView, pixel_centers
+from .track_list import parse_points
 
+GRID, WEIGHTED, PICKED = POINT_KINDS = ("grid", "weighted", "picked")
 MAX_POINTS = 4096
 # Longer side in pixels of the weights that `weighted_points` distributes points by.
 WEIGHT_SIZE = 512
+
+
+def choose_points(
+    motion: Motion,
+    kind: str = GRID,
+    count: int = 64,
+    *,
+    size: Sequence[int] | None = None,
+    photo_size: Sequence[int] | None = None,
+    mask: Tensor | None = None,
+    picked: str = "",
+) -> Tensor:
+    """Points for `follow_points`.
+
+    Args:
+        motion: B motions, which all get the same points.
+        kind: "grid" (`grid_points`), "weighted" (`weighted_points`) or "picked" (`parse_points`).
+        count: of a grid or of weighted points, 1 to 4096.
+        size, photo_size: as in `follow_points`.
+        mask: [H', W'] or [B', H', W'] in 0..1 over the whole photo. A grid keeps its points in what is white in any
+            mask. Weighted points follow the brightest of the masks; without one, the motion: more where it is larger.
+        picked: JSON of the picked points.
+
+    Returns:
+        float32 [N, 2], (x, y) in pixels of the picture, pixel centers at integers.
+
+    Raises:
+        ValueError: if no point is left, or an argument is out of range.
+    """
+    check_instance("motion", motion, Motion, "a Motion, which loop, playback, poke, wind and from_audio make")
+    check_choice("kind", kind, POINT_KINDS)
+    photo_size = motion.volume.size if photo_size is None else check_size("photo_size", photo_size)
+    size = photo_size if size is None else check_size("size", size)
+    if kind == PICKED:
+        return parse_points(picked, size)
+    view = PhotoView(photo_size, size)
+    weights = None if mask is None else mask_batch(mask, len(motion.volume)).amax(0, keepdim=True)
+    if kind == GRID:
+        points = grid_points(count, size)
+        inside = torch.ones(1) if weights is None else view.sample(weights[:, None], points)[0, 0]
+        points = points[(inside > 0.5).expand(len(points))]
+        if not len(points):
+            raise ValueError("No point of the grid lies in the white of the mask: raise count, or use weighted points.")
+        return points
+    if weights is None:
+        weights = motion.magnitude().amax(0, keepdim=True)
+        weights = weights / weights.amax().clamp_min(1e-12)
+        if not bool(weights.any()):
+            raise ValueError("The motion is still everywhere: connect a mask for weighted points, or use a grid.")
+    shown = fit_size(size, WEIGHT_SIZE)
+    cells = pixel_centers(shown, weights.device)
+    cells = (cells + 0.5) * cells.new_tensor([size[1] / shown[1], size[0] / shown[0]]) - 0.5
+    return weighted_points(count, view.sample(weights[:, None], cells).view(1, *shown), size)
 
 
 def grid_points(count: int, size: Sequence[int]) -> Tensor:

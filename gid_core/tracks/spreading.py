@@ -9,7 +9,6 @@ turn, over shorter and shorter distances.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -54,16 +53,16 @@ def motion_from_tracks(
     period of going forth and back again, so that it loops without a jump.
 
     Args:
-        tracks: of B motions, in a picture that shows the photo, or its middle (see `PhotoView`). A track of equal points
-            holds its surroundings still. Tracks that begin outside the picture are left out, with a warning.
+        tracks: of B motions, in a picture that shows the photo, or its middle (see `PhotoView`). A track of equal
+            points holds its surroundings still. Tracks that begin outside the photo are left out, with a warning.
         photo: [H, W, C] or [B or 1, H, W, C] in 0..1.
         num_bins: frequencies of the tracks to keep, the constant one included, 1 to 100; fewer if the tracks are short.
             The highest one is (num_bins - 1) / seconds of the tracks.
         spread: how far motion reaches inside an object: the standard deviation as a fraction of the longer side, 0..1.
         max_size: longer side of the volume in pixels, at most the photo's.
         mask: [H', W'] or [B', H', W'] in 0..1, white moves.
-        outlines: [B or 1, 1, h, w] in 0..1, where objects end (`Affinities.outlines` of a model); colors count only there.
-            None takes all edges of the photo for outlines.
+        outlines: [B or 1, 1, h, w] in 0..1, where objects end (`GIDPipeline.outlines`); colors count only there. None
+            takes all edges of the photo for outlines.
 
     Returns:
         A `Motion` at the tracks' fps. Its `volume` holds `num_bins` frequencies, or nearly twice as many of tracks that

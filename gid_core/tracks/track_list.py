@@ -2,8 +2,8 @@
 
 The text is a list of tracks, each a list of {"x": .., "y": ..}, one for each point in time, in pixels from the top left
 corner of the picture: the center of its first pixel is at 0.5. It states neither the size of the picture, nor times,
-nor whether a point is visible. A reader such as ComfyUI's WanTrackToVideo takes a point for visible as long as its track
-lasts.
+nor whether a point is visible. A reader such as ComfyUI's WanTrackToVideo takes a point for visible as long as its
+track lasts.
 """
 
 from __future__ import annotations
