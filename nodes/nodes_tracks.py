@@ -396,9 +396,7 @@ def _size_inputs(width_tooltip: str) -> list[io.Input]:
 
     return [
         side("width", 832, f"{width_tooltip} If the proportions differ from the image's, its middle is shown."),
-        side(
-            "height", 480, "Height of the same picture. 0 keeps the image's proportions; both 0: the image's size."
-        ),
+        side("height", 480, "Height of the same picture. 0 keeps the image's proportions; both 0: the image's size."),
     ]
 
 
