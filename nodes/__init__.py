@@ -9,6 +9,7 @@ except ImportError:  # outside ComfyUI: pytest collects tests, or gid_core is in
 else:
     from ..gid_core.packages import missing_packages
     from .live_preview import register_route
+    from .nodes_flow import MotionToFlow
     from .nodes_forces import AudioForce, ModalForce, Wind
     from .nodes_guidance import LoopGuidance
     from .nodes_mask import VolumeFromMask
@@ -18,7 +19,7 @@ else:
     from .nodes_preview import PreviewMotion
     from .nodes_rendering import RenderLoopToVideo, SoftmaxSplatRender
     from .nodes_storage import LoadSpectralVolume, SaveSpectralVolume
-    from .nodes_tracks import MotionToFlow, MotionToTracks, TracksToMotion
+    from .nodes_tracks import MotionToTracks, TracksToMotion
     from .nodes_video import SpectralVolumeFromVideo
 
     for sentence in missing_packages().values():

@@ -26,6 +26,9 @@ DEFAULT_SPREAD = 0.1  # of the grid's longer side
 DEFAULT_MAX_SIZE = 384  # cells of the volume's longer side
 # Weight of standing still, as a multiple of what a single track has in its own cell after smoothing without outlines.
 STILLNESS = 0.05
+# Exponents of color affinities, and of those that count at given outlines only: the ones with the least error over five
+# painted scenes, from 60 tracks each. Lower ones leak across weak outlines, higher ones stop inside objects.
+EXPONENT, OUTLINED_EXPONENT = 2.0, 4.0
 # Each pass spreads what the passes before left over this multiple of their distance; the last is repeated.
 SIGMA_RATIO = 0.25
 MIN_SIGMA = 1.0  # cells of the last passes
@@ -84,6 +87,7 @@ def motion_from_tracks(
     size = fit_size(photos.shape[-2:], max_size)
     view = PhotoView((photos.shape[-2], photos.shape[-1]), tracks.size)
     affinities = color_affinities(photos, size, outlines=_check_outlines(outlines, len(photos)))
+    affinities = affinities.power(EXPONENT if outlines is None else OUTLINED_EXPONENT)
     if len(photos) < batch:
         affinities = affinities.repeat_interleave(batch)
 
