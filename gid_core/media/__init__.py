@@ -1,4 +1,4 @@
-"""Image and video files.
+"""Image, video and optical-flow files.
 
 image_io      read and write images (OpenCV)
 video_io      read and write videos (PyAV)
