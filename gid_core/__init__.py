@@ -17,6 +17,7 @@ sources           volumes from a clip or from a painted mask
 models            volumes from a photo, and the rendering network
 dynamics          poke, wind and audio
 rendering         frames
+tracks            points followed over time, and motion from them
 media             image and video files
 synthetic         scenes with exact motion
 training, evaluation, cli   the commands
@@ -54,6 +55,18 @@ _HOME = {
     "render": "rendering.render",
     "render_chunks": "rendering.render",
     "render_to_video": "rendering.video_output",
+    "motion_flow": "rendering.motion_flow",
+    "write_flow": "media.flow_files",
+    "Tracks": "tracks.track_list",
+    "parse_tracks": "tracks.track_list",
+    "parse_points": "tracks.track_list",
+    "format_tracks": "tracks.track_list",
+    "choose_points": "tracks.point_choice",
+    "grid_points": "tracks.point_choice",
+    "weighted_points": "tracks.point_choice",
+    "follow_points": "tracks.following",
+    "draw_tracks": "tracks.track_picture",
+    "motion_from_tracks": "tracks.spreading",
     "GIDPipeline": "models.pipeline",
     "LoopGuidance": "models.loop_guidance",
     "load_model": "models.checkpoint",

@@ -39,6 +39,7 @@ from .validation import (
     check_number,
     check_path,
     check_rate,
+    check_size,
     refuse,
 )
 
@@ -51,7 +52,6 @@ DEFAULT_PERIOD = 150
 DEFAULT_FPS = 30.0
 DEFAULT_BINS = 16
 DETREND_MODES = ("none", "ramp")
-MAX_SIDE = 16384  # pixels of a volume's grid, above which `resize` takes a size for a mistake
 
 
 class _Attributes(TypedDict, total=False):
@@ -166,12 +166,7 @@ class SpectralVolume:
         Raises:
             ValueError: if it is not two whole numbers of pixels, from 1 to 16384.
         """
-        if not isinstance(size, Sequence) or len(size) != 2:
-            refuse("size", "(height, width) in pixels", size)
-        height, width = (
-            check_integer(name, side, 1, MAX_SIDE, meaning="pixels of the volume's grid")
-            for name, side in zip(("height", "width"), size, strict=True)
-        )
+        height, width = check_size("size", size, meaning="pixels of the volume's grid")
         if (height, width) == self.size:
             return self
         batch, bins = self.coefficients.shape[:2]

@@ -20,6 +20,8 @@ from typing import Any, NoReturn, TypeVar
 MAX_FRAMES = 100_000
 # Rates and speeds beyond this or below its inverse are mistakes; within, no product of two of them overflows.
 MAX_RATE = 1e6
+# Pixels of a side above which a size is taken for a mistake.
+MAX_SIDE = 16384
 
 Checked = TypeVar("Checked")
 
@@ -70,6 +72,17 @@ def check_rate(name: str, value: Any, meaning: str) -> float:
 def check_frame_count(name: str, value: Any, at_least: int = 1) -> int:
     """The value as an int, if so many frames fit into a motion."""
     return check_integer(name, value, at_least, MAX_FRAMES)
+
+
+def check_size(name: str, value: Any, at_most: int = MAX_SIDE, *, meaning: str = "pixels") -> tuple[int, int]:
+    """The value as (height, width), if it is two whole numbers from 1 to `at_most`."""
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or len(value) != 2:
+        refuse(name, "(height, width) in pixels", value)
+    height, width = (
+        check_integer(side, number, 1, at_most, meaning=meaning)
+        for side, number in zip(("height", "width"), value, strict=True)
+    )
+    return height, width
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ else:
         logging.getLogger("gid").error(sentence)
 
     from .live_preview import register_route
+    from .nodes_flow import MotionToFlow
     from .nodes_forces import AudioForce, ModalForce, Wind
     from .nodes_guidance import LoopGuidance
     from .nodes_mask import VolumeFromMask
@@ -23,6 +24,7 @@ else:
     from .nodes_preview import PreviewMotion
     from .nodes_rendering import RenderLoopToVideo, SoftmaxSplatRender
     from .nodes_storage import LoadSpectralVolume, SaveSpectralVolume
+    from .nodes_tracks import MotionToTracks, TracksToMotion
     from .nodes_video import SpectralVolumeFromVideo
 
     register_folder()
@@ -44,6 +46,9 @@ else:
                 SoftmaxSplatRender,
                 RenderLoopToVideo,
                 PreviewMotion,
+                MotionToTracks,
+                TracksToMotion,
+                MotionToFlow,
                 SaveSpectralVolume,
                 LoadSpectralVolume,
             ]

@@ -82,6 +82,11 @@ def intermediate_dtype() -> torch.dtype:
     return getattr(model_management, "intermediate_dtype", lambda: torch.float32)()
 
 
+def as_image(images: Tensor) -> Tensor:
+    """Images [N, H, W, C] as ComfyUI passes them between nodes."""
+    return images.to(model_management.intermediate_device(), intermediate_dtype())
+
+
 class Progress:
     """A progress bar that raises when the user cancels, and that shows frames in the node's own preview.
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import folder_paths
 
+from ..gid_core.validation import check_instance, check_path
+
 
 def path_inside(folder: str | os.PathLike, name: str) -> Path | None:
     """The path of a name in a folder, or None if the name leads out of the folder without a link.
@@ -21,6 +23,21 @@ def path_inside(folder: str | os.PathLike, name: str) -> Path | None:
     root = Path(os.path.abspath(folder))
     path = Path(os.path.abspath(root / name))
     return path if path != root and path.is_relative_to(root) else None
+
+
+def prefix_error(prefix: str) -> str:
+    """Why nothing can be saved under this prefix of file names, or an empty string."""
+    root = folder_paths.get_output_directory()
+    try:
+        check_instance("filename_prefix", prefix, str, "text")
+        check_path("filename_prefix", os.path.join(root, f"{prefix}_00001_.safetensors"))
+    except ValueError as error:
+        return str(error)
+    if not prefix.strip() or path_inside(root, prefix) is None:
+        return f"filename_prefix must name a file inside the output folder; got {prefix!r}."
+    if os.path.basename(os.path.normpath(prefix)).startswith("."):
+        return f"filename_prefix must name a file that begins with no dot, as unfinished ones do; got {prefix!r}."
+    return ""
 
 
 def walk_links(folder: str) -> Iterator[tuple[Path, list[str]]]:

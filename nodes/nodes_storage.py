@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import folder_paths
 from comfy_api.latest import io
 
 from ..gid_core.spectral_volume import SpectralVolume
-from ..gid_core.validation import check_instance, check_path
+from ..gid_core.validation import check_path
 from .adapters import CATEGORY, SpectralVolumeType, schema
-from .files import path_inside, walk_links
+from .files import path_inside, prefix_error, walk_links
 from .input_checks import checks_inputs
 
 SUFFIX = ".safetensors"
@@ -47,13 +46,13 @@ class SaveSpectralVolume(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
         # None if the value comes through a link
-        return filename_prefix is None or _prefix_error(filename_prefix) or True
+        return filename_prefix is None or prefix_error(filename_prefix) or True
 
     @classmethod
     @checks_inputs
     def execute(cls, spectral_volume: SpectralVolume, filename_prefix: str) -> io.NodeOutput:
         height, width = spectral_volume.size
-        error = _prefix_error(filename_prefix)
+        error = prefix_error(filename_prefix)
         if error:
             raise ValueError(error)
         root = folder_paths.get_output_directory()
@@ -107,21 +106,6 @@ class LoadSpectralVolume(io.ComfyNode):
     def execute(cls, file: str) -> io.NodeOutput:
         volume = SpectralVolume.load(_volume_path(file))
         return io.NodeOutput(volume, volume.fps)
-
-
-def _prefix_error(prefix: str) -> str:
-    """Why nothing can be saved under this prefix, or an empty string."""
-    root = folder_paths.get_output_directory()
-    try:
-        check_instance("filename_prefix", prefix, str, "text")
-        check_path("filename_prefix", os.path.join(root, f"{prefix}_00001_{SUFFIX}"))
-    except ValueError as error:
-        return str(error)
-    if not prefix.strip() or path_inside(root, prefix) is None:
-        return f"filename_prefix must name a file inside the output folder; got {prefix!r}."
-    if os.path.basename(os.path.normpath(prefix)).startswith("."):
-        return f"filename_prefix must name a file that begins with no dot, as unfinished ones do; got {prefix!r}."
-    return ""
 
 
 def _volume_files() -> list[str]:

@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -74,6 +75,18 @@ You need no model: *Sway From Mask* treats the painted region as an elastic obje
 Set `gravity` to *up* for hanging objects, or connect a second mask to `roots` to mark where the object is fixed. To
 use wind, pokes or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
 
+TRACKS_NOTE = """## Move a picture along drawn tracks
+1. **Load Image**: choose any image. (`flowers_painted.png` is in this pack's folder `assets`; its mask covers two
+   flowers.)
+2. Queue.
+
+*Tracks To Motion* moves the whole image by the tracks of a few points, here written as text. Connect the coordinates of
+a spline editor, or the tracks that another pack followed in a video, to `tracks`, and set `width` and `height` to the
+size of the picture in which they were drawn. Motion spreads along objects; the mask says what may move.
+
+*Motion To Tracks* is the way back: it follows points of any motion of this pack. Connect its `tracks` to *Wan Track To
+Video*, and a video model moves the image in the same way. *Preview Image* shows the tracks."""
+
 RESTYLE_NOTE = """## Move another image like a clip
 The motion of a clip fits any image with the same outlines. Here the first frame is upscaled and turned into a poster
 with a few colors. Replace these two nodes with your own image-to-image, upscale or paint-over nodes.
@@ -83,6 +96,24 @@ No new frames are generated: a single image moves, so nothing flickers, and the 
 # Two drags in the live view of flowers.jpg: the large flower to the left, the flower in front of it to the right.
 POKES = """[{"x": 0.24, "y": 0.21, "dx": -0.035, "dy": 0.0, "time": 0.3, "hold": 0.4},
  {"x": 0.51, "y": 0.76, "dx": 0.03, "dy": 0.0, "time": 2.0, "hold": 0.4}]"""
+
+# Tracks in pixels of flowers.jpg: points that sway by (dx, dy), and points that rest.
+TRACKS_SIZE, TRACKS_FPS = (512, 288), 8.0
+SWAYS = (
+    *((122, 60, 9, 0), (170, 68, 9, 2), (65, 80, 8, -2), (152, 160, 4, 0)),  # the large flower and its stem
+    *((258, 215, -8, 0), (225, 210, -7, 0), (300, 215, -7, 0)),  # the flower in front
+)
+RESTS = ((195, 262), (256, 275), (350, 180), (40, 180), (420, 250))
+
+
+def drawn_tracks() -> str:
+    """The tracks above over a loop of three seconds, as a spline editor would write them."""
+    phases = [2 * math.pi * step / 24 for step in range(25)]
+    way = [1 - 0.75 * math.cos(phase) - 0.25 * math.cos(2 * phase) for phase in phases]
+    points = (*SWAYS, *((x, y, 0, 0) for x, y in RESTS))
+    return json.dumps(
+        [[{"x": round(x + dx * w, 1), "y": round(y + dy * w, 1)} for w in way] for x, y, dx, dy in points]
+    )
 
 
 def prediction_nodes() -> dict:
@@ -198,6 +229,27 @@ WORKFLOWS = {
         ),
         "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
         **video_nodes("loop", "sway", 3, image=("photo", 0), network=False),
+    },
+    "tracks_to_loop": {
+        "note": ("MarkdownNote", -1, 0, [TRACKS_NOTE], {}),
+        "photo": ("LoadImage", 0, 0, {"image": PAINTED}, {}),
+        "motion": (
+            "GID_TracksToMotion",
+            1,
+            0,
+            {"tracks": drawn_tracks(), "width": TRACKS_SIZE[0], "height": TRACKS_SIZE[1], "fps": TRACKS_FPS},
+            {"image": ("photo", 0), "mask": ("photo", 1)},
+        ),
+        "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("motion", 1)}),
+        "tracks": (
+            "GID_MotionToTracks",
+            2,
+            280,
+            {"points": "weighted"},
+            {"motion": ("loop", 0), "image": ("photo", 0)},
+        ),
+        "picture": ("PreviewImage", 3, 420, {}, {"images": ("tracks", 1)}),
+        **video_nodes("loop", "tracks", 3, image=("photo", 0), network=False),
     },
     "clip_to_loop": {
         "note": ("MarkdownNote", -1, 0, [LOOP_NOTE], {}),

@@ -263,6 +263,17 @@ def mask_images(photo: torch.Tensor) -> None:
     thumbnail.save(ROOT / "workflows" / "sway_from_mask.jpg", quality=85)
 
 
+def track_images(photo: torch.Tensor) -> None:
+    """The tracks of tracks_to_loop over the photo; beside it, on the help page, where the photo moves."""
+    text, *size = widget_values("tracks_to_loop", "GID_TracksToMotion")[:3]
+    tracks = gid.parse_tracks(text, size[::-1])
+    drawn = to_pil(gid.draw_tracks(tracks, photo)[0])
+    motion = gid.motion_from_tracks(tracks, photo)
+    moving = to_pil(motion_map(motion, photo, photo.shape[1]))
+    side_by_side([drawn, moving]).save(ROOT / "js" / "docs" / "images" / "tracks.jpg", quality=82)
+    drawn.resize((384, 216), Image.LANCZOS).save(ROOT / "workflows" / "tracks_to_loop.jpg", quality=85)
+
+
 def prediction_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     """The photo beside its predicted motion: the image of the help page, and a thumbnail."""
     motion = gid.loop(volume)
@@ -313,3 +324,4 @@ if __name__ == "__main__":
     wind_images(flowers, prediction)
     audio_images(flowers, prediction)
     mask_images(flowers)
+    track_images(flowers)

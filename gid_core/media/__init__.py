@@ -1,9 +1,10 @@
-"""Image and video files.
+"""Image, video and optical-flow files.
 
 image_io      read and write images (OpenCV)
 video_io      read and write videos (PyAV)
 video_probe   what a video file holds: its stream, frame rate and size
 frame_times   presentation times to an even frame rate
 video_color   frames to sRGB images (ranges, matrices, HDR), and images to BT.709
+flow_files    optical flow as .flo and OpenEXR files
 atomic        files that appear complete or not at all
 """

@@ -205,6 +205,20 @@ class GIDPipeline:
             volume = volume.replace(coefficients=volume.coefficients * weight.unsqueeze(1))
         return volume
 
+    def outlines(self, image: Tensor) -> Tensor:
+        """Where objects of photos end, as the model sees it, for `motion_from_tracks`.
+
+        Args:
+            image: [H, W, C] or [B, H, W, C], C = 3 or 4, in 0..1.
+
+        Returns:
+            float32 [B, 1, h, w] on the CPU, near 1 at outlines, near 0 inside objects.
+        """
+        photos = image_batch(image)
+        with torch.inference_mode(False), torch.no_grad():
+            inputs = self._encoder_input(photos.clone()).to(self.device)
+            return self.model.affinities(inputs).outlines().float().cpu()
+
     def _sample(
         self,
         condition: Condition,

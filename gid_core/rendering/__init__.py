@@ -12,5 +12,6 @@ warping             a photo warped along displacement fields, with its holes fil
 outlines            how far motion reaches beyond outlines, and the background behind them
 softmax_splatting   forward warping by softmax splatting
 visualization       pictures of motion: map, spectrum, X-t slice, flow wheel
+motion_flow         optical flow of a motion, from the photo or from frame to frame
 live_packet         photo and volume in one binary packet for the live view
 """

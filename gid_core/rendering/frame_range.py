@@ -32,13 +32,13 @@ def batch_size(photos: Tensor, motion: Motion) -> int:
     return max(num_images, num_motions)
 
 
-def frame_range(motion: Motion, start: int, count: int | None) -> tuple[int, int]:
-    """First frame and number of frames of each clip.
+def frame_range(motion: Motion, start: int, count: int | None, length: int | None = None) -> tuple[int, int]:
+    """First frame and number of frames of each clip; `length` is how many there are if not the motion's frames.
 
     Raises:
         ValueError: if the motion has no such frames.
     """
-    length = len(motion)
+    length = len(motion) if length is None else length
     start = check_integer("start", start, at_most=MAX_START)
     count = None if count is None else check_integer("count", count, at_most=MAX_FRAMES)
     if start < 0 or (start >= length and not motion.loops):

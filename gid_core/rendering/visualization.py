@@ -184,6 +184,15 @@ def flow_to_image(flow: Tensor, max_length: float | None = None) -> Tensor:
     return torch.from_numpy(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
 
 
+def flows_to_images(flows: Tensor) -> Tensor:
+    """`flow_to_image` of flows [N, 2, H, W] with one scale for all: float32 [N, H, W, 3] in 0..1."""
+    max_length = max(_scale_end(torch.hypot(*flow.float().cpu()).numpy()) for flow in flows)
+    images = torch.empty(len(flows), *flows.shape[-2:], 3)
+    for index, flow in enumerate(flows):
+        images[index] = flow_to_image(flow, max_length)
+    return images
+
+
 def flow_wheel(motion: Motion, width: int = 512) -> Tensor:
     """The frame with the largest displacement as `flow_to_image`, with a color wheel that explains it.
 

@@ -21,7 +21,7 @@ FLOORS = (
     {"training"},
     {"evaluation"},
     {"models"},
-    {"sources", "dynamics", "rendering", "synthetic"},
+    {"sources", "dynamics", "rendering", "tracks", "synthetic"},
     {"motion"},
     {"spectral_volume", "edge_aware_smoothing"},
     {"media"},

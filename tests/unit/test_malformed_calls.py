@@ -68,6 +68,11 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
     video = gid.write_video(folder / "clip.mp4", clip, 24.0)
     measure = dict(frames=clip, fps=24.0, num_bins=3, detrend="none", period=12, window_seconds=5.0, start=0)
     measure |= dict(first_frame=0, flow=None, stabilize=False, max_size=None, progress=None)
+    tracks = gid.Tracks(torch.rand(1, 2, 5, 2) * 8, (8, 10), 24.0)
+    view, text = dict(size=(8, 10), photo_size=(8, 10)), gid.format_tracks(tracks)
+    choice = dict(motion=motion, kind="weighted", count=4, mask=torch.ones(8, 10), picked="", **view)
+    follow = dict(motion=motion, points=torch.ones(2, 2), num_points=5, fps=24.0, **view)
+    spread = dict(tracks=tracks, photo=photo, num_bins=3, spread=0.1, max_size=10, mask=None, outlines=None)
     return {
         "SpectralVolume": (gid.SpectralVolume, stored_volume),
         "SpectralVolume.replace": (volume().replace, stored_volume),
@@ -98,10 +103,25 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
         "render": (gid.render, frames | output),
         "render_chunks": (lambda **arguments: list(gid.render_chunks(**arguments)), frames),
         "render_to_video": (gid.render_to_video, frames | dict(path=folder / "r.mp4", crf=18, progress=None)),
+        "motion_flow": (gid.motion_flow, dict(motion=motion, kind="frame to frame", size=(4, 5), start=0, count=2)),
+        "write_flow": (gid.write_flow, dict(path=folder / "f.flo", flow=torch.zeros(2, 4, 5))),
+        "Tracks": (gid.Tracks, dict(positions=tracks.positions, size=(8, 10), fps=24.0)),
+        "parse_tracks": (gid.parse_tracks, dict(text=text, size=(8, 10), fps=24.0)),
+        "parse_points": (gid.parse_points, dict(text='[{"x": 1, "y": 2}]', size=(8, 10))),
+        "format_tracks": (gid.format_tracks, dict(tracks=tracks)),
+        "choose_points": (gid.choose_points, choice),
+        "choose_points.grid": (gid.choose_points, choice | dict(kind="grid")),
+        "choose_points.picked": (gid.choose_points, choice | dict(kind="picked", picked='[{"x": 1, "y": 2}]')),
+        "grid_points": (gid.grid_points, dict(count=5, size=(8, 10))),
+        "weighted_points": (gid.weighted_points, dict(count=5, weights=torch.ones(4, 4), size=(8, 10))),
+        "follow_points": (gid.follow_points, follow),
+        "draw_tracks": (gid.draw_tracks, dict(tracks=tracks, image=photo)),
+        "motion_from_tracks": (gid.motion_from_tracks, spread),
         "GIDPipeline": (gid.GIDPipeline, dict(model=pipe.model)),
         "GIDPipeline.from_pretrained": (gid.GIDPipeline.from_pretrained, dict(path=tiny_model, device="cpu")),
         "GIDPipeline.to": (pipe.to, dict(device="cpu", dtype=None)),
         "GIDPipeline.call": (pipe, predict),
+        "GIDPipeline.outlines": (pipe.outlines, dict(image=photo)),
         "GIDPipeline.projection": (pipe, predict | dict(loop_guidance=gid.LoopGuidance("projection"))),
         "LoopGuidance": (gid.LoopGuidance, guidance),
         "LoopGuidance.apply": (gid.LoopGuidance().apply, dict(volume=volume())),
@@ -121,8 +141,11 @@ NAMES = """SpectralVolume SpectralVolume.replace SpectralVolume.to SpectralVolum
 SpectralVolume.mask SpectralVolume.save SpectralVolume.load modal_sum Motion Motion.displacement
 Motion.magnitude Motion.retime loop playback limit_displacement Damping Poke poke parse_pokes format_pokes
 wind from_audio from_audio.one_bin volume_from_mask softmax_splat render render_chunks render_to_video
-GIDPipeline GIDPipeline.from_pretrained GIDPipeline.to GIDPipeline.call GIDPipeline.projection LoopGuidance
-LoopGuidance.apply load_model save_model read_image write_image read_video probe_video iterate_frames
+motion_flow write_flow Tracks parse_tracks parse_points format_tracks choose_points choose_points.grid
+choose_points.picked grid_points weighted_points follow_points draw_tracks motion_from_tracks
+GIDPipeline GIDPipeline.from_pretrained GIDPipeline.to GIDPipeline.call GIDPipeline.outlines
+GIDPipeline.projection LoopGuidance LoopGuidance.apply load_model save_model read_image write_image read_video
+probe_video iterate_frames
 write_video extract_spectral_volume""".split()
 SLOW = {"GIDPipeline.call", "GIDPipeline.projection", "volume_from_mask", "GIDPipeline.from_pretrained", "load_model"}
 SLOW |= {"read_video", "iterate_frames", "write_video", "render_to_video", "extract_spectral_volume"}

@@ -203,6 +203,17 @@ def test_half_precision_gives_almost_the_same_motion(pipe):
     assert float((other - full).norm() / full.norm()) < 0.05
 
 
+def test_outlines_are_where_the_models_affinities_are_low(pipe):
+    """Also in inference mode, as ComfyUI runs nodes, and of photos with alpha."""
+    image = photo(48, 80)
+    with torch.inference_mode():
+        outlines = pipe.outlines(image.clone())
+    affinities = pipe.model.affinities(pipe._encoder_input(image.permute(2, 0, 1)[None]))
+    assert outlines.shape == (1, 1, *affinities.size) and outlines.dtype == torch.float32
+    assert torch.allclose(outlines, affinities.outlines(), atol=1e-5) and float(outlines.std()) > 0
+    assert pipe.outlines(photo(48, 80, 4)[None].expand(2, -1, -1, -1)).shape[0] == 2
+
+
 def test_pipeline_runs_in_inference_mode(pipe, tmp_path):
     path = save_model(tmp_path / "tiny.safetensors", pipe.model, torch.float32)
     expected = pipe(photo(40, 60), mask=torch.ones(40, 60), **FAST).coefficients
