@@ -85,7 +85,7 @@ def test_a_bypassed_node_passes_the_volume_on(page):
         taken = {entry["class_type"]: entry["inputs"].get("motion") for entry in prompt.values()}
         assert {name: taken[name] for name in RECEIVERS} == {name: [load, 0] for name in RECEIVERS}, maker
 
-    entry = page.server.wait(run_to_end(page, 300))
+    entry = page.server.wait(run_to_end(page))
     files = page.server.outputs(entry)
     frames = [np.asarray(Image.open(file).convert("RGB")) for file in files if file.name.startswith("bypassed_")
               and file.suffix == ".png"]  # fmt: skip

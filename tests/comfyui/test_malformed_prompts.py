@@ -62,6 +62,27 @@ VALID = {
     "GID_SoftmaxSplatRender": RENDER,
     "GID_RenderLoopToVideo": RENDER,
     "GID_PreviewMotion": dict(motion=["motion", 0]),
+    "GID_MotionToTracks": dict(
+        motion=["motion", 0], points="grid", count=4, width=16, height=12, num_points=5, fps=24.0, picked="[]"
+    ),
+    "GID_TracksToMotion": dict(
+        tracks='[[{"x": 3, "y": 3}, {"x": 5, "y": 4}, {"x": 3, "y": 3}]]',
+        image=IMAGE,
+        width=16,
+        height=12,
+        fps=24.0,
+        spread=10.0,
+        num_bins=1,
+        resolution=16,
+    ),
+    "GID_MotionToFlow": dict(
+        motion=["motion", 0],
+        kind="photo to frame",
+        start_frame=0,
+        num_frames=2,
+        file_format="none",
+        filename_prefix="malformed/flow",
+    ),
     "GID_SaveSpectralVolume": dict(spectral_volume=["volume", 0], filename_prefix="malformed/volume"),
     "GID_LoadSpectralVolume": COMMON["volume"][1],
 }
@@ -78,6 +99,14 @@ POKES = [
     '[{"x": 0.5, "y": 0.5, "kind": "bend"}]', '[{"x": 0.5, "y": 0.5, "z": 1}]', '[{"x": 0.5, "y": 0.5}',
     '[{"x": %s, "y": 0.5}]' % ("9" * 5000),
 ]  # fmt: skip
+TRACKS = [
+    "", "[", "{}", "null", "7", '"abc"', "[1]", "[[]]", "[[], []]", "[{}]", '[{"x": 1, "y": 1}]', "[" * 3000,
+    '[[{"x": 1}]]', '[[{"x": NaN, "y": 1}, {"x": 1, "y": 1}]]', '[[{"x": 1e999, "y": 1}]]', '[[{"x": "1", "y": 1}]]',
+    '[[{"x": 1, "y": 1}], [{"x": 1, "y": 1}, {"x": 2, "y": 1}]]', '[[[{"x": 1, "y": 1}]]]', '[[[1, 2], [3, 4]]]',
+    '[[{"x": 1, "y": 1, "z": 1}, {"x": 1e300, "y": -1e300}]]', '[[{"x": %s, "y": 1}]]' % ("9" * 5000),
+]  # fmt: skip
+# Texts that hold JSON, by the name of their input.
+TEXTS = {"pokes": POKES, "tracks": TRACKS, "picked": TRACKS}
 # Links to each other node's output, to an output and to a node that do not exist, and of a wrong form.
 LINKS = [[name, 0] for name in COMMON] + [["volume", 1], ["image", 9], ["none", 0], ["image", "0"], [None, None]]
 # Expressions of values on a wire of any type; images, masks and sounds that core nodes do not make.
@@ -126,13 +155,13 @@ def malformed_inputs(node: str, types: dict[str, str]):
     choose = random.Random(node)
 
     def value(name):
-        return choose.choice(VALUES + 2 * POKES if name == "pokes" else VALUES)
+        return choose.choice(VALUES + 2 * TEXTS.get(name, []))
 
     def wired(name):
         return choose.choice(WIRED + 2 * ODD.get(types[name], []))
 
     for name in types:
-        for _ in range(VALUES_PER_INPUT * (6 if name == "pokes" else 1)):
+        for _ in range(VALUES_PER_INPUT * (6 if name in TEXTS else 1)):
             yield {name: value(name)}, {}
         yield {name: choose.choice(LINKS)}, {}
         for _ in range(WIRED_PER_INPUT * (8 if types[name] in ODD else 1)):
