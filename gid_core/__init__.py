@@ -16,7 +16,7 @@ motion            `Motion`: a spectral volume played over time
 sources           volumes from a clip or from a painted mask
 models            volumes from a photo, and the rendering network
 dynamics          poke, wind and audio
-rendering         frames
+rendering         frames, and the interactive page
 media             image and video files
 synthetic         scenes with exact motion
 training, evaluation, cli   the commands
@@ -54,6 +54,8 @@ _HOME = {
     "render": "rendering.render",
     "render_chunks": "rendering.render",
     "render_to_video": "rendering.video_output",
+    "interactive_page": "rendering.interactive_page",
+    "save_interactive_page": "rendering.interactive_page",
     "GIDPipeline": "models.pipeline",
     "LoopGuidance": "models.loop_guidance",
     "load_model": "models.checkpoint",

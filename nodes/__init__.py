@@ -11,6 +11,7 @@ else:
     from .live_preview import register_route
     from .nodes_forces import AudioForce, ModalForce, Wind
     from .nodes_guidance import LoopGuidance
+    from .nodes_interactive import SaveInteractivePhoto
     from .nodes_mask import VolumeFromMask
     from .nodes_model import LoadModel, register_folder
     from .nodes_motion import AmplifyMotion, LoopMotion
@@ -41,6 +42,7 @@ else:
                 SoftmaxSplatRender,
                 RenderLoopToVideo,
                 PreviewMotion,
+                SaveInteractivePhoto,
                 SaveSpectralVolume,
                 LoadSpectralVolume,
             ]

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..gid_core.spectral_volume import SpectralVolume
 from .adapters import CATEGORY, SpectralVolumeType, schema
-from .files import path_inside, walk_links
+from .files import next_output_file, output_subfolder, path_inside, prefix_error, walk_links
 
 SUFFIX = ".safetensors"
 
@@ -44,22 +44,16 @@ class SaveSpectralVolume(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
         # None if the value comes through a link
-        return filename_prefix is None or _prefix_error(filename_prefix) or True
+        return filename_prefix is None or prefix_error(filename_prefix) or True
 
     @classmethod
     def execute(cls, spectral_volume: SpectralVolume, filename_prefix: str) -> io.NodeOutput:
-        height, width = spectral_volume.size
-        error = _prefix_error(filename_prefix)
-        if error:
-            raise ValueError(error)
-        root = folder_paths.get_output_directory()
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, root, width, height)
-        file = f"{name}_{counter:05}_{SUFFIX}"
+        path = next_output_file(filename_prefix, SUFFIX, spectral_volume.size)
         metadata = {key: json.dumps(value) for key, value in (cls.hidden.extra_pnginfo or {}).items()}
         if cls.hidden.prompt:
             metadata["prompt"] = json.dumps(cls.hidden.prompt)
-        spectral_volume.save(Path(folder) / file, metadata)
-        annotated = f"{Path(subfolder, file).as_posix()} [output]"
+        spectral_volume.save(path, metadata)
+        annotated = f"{Path(output_subfolder(path), path.name).as_posix()} [output]"
         return io.NodeOutput(annotated, ui={"text": [annotated]})
 
 
@@ -102,14 +96,6 @@ class LoadSpectralVolume(io.ComfyNode):
     def execute(cls, file: str) -> io.NodeOutput:
         volume = SpectralVolume.load(_volume_path(file))
         return io.NodeOutput(volume, volume.fps)
-
-
-def _prefix_error(prefix: str) -> str:
-    """Why nothing can be saved under this prefix, or an empty string."""
-    root = folder_paths.get_output_directory()
-    if prefix.strip() and path_inside(root, prefix):
-        return ""
-    return f"filename_prefix must name a file inside the output folder; got {prefix!r}."
 
 
 def _volume_files() -> list[str]:

@@ -9,4 +9,6 @@ outlines            how far motion reaches beyond outlines, and the background b
 softmax_splatting   forward warping by softmax splatting
 visualization       pictures of motion: map, spectrum, X-t slice, flow wheel
 live_packet         photo and volume in one binary packet for the live view
+interactive_page    an interactive photo: a web page in one file
+script_bundle       the scripts of js/ joined for that page
 """

@@ -68,6 +68,7 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
     video = gid.write_video(folder / "clip.mp4", clip, 24.0)
     measure = dict(frames=clip, fps=24.0, num_bins=3, detrend="none", period=12, window_seconds=5.0, start=0)
     measure |= dict(first_frame=0, flow=None, stabilize=False, max_size=None, progress=None)
+    page = dict(photo=photo, volume=volume(), title="a", alt="b", autoplay=False, max_size=64)
     return {
         "SpectralVolume": (gid.SpectralVolume, stored_volume),
         "SpectralVolume.replace": (volume().replace, stored_volume),
@@ -98,6 +99,8 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
         "render": (gid.render, frames | output),
         "render_chunks": (lambda **arguments: list(gid.render_chunks(**arguments)), frames),
         "render_to_video": (gid.render_to_video, frames | dict(path=folder / "r.mp4", crf=18, progress=None)),
+        "interactive_page": (gid.interactive_page, page),
+        "save_interactive_page": (gid.save_interactive_page, page | dict(path=folder / "p.html")),
         "GIDPipeline": (gid.GIDPipeline, dict(model=pipe.model)),
         "GIDPipeline.from_pretrained": (gid.GIDPipeline.from_pretrained, dict(path=tiny_model, device="cpu")),
         "GIDPipeline.to": (pipe.to, dict(device="cpu", dtype=None)),
@@ -121,6 +124,7 @@ NAMES = """SpectralVolume SpectralVolume.replace SpectralVolume.to SpectralVolum
 SpectralVolume.mask SpectralVolume.save SpectralVolume.load modal_sum Motion Motion.displacement
 Motion.magnitude Motion.retime loop playback limit_displacement Damping Poke poke parse_pokes format_pokes
 wind from_audio from_audio.one_bin volume_from_mask softmax_splat render render_chunks render_to_video
+interactive_page save_interactive_page
 GIDPipeline GIDPipeline.from_pretrained GIDPipeline.to GIDPipeline.call GIDPipeline.projection LoopGuidance
 LoopGuidance.apply load_model save_model read_image write_image read_video probe_video iterate_frames
 write_video extract_spectral_volume""".split()
