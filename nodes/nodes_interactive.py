@@ -75,7 +75,7 @@ class SaveInteractivePhoto(io.ComfyNode):
         autoplay: bool,
         max_size: int,
     ) -> io.NodeOutput:
-        path = next_output_file(filename_prefix, ".html", tuple(image.shape[1:3]))
+        path = next_output_file(filename_prefix, ".html", (image.shape[1], image.shape[2]))
         save_interactive_page(
             path, image, spectral_volume, title=title, alt=alt_text or title, autoplay=autoplay, max_size=max_size
         )
