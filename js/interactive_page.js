@@ -283,7 +283,7 @@ class InteractivePhoto {
     if (gamma === null) return;
     this.tiltListener.answered = true;
     const angle = screen.orientation?.angle ?? 0;
-    const degrees = angle === 90 ? beta : angle === 270 ? -beta : gamma;
+    const degrees = { 0: gamma, 90: beta, 180: -gamma, 270: -beta }[angle];
     const beyond = Math.sign(degrees) * Math.max(Math.abs(degrees) - TILT_DEADBAND, 0);
     this.#blow(clamp(beyond / (FULL_TILT - TILT_DEADBAND), -1, 1));
     this.wind.value = 100 * this.motion.windTarget;

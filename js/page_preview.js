@@ -6,19 +6,21 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
 const NODE_TYPE = "GID_SaveInteractivePhoto";
-const HEIGHT = 280; // pixels
+const MIN_WIDTH = 380; // pixels, of the node
+const HEIGHT = 280; // pixels, of the preview
+const LINK_HEIGHT = 24; // pixels, with the gap above it
 
-/** Create an element with properties and styles. */
-function create(tag, style, properties = {}) {
-  const element = Object.assign(document.createElement(tag), properties);
+/** Create an element with styles. */
+function create(tag, style) {
+  const element = document.createElement(tag);
   Object.assign(element.style, style);
   return element;
 }
 
 function addPreview(node) {
-  const frame = create("iframe", { flex: "1", width: "100%", border: "0", borderRadius: "6px", background: "#111" }, {
-    title: "The saved page",
-  });
+  const size = { flex: "1", width: "100%", minHeight: `${HEIGHT - LINK_HEIGHT}px` };
+  const frame = create("iframe", { ...size, border: "0", borderRadius: "6px", background: "#111" });
+  frame.title = "The saved page";
   frame.setAttribute("sandbox", "allow-scripts");
   const link = create("a", { font: "12px Inter, Arial, sans-serif", color: "var(--p-primary-color, #4a9eff)" });
   const container = create("div", { display: "none", flexDirection: "column", gap: "6px", height: "100%" });
@@ -48,7 +50,8 @@ function addPreview(node) {
       frame.srcdoc = text;
       Object.assign(link, { href: api.apiURL(url), download: file.filename, textContent: `Download ${file.filename}` });
     }
-    if (isFirst && isShown()) node.setSize?.([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+    const [width, height] = node.size;
+    if (isFirst && isShown()) node.setSize?.([Math.max(width, MIN_WIDTH), Math.max(height, node.computeSize()[1])]);
     node.setDirtyCanvas?.(true, true);
   }
 

@@ -37,7 +37,7 @@ def until(page, condition, progress="0"):
 @contextmanager
 def opened(browser, file, query="", wait=True, init="", **options):
     """The page of a file in an offline browser. It must report no error and ask for nothing but the file."""
-    context = browser.new_context(offline=True, viewport={"width": 360, "height": 300}, **options)
+    context = browser.new_context(**{"offline": True, "viewport": {"width": 360, "height": 300}} | options)
     context.set_default_timeout(ACTION_TIMEOUT)
     page = context.new_page()
     problems, requests = [], []
@@ -140,6 +140,31 @@ def test_the_wind_blows_by_the_slider_and_ceases(browser, file):
         assert page.evaluate(DISPLACEMENT) == 0
 
 
+TILT = """([beta, gamma]) => dispatchEvent(
+  new DeviceOrientationEvent("deviceorientation", { alpha: 0, beta, gamma }))"""
+
+
+@pytest.mark.parametrize(("size", "left"), [((300, 360), [9, -40]), ((360, 300), [-40, 9])], ids=["upright", "on side"])
+def test_on_a_phone_a_tap_pokes_and_tilting_blows(browser, file, size, left):
+    width, height = size
+    phone = dict(has_touch=True, is_mobile=True, device_scale_factor=2, viewport={"width": width, "height": height})
+    with opened(browser, file, **phone) as page:
+        until(page, f"{VIEW}.frames > 0")
+        canvas = page.locator("#canvas")
+        assert canvas.evaluate("(element) => element.width") == 2 * canvas.bounding_box()["width"] == 2 * width
+        page.touchscreen.tap(width / 2, height / 2)
+        until(page, f"{DISPLACEMENT} > 0.001")
+        tilt, wind = page.locator("#tilt"), page.locator("#wind")
+        tilt.dispatch_event("click")  # a tap would first show the controls, if they have faded
+        page.evaluate(TILT, [2, 2])
+        assert wind.input_value() == "0"  # nearly level
+        page.evaluate(TILT, left)
+        assert wind.input_value() == "-100" and wind.get_attribute("aria-valuetext") == "100 % to the left"
+        tilt.dispatch_event("click")
+        page.evaluate(TILT, [40, 40])
+        assert wind.input_value() == "0"
+
+
 NO_WEBGL = "HTMLCanvasElement.prototype.getContext = () => null;"
 
 
@@ -188,7 +213,7 @@ def test_the_node_shows_the_page_and_offers_it(page, tmp_path):
     wait_equal(lambda: embedded.evaluate(f"{VIEW}.frames") > 3, True)  # autoplay
     assert embedded.evaluate("self.origin") == "null"  # it can reach nothing of ComfyUI
     box = preview.bounding_box()
-    assert box["width"] > 200 and box["height"] > 150
+    assert box["width"] > 300 and box["height"] > 250
     page.screenshot(path=tmp_path / f"page_preview_{page.renderer}_{page.frontend}.png")
     link = preview.locator("a")
     with page.expect_download() as download:
