@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import gid_core as gid
-from browser.live_page import ACTION_TIMEOUT, PATIENCE, ramp_photo, run_to_end, swaying_volume, wait_equal
+from browser.live_page import ACTION_TIMEOUT, PATIENCE, ramp_photo, run_to_end, settle, swaying_volume, wait_equal
 from deadline import Deadline
 
 VIEW = "document.getElementById('canvas').gidView"
@@ -182,6 +182,7 @@ def test_where_it_cannot_move_the_photo_is_shown(browser, file, options, words):
         assert corner[0] < 30 and abs(middle[0] - 127) < 12 and abs(middle[1] - 127) < 12  # red is x, green is y
 
 
+PREVIEW = '[data-testid="gid-page-preview"]'
 BUILD = """() => {
   const graph = app.rootGraph ?? app.graph;
   graph.clear();
@@ -204,14 +205,15 @@ REMOVE = """() => {
 
 def test_the_node_shows_the_page_and_offers_it(page, tmp_path):
     page.evaluate(BUILD)
-    preview = page.locator('[data-testid="gid-page-preview"]')
+    preview = page.locator(PREVIEW)
     assert preview.is_hidden()
     run_to_end(page)
-    frame = page.frame_locator('[data-testid="gid-page-preview"] iframe')
+    frame = page.frame_locator(f"{PREVIEW} iframe")
     frame.locator("html.live").wait_for(state="attached")
     embedded = page.frames[-1]
     wait_equal(lambda: embedded.evaluate(f"{VIEW}.frames") > 3, True)  # autoplay
     assert embedded.evaluate("self.origin") == "null"  # it can reach nothing of ComfyUI
+    settle(page, PREVIEW)  # away from ComfyUI's panels, which would cover the link
     box = preview.bounding_box()
     assert box["width"] > 300 and box["height"] > 250
     page.screenshot(path=tmp_path / f"page_preview_{page.renderer}_{page.frontend}.png")
