@@ -16,7 +16,7 @@ motion            `Motion`: a spectral volume played over time
 sources           volumes from a clip or from a painted mask
 models            volumes from a photo, and the rendering network
 dynamics          poke, wind and audio
-rendering         frames
+rendering         frames, and the interactive page
 tracks            points followed over time, and motion from them
 media             image and video files
 synthetic         scenes with exact motion
@@ -67,6 +67,8 @@ _HOME = {
     "follow_points": "tracks.following",
     "draw_tracks": "tracks.track_picture",
     "motion_from_tracks": "tracks.spreading",
+    "interactive_page": "rendering.interactive_page",
+    "save_interactive_page": "rendering.interactive_page",
     "GIDPipeline": "models.pipeline",
     "LoopGuidance": "models.loop_guidance",
     "load_model": "models.checkpoint",

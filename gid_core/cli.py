@@ -1,6 +1,6 @@
 """The command line, `gid COMMAND` or `python -m gid_core COMMAND`.
 
-Commands: animate, animate-clip, extract, loop, render, evaluate, train.
+Commands: animate, animate-clip, page, extract, loop, render, evaluate, train.
 """
 
 from __future__ import annotations
@@ -84,11 +84,34 @@ def animate_clip(options: argparse.Namespace) -> None:
 
 def animate(options: argparse.Namespace) -> None:
     """Predict the motion of a photo and render it as a seamless loop."""
+    photo = read_image(options.photo)
+    volume = _adjust_motion(_predict(options, photo), options)
+    _render_output(options, photo, loop(volume, options.frames, speed=options.speed, fps=options.fps))
+
+
+def page(options: argparse.Namespace) -> None:
+    """Write a photo as an interactive web page in one file: drag it to poke it."""
+    from .rendering.interactive_page import save_interactive_page
+
+    photo = read_image(options.photo)
+    volume = SpectralVolume.load(options.motion) if options.motion else _predict(options, photo)
+    volume = _adjust_motion(volume, options)
+    if options.mask:
+        volume = volume.mask(read_image(options.mask)[..., :3].mean(-1), options.feather)
+    title = Path(options.photo).stem if options.title is None else options.title
+    texts = {"title": title} | ({} if options.alt is None else {"alt": options.alt})
+    path = save_interactive_page(
+        options.output, photo, volume, **texts, autoplay=options.autoplay, max_size=options.size
+    )
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it by a double click")
+
+
+def _predict(options: argparse.Namespace, photo: torch.Tensor) -> SpectralVolume:
+    """The motion that the model predicts for a photo."""
     from .models.loop_guidance import LoopGuidance
     from .models.pipeline import GIDPipeline
 
     check_device(options.device, "--device")
-    photo = read_image(options.photo)
     mask = read_image(options.mask)[..., :3].mean(-1) if options.mask else None
     guidance = None if options.loop_mode == "none" else LoopGuidance(options.loop_mode)
     pipeline = GIDPipeline.from_pretrained(options.model, options.device)
@@ -105,9 +128,7 @@ def animate(options: argparse.Namespace) -> None:
         )
     if options.volume:
         volume.save(options.volume)
-    _render_output(
-        options, photo, loop(_adjust_motion(volume, options), options.frames, speed=options.speed, fps=options.fps)
-    )
+    return volume
 
 
 def _extract(options: argparse.Namespace) -> tuple[SpectralVolume, torch.Tensor]:
@@ -181,6 +202,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     command("animate", animate, _photo_options, _motion_options, _loop_options, _output_options)
+    command("page", page, _photo_options, _motion_options, _page_options)
     sub = command("extract", extract, _clip_options)
     sub.add_argument("-o", "--output", required=True, help="the .safetensors file to write")
     sub.add_argument("--reference", help="also write the reference frame to this image file")
@@ -264,7 +286,7 @@ def _loop_options(parser: argparse.ArgumentParser) -> None:
 
 def _output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, help="a .mp4 or .webm file, or a folder for PNG images")
-    parser.add_argument("--model", help="a model (.safetensors; default: the bundled checkpoint)")
+    _model_options(parser)
     parser.add_argument(
         "--renderer",
         choices=["network", "fast-splat"],
@@ -273,10 +295,28 @@ def _output_options(parser: argparse.ArgumentParser) -> None:
         "(default network)",
     )
     parser.add_argument(
+        "--crf", type=int, default=18, help="constant rate factor of the video; smaller is better (default 18)"
+    )
+
+
+def _page_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", required=True, help="the .html file to write")
+    parser.add_argument("--motion", help="use this spectral volume (.safetensors) instead of predicting one")
+    parser.add_argument("--title", help="title of the page (default: the name of the photo)")
+    parser.add_argument("--alt", help="what the photo shows, for those who do not see it")
+    parser.add_argument(
+        "--autoplay", action="store_true", help="play the loop when the page opens, as its address with ?autoplay does"
+    )
+    parser.add_argument(
+        "--size", type=int, default=1024, help="longest side of the photo in the page, in pixels (default 1024)"
+    )
+    _model_options(parser)
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="a model (.safetensors; default: the bundled checkpoint)")
+    parser.add_argument(
         "--device",
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="torch device (default: cuda if available, else cpu)",
-    )
-    parser.add_argument(
-        "--crf", type=int, default=18, help="constant rate factor of the video; smaller is better (default 18)"
     )

@@ -17,6 +17,7 @@ else:
     from .nodes_flow import MotionToFlow
     from .nodes_forces import AudioForce, ModalForce, Wind
     from .nodes_guidance import LoopGuidance
+    from .nodes_interactive import SaveInteractivePhoto
     from .nodes_mask import VolumeFromMask
     from .nodes_model import LoadModel, register_folder
     from .nodes_motion import AmplifyMotion, LoopMotion
@@ -49,6 +50,7 @@ else:
                 MotionToTracks,
                 TracksToMotion,
                 MotionToFlow,
+                SaveInteractivePhoto,
                 SaveSpectralVolume,
                 LoadSpectralVolume,
             ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import folder_paths
@@ -52,6 +52,33 @@ def walk_links(folder: str) -> Iterator[tuple[Path, list[str]]]:
         folders[:] = [name for name, target in real.items() if target not in chain]
         above |= {os.path.join(current, name): (*chain, real[name]) for name in folders}
         yield Path(current), sorted(name for name in names if not name.startswith("."))
+
+
+def next_output_file(prefix: str, suffix: str, size: Sequence[int]) -> Path:
+    """The path of a new file in ComfyUI's output folder, numbered as Save Image does.
+
+    Args:
+        prefix: folder inside the output folder, and beginning of the name; ComfyUI replaces %width% and the like.
+        suffix: of the file, with its dot.
+        size: height and width of the image, for the prefix.
+
+    Raises:
+        ValueError: if the prefix leads out of the folder.
+    """
+    error = prefix_error(prefix)
+    if error:
+        raise ValueError(error)
+    height, width = size
+    folder, name, counter, *_ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory(), width, height
+    )
+    return Path(folder) / f"{name}_{counter:05}_{suffix}"
+
+
+def output_subfolder(path: Path) -> str:
+    """The folder of an output file, relative to the output folder, as the page requests it."""
+    relative = path.parent.relative_to(folder_paths.get_output_directory()).as_posix()
+    return "" if relative == "." else relative
 
 
 def temporary_file(prefix: str, suffix: str) -> Path:

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..gid_core.spectral_volume import SpectralVolume
 from ..gid_core.validation import check_path
 from .adapters import CATEGORY, SpectralVolumeType, schema
-from .files import path_inside, prefix_error, walk_links
+from .files import next_output_file, output_subfolder, path_inside, prefix_error, walk_links
 from .input_checks import checks_inputs
 
 SUFFIX = ".safetensors"
@@ -51,18 +51,12 @@ class SaveSpectralVolume(io.ComfyNode):
     @classmethod
     @checks_inputs
     def execute(cls, spectral_volume: SpectralVolume, filename_prefix: str) -> io.NodeOutput:
-        height, width = spectral_volume.size
-        error = prefix_error(filename_prefix)
-        if error:
-            raise ValueError(error)
-        root = folder_paths.get_output_directory()
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, root, width, height)
-        file = f"{name}_{counter:05}_{SUFFIX}"
+        path = next_output_file(filename_prefix, SUFFIX, spectral_volume.size)
         metadata = {key: json.dumps(value) for key, value in (cls.hidden.extra_pnginfo or {}).items()}
         if cls.hidden.prompt:
             metadata["prompt"] = json.dumps(cls.hidden.prompt)
-        spectral_volume.save(Path(folder) / file, metadata)
-        annotated = f"{Path(subfolder, file).as_posix()} [output]"
+        spectral_volume.save(path, metadata)
+        annotated = f"{Path(output_subfolder(path), path.name).as_posix()} [output]"
         return io.NodeOutput(annotated, ui={"text": [annotated]})
 
 

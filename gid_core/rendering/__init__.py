@@ -14,4 +14,6 @@ softmax_splatting   forward warping by softmax splatting
 visualization       pictures of motion: map, spectrum, X-t slice, flow wheel
 motion_flow         optical flow of a motion, from the photo or from frame to frame
 live_packet         photo and volume in one binary packet for the live view
+interactive_page    an interactive photo: a web page in one file
+script_bundle       the scripts of js/ joined for that page
 """

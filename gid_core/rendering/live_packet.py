@@ -72,24 +72,46 @@ def pack(volume: SpectralVolume, image: Tensor | None = None) -> bytes:
     Raises:
         ValueError: if `image` is not an image.
     """
-    grid = fit_size(volume.size, MAX_GRID)
+    slices = _reduced_slices(volume, MAX_GRID)
+    photo = _motion_map(slices, volume.period) if image is None else photo_pixels(image, MAX_PHOTO)
+    return _assemble(volume, slices, photo.shape[:2], encode_jpeg(photo), image is not None)
+
+
+def pack_without_photo(volume: SpectralVolume, photo_size: tuple[int, int], max_grid: int = MAX_GRID) -> bytes:
+    """The packet of a volume whose photo its reader has as a file of its own: `photo_bytes` is 0.
+
+    Args:
+        volume: the motion of its first photo is used.
+        photo_size: height and width of the photo in pixels.
+        max_grid: longest side of the slices in pixels, at most 160.
+    """
+    return _assemble(volume, _reduced_slices(volume, min(max_grid, MAX_GRID)), photo_size, b"", True)
+
+
+def _reduced_slices(volume: SpectralVolume, max_grid: int) -> Tensor:
+    """The bins 1 to n of a volume's first photo: float32 [n, 4, h, w] in pixels of its own grid."""
+    grid = fit_size(volume.size, max_grid)
     slices = volume.coefficients[:1, 1 : MAX_BINS + 1].detach().float().cpu()
-    slices = resize_maps(slices.flatten(0, 1), grid) if slices.shape[1] else slices.new_zeros(0, 4, *grid)
+    return resize_maps(slices.flatten(0, 1), grid) if slices.shape[1] else slices.new_zeros(0, 4, *grid)
+
+
+def _assemble(
+    volume: SpectralVolume, slices: Tensor, photo_size: tuple[int, ...], jpeg: bytes, is_photo: bool
+) -> bytes:
+    """The packet of slices of a volume and of an image."""
     scales = slices.abs().amax((2, 3))
     levels_per_pixel = torch.where(scales > 0, MAX_LEVEL / scales, 0)[..., None, None]
     levels = (slices * levels_per_pixel).round().clamp(-MAX_LEVEL, MAX_LEVEL).to(torch.int8)
-    photo = _motion_map(slices, volume.period) if image is None else _photo(image)
-    jpeg = _encode_jpeg(photo)
     header = {
         "version": VERSION,
         "volume_size": list(volume.size),
-        "grid": list(grid),
+        "grid": list(slices.shape[-2:]),
         "fps": volume.fps,
         "period": volume.period,
         "bins": len(slices),
         "scales": [[float(f"{scale:.7g}") for scale in row] for row in scales.tolist()],
-        "photo": image is not None,
-        "photo_size": list(photo.shape[:2]),
+        "photo": is_photo,
+        "photo_size": list(photo_size),
         "photo_bytes": len(jpeg),
     }
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -120,12 +142,16 @@ def unpack(packet: bytes) -> LivePacket:
     return LivePacket(header, packet[photo_start:slices_start], slices)
 
 
-def _photo(image: Tensor) -> np.ndarray:
-    """The first image, at most `MAX_PHOTO` pixels on its longest side, alpha over gray: float32 [H, W, 3] in 0..1."""
+def photo_pixels(image: Tensor, max_size: int) -> np.ndarray:
+    """The first image at a size of at most `max_size` pixels, alpha over gray: float32 [H, W, 3] in 0..1.
+
+    Raises:
+        ValueError: if `image` is not an image.
+    """
     photo = image_batch(image)[:1].cpu().clamp(0, 1)
     if photo.shape[1] == 4:
         photo = photo[:, :3] * photo[:, 3:] + 0.5 * (1 - photo[:, 3:])
-    return resize_maps(photo, fit_size(photo.shape[-2:], MAX_PHOTO))[0].permute(1, 2, 0).numpy()
+    return resize_maps(photo, fit_size(photo.shape[-2:], max_size))[0].permute(1, 2, 0).numpy()
 
 
 def _motion_map(slices: Tensor, period: int) -> np.ndarray:
@@ -137,9 +163,9 @@ def _motion_map(slices: Tensor, period: int) -> np.ndarray:
     return gray[0, 0, :, :, None].expand(-1, -1, 3).numpy()
 
 
-def _encode_jpeg(image: np.ndarray) -> bytes:
-    """An image [H, W, 3] in 0..1 as a JPEG file."""
+def encode_jpeg(image: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
+    """An image [H, W, 3] in 0..1 as a JPEG file of a quality in 0..100."""
     from ..packages import cv2
 
     levels = np.ascontiguousarray((image[..., ::-1] * 255).round().astype(np.uint8))
-    return cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    return cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

@@ -137,7 +137,7 @@ def test_modules_have_no_side_effects(plain_page):
         """async (base) => {
           for (const name of ["constants", "oscillators", "modes", "poke", "poke_list", "wind", "live_packet",
                               "webgl_view", "live_style", "live_panel", "poke_timeline", "force_editor", "poke_editor",
-                              "wind_editor"])
+                              "wind_editor", "photo_motion", "interactive_page"])
             await import(`${base}/${name}.js`);
         }""",
         BASE,

@@ -83,6 +83,15 @@ VALID = {
         file_format="none",
         filename_prefix="malformed/flow",
     ),
+    "GID_SaveInteractivePhoto": dict(
+        image=IMAGE,
+        spectral_volume=["volume", 0],
+        filename_prefix="malformed/page",
+        title="a",
+        alt_text="b",
+        autoplay=False,
+        max_size=64,
+    ),
     "GID_SaveSpectralVolume": dict(spectral_volume=["volume", 0], filename_prefix="malformed/volume"),
     "GID_LoadSpectralVolume": COMMON["volume"][1],
 }

@@ -10,6 +10,7 @@ from gid_core.media.image_io import read_image, write_image
 from gid_core.media.video_io import read_video, write_video
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import loop, playback
+from gid_core.rendering.interactive_page import interactive_page
 from gid_core.rendering.render import render
 from gid_core.spectral_volume import SpectralVolume
 from gid_core.synthetic.random_scene import stems_scene
@@ -240,6 +241,58 @@ def test_animate_refuses(model, capsys, arguments, message):
     assert main([*ANIMATE, "loop.mp4", *arguments]) == 1
     error = capsys.readouterr().err
     assert "gid_core animate: " in error and message in error and "Traceback" not in error
+    assert sorted(os.listdir()) == before
+
+
+# ---- page ----
+
+
+PAGE = ["page", "photo.png", "--motion", "volume.safetensors", "-o"]
+
+
+def test_page_of_a_stored_motion(files, capsys):
+    assert main([*PAGE, "a.html", "--title", "My <photo>", "--alt", "Stems", "--autoplay", "--size", "64"]) == 0
+    volume, photo = load()
+    assert (files / "a.html").read_text("utf-8") == interactive_page(
+        photo, volume, title="My <photo>", alt="Stems", autoplay=True, max_size=64
+    )
+    assert "a.html" in capsys.readouterr().out
+    assert main([*PAGE, "b.html", "--gain", "0.5"]) == 0
+    expected = interactive_page(photo, volume.amplify(0.5), title="photo")
+    assert (files / "b.html").read_text("utf-8") == expected
+
+
+def test_page_keeps_black_mask_pixels_still(files):
+    mask = torch.zeros(48, 64, 3)
+    mask[:, 32:] = 1
+    write_image("mask.png", mask)
+    assert main([*PAGE, "a.html", "--mask", "mask.png", "--feather", "0"]) == 0
+    volume, photo = load()
+    assert (files / "a.html").read_text("utf-8") == interactive_page(photo, volume.mask(mask[..., 0]), title="photo")
+
+
+def test_page_of_a_predicted_motion(model):
+    predict = ["page", "photo.png", "--model", "model.safetensors", "--steps", "2", "--volume", "new.safetensors"]
+    assert main([*predict, "-o", "a.html"]) == 0
+    expected = interactive_page(read_image("photo.png"), SpectralVolume.load("new.safetensors"), title="photo")
+    assert (model / "a.html").read_text("utf-8") == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*PAGE, "a.mp4"], ".mp4"),
+        ([*PAGE, "nowhere/a.html"], "nowhere"),
+        ([*PAGE, "a.html", "--size", "5"], "max_size"),
+        ([*PAGE, "a.html", "--mask", "nothing.png"], "nothing.png"),
+        (["page", "photo.png", "--motion", "nothing.safetensors", "-o", "a.html"], "nothing.safetensors"),
+    ],
+)
+def test_page_refuses(files, capsys, arguments, message):
+    before = sorted(os.listdir())
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "gid_core page: " in error and message in error and "Traceback" not in error
     assert sorted(os.listdir()) == before
 
 

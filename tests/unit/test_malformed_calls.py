@@ -73,6 +73,7 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
     choice = dict(motion=motion, kind="weighted", count=4, mask=torch.ones(8, 10), picked="", **view)
     follow = dict(motion=motion, points=torch.ones(2, 2), num_points=5, fps=24.0, **view)
     spread = dict(tracks=tracks, photo=photo, num_bins=3, spread=0.1, max_size=10, mask=None, outlines=None)
+    page = dict(photo=photo, volume=volume(), title="a", alt="b", autoplay=False, max_size=64)
     return {
         "SpectralVolume": (gid.SpectralVolume, stored_volume),
         "SpectralVolume.replace": (volume().replace, stored_volume),
@@ -117,6 +118,8 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
         "follow_points": (gid.follow_points, follow),
         "draw_tracks": (gid.draw_tracks, dict(tracks=tracks, image=photo)),
         "motion_from_tracks": (gid.motion_from_tracks, spread),
+        "interactive_page": (gid.interactive_page, page),
+        "save_interactive_page": (gid.save_interactive_page, page | dict(path=folder / "p.html")),
         "GIDPipeline": (gid.GIDPipeline, dict(model=pipe.model)),
         "GIDPipeline.from_pretrained": (gid.GIDPipeline.from_pretrained, dict(path=tiny_model, device="cpu")),
         "GIDPipeline.to": (pipe.to, dict(device="cpu", dtype=None)),
@@ -143,6 +146,7 @@ Motion.magnitude Motion.retime loop playback limit_displacement Damping Poke pok
 wind from_audio from_audio.one_bin volume_from_mask softmax_splat render render_chunks render_to_video
 motion_flow write_flow Tracks parse_tracks parse_points format_tracks choose_points choose_points.grid
 choose_points.picked grid_points weighted_points follow_points draw_tracks motion_from_tracks
+interactive_page save_interactive_page
 GIDPipeline GIDPipeline.from_pretrained GIDPipeline.to GIDPipeline.call GIDPipeline.outlines
 GIDPipeline.projection LoopGuidance LoopGuidance.apply load_model save_model read_image write_image read_video
 probe_video iterate_frames
