@@ -191,9 +191,7 @@ def _normalized_splat(features: Tensor, flow: Tensor, weight: Tensor) -> tuple[T
     return out, weight_sum, coverage
 
 
-def _splat_together(
-    maps: Sequence[Tensor], flow: Tensor, weight: Tensor
-) -> tuple[list[Tensor], Tensor, Tensor]:
+def _splat_together(maps: Sequence[Tensor], flow: Tensor, weight: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
     """Splat all images at once: for each corner, one `scatter_add_` per tensor of `maps`.
 
     Args:

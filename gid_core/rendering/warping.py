@@ -162,7 +162,8 @@ def backward_warp(
     """
     height, width = maps.shape[-2:]
     rows, columns = (
-        (torch.arange(first, first + side, dtype=displacement.dtype, device=displacement.device) + 0.5) * (2 / whole) - 1
+        (torch.arange(first, first + side, dtype=displacement.dtype, device=displacement.device) + 0.5) * (2 / whole)
+        - 1
         for first, side, whole in zip(window_origin, displacement.shape[-2:], (height, width), strict=True)
     )
     x = torch.sub(columns, displacement[:, 0], alpha=2 / width)
