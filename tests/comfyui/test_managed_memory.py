@@ -39,6 +39,7 @@ model = ManagedPipeline(GIDPipeline.from_pretrained(model_file), cpu)
 for case in cases:
     mode, side, frames_at_once, pixels, kept, free = case.split()
     side, chunk, kept, asked, needs = int(side), int(frames_at_once), int(kept), [], []
+    render_plan.check_device = lambda device: device
     render_plan.free_memory = lambda device: float(free)
     image, motion = torch.zeros(1, side, side, 3), loop(volume.amplify(float(pixels)))
     model_management.get_torch_device = lambda: torch.device("cuda")
