@@ -21,7 +21,9 @@ from .evaluation.evaluate_command import evaluation_options
 from .media.image_io import read_image, write_image
 from .media.video_io import WINDOW_SECONDS
 from .motion import Motion, limit_displacement, loop, playback
+from .rendering.host_copies import to_host
 from .rendering.render import render_chunks
+from .rendering.render_plan import compute_device
 from .rendering.video_output import render_to_video
 from .spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume
 from .tensors import check_device, feather_mask
@@ -175,9 +177,9 @@ def _render_output(
             advance = partial(_advance, bar)
             render_to_video(output, photo, motion, **settings, crf=options.crf, progress=advance)
         else:
-            chunks = render_chunks(photo, motion, **settings)
+            chunks = to_host(render_chunks(photo, motion, **settings), compute_device(motion, options.device))
             output.mkdir(parents=True, exist_ok=True)
-            for index, frame in enumerate(frame for frames, _ in chunks for frame in frames):
+            for index, frame in enumerate(frame for frames, *_ in chunks for frame in frames):
                 write_image(output / f"{start + index:05d}.png", frame)
                 _advance(bar, index + 1, total)
     print(f"{output}: {total} frames at {motion.fps:g} fps{', a seamless loop' if motion.loops else ''}")

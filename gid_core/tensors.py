@@ -175,8 +175,11 @@ def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 def resize_flow(flow: Tensor, size: Sequence[int]) -> Tensor:
     """Resize displacements [N, 2, h, w] to an (H, W) grid and rescale them to its pixels: [N, 2, H, W]."""
-    ratio = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]])
-    return resize_maps(flow, size) * ratio.view(1, 2, 1, 1)
+    ratio = flow.new_full(
+        (1, 2, 1, 1), size[0] / flow.shape[-2]
+    )  # made there: a copy from the host waits for the device
+    ratio[:, :1].fill_(size[1] / flow.shape[-1])
+    return resize_maps(flow, size) * ratio
 
 
 def resize_mask(mask: Tensor, size: Sequence[int]) -> Tensor:

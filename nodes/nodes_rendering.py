@@ -297,8 +297,8 @@ def _rendering_inputs() -> list[io.Input]:
                 min=0,
                 max=512,
                 optional=True,
-                tooltip="Number of frames to compute together; 0 chooses by the image's size. It is halved if "
-                "memory runs out.",
+                tooltip="Number of frames to compute together; 0 chooses by the image's size and the GPU's free "
+                "memory. It is halved if memory runs out.",
             )
         ),
     ]

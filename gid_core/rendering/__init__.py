@@ -1,12 +1,14 @@
 """From a photo and a motion to frames (paper section 5).
 
 render              frames of a motion, a few at a time
+render_plan         whole or in tiles, and how many frames at once
 frame_range         which frames of which clips a render makes
 fast_renderer       the renderer without a network
 fused_splat         the same compiled, on the CPU
 splat_kernel        its kernel; imports Numba
 renderer            the interface of renderers; large photos in tiles
 frame_memory        the memory that frames need
+host_copies         frames from an accelerator to the host
 video_output        frames of a motion into a video file
 warping             a photo warped along displacement fields, with its holes filled
 outlines            how far motion reaches beyond outlines, and the background behind them

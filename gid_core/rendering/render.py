@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Literal, overload
 
 import torch
 from torch import Tensor
 
-from ..memory import attempt, check_fits, empty_cache, free_memory
+from ..memory import attempt, check_fits, empty_cache
 from ..motion import Motion
-from ..spectral_volume import SpectralVolume, modal_sum
 from ..tensors import (
     check_device,
     image_batch,
@@ -21,23 +18,14 @@ from ..tensors import (
     resize_maps,
     resize_mask,
 )
-from ..validation import check_callable, check_flag, check_integer, refuse
-from .fast_renderer import fast_splat, is_fast_splat, torch_splat
-from .frame_memory import (
-    BLOCK_FRAMES,
-    FAST,
-    FRAMES_REMEDIES,
-    FUSED,
-    NETWORK,
-    ONE_FRAME_REMEDIES,
-    PixelBytes,
-    default_chunk,
-    out_of_memory,
-    working_bytes,
-)
+from ..validation import check_callable, check_flag, refuse
+from .fast_renderer import fast_splat
+from .frame_memory import BLOCK_FRAMES, FRAMES_REMEDIES, ONE_FRAME_REMEDIES, out_of_memory
 from .frame_range import batch_size, count_frames, frame_range
-from .fused_splat import FusedSplat, can_fuse
-from .renderer import FrameRenderer, Renderer, is_tiled, tiled
+from .fused_splat import FusedSplat
+from .host_copies import to_host
+from .render_plan import Plan, block_displacement, can_tile, compute_device, plan_render, tile_margin, volume_at
+from .renderer import FrameRenderer, Renderer, tiled
 
 # Parameters of `magnitude_importance`, which are not in the paper: the best by PSNR over random synthetic scenes, as
 # long as the faint outer rim of a moving object does not win over its background.
@@ -47,9 +35,6 @@ IMPORTANCE_REFERENCE_WIDTH = 256
 IMPORTANCE_PER_PIXEL = 1.0
 # Upper limit of the importance.
 MAX_IMPORTANCE = 6.0
-
-# Pixels around a tile, beyond the largest displacement, that it depends on: with the fast renderer or another one.
-FAST_REACH, NETWORK_REACH = 32, 128
 
 # Called as progress(done, total, frame [H, W, C]).
 Progress = Callable[[int, int, Tensor], None]
@@ -115,7 +100,8 @@ def render(
         start, count: the frames to render; None renders to the end. A looping motion may continue past its end.
         mask: [H', W'] or [B, H', W'] of any size, 1 = moves, 0 = stays as in the photo.
         renderer: how frames are rendered. None is `fast_splat`; `GIDPipeline.renderer` is a model's rendering network.
-        chunk: frames to compute at once; None chooses by the image's size. Halved when memory runs out.
+        chunk: frames to compute at once; None chooses by the image's size and, on accelerators, by their free memory.
+            Halved when memory runs out.
         device: where to compute; None is the motion's device.
         output_device, dtype: of the result.
         return_holes: also return where no pixel landed and the fill shows.
@@ -138,7 +124,7 @@ def render(
     needed = total * height * width * (channels + return_holes) * dtype.itemsize
     what = f"{total} frames of {width} x {height} pixels{' and their holes' if return_holes else ''}"
     check_fits(what, needed, output_device, FRAMES_REMEDIES)
-    chunks = checked_chunks(
+    chunks: Iterator[tuple[Tensor, ...]] = checked_chunks(
         image,
         motion,
         start=start,
@@ -151,16 +137,18 @@ def render(
         kept_on=output_device,
         kept=what,
     )
+    if output_device.type == "cpu":
+        chunks = to_host(chunks, compute_device(motion, device), dtype=dtype, tensors=1 + return_holes)
     frames = torch.empty(total, height, width, channels, dtype=dtype, device=output_device)
     holes = torch.empty(total, height, width, dtype=dtype, device=output_device) if return_holes else None
     done = 0
     while done < total:
-        chunk_frames, chunk_holes = next(chunks)
-        part = slice(done, done + len(chunk_frames))
-        frames[part].copy_(chunk_frames)
+        made = next(chunks)
+        part = slice(done, done + len(made[0]))
+        frames[part].copy_(made[0])
         if holes is not None:
-            holes[part].copy_(chunk_holes)
-        del chunk_frames, chunk_holes  # free before the next chunk is made
+            holes[part].copy_(made[1])
+        del made  # free before the next chunk is made
         for done in range(part.start + 1, part.stop + 1):
             if progress is not None:
                 progress(done, total, frames[done - 1])
@@ -214,26 +202,18 @@ def checked_chunks(
     photos = photos.clamp(0, 1) if float(photos.amin()) < 0 or float(photos.amax()) > 1 else photos
     batch = batch_size(photos, motion)
     frames = frame_range(motion, start, count)
-    device = motion.volume.coefficients.device if device is None else check_device(device)
+    device = compute_device(motion, device)
     check_callable("renderer", renderer)
-    renderer = renderer or fast_splat
     channels, height, width = photos.shape[1:]
     size, beside = (height, width), kept_bytes if (kept_on or torch.device("cpu")) == device else 0
-    kind = _memory_kind(photos, motion, renderer, device)
-    if kind is FUSED and working_bytes(FUSED, channels, size, 0, 1) + beside > free_memory(device):
-        kind, renderer = FAST, torch_splat  # in tiles of a large photo, which takes less memory
-    chunk = _chunk(kind, photos, chunk)
-    margin = 0 if kind is FUSED else _margin(motion, renderer, size)
-    need = partial(working_bytes, kind, channels, size, margin)
-    while chunk > 1 and need(chunk) + beside > free_memory(device):
-        chunk //= 2
+    plan = plan_render(photos, motion, renderer or fast_splat, chunk, device, beside)
     what, remedies = f"One frame of {width} x {height} pixels and its working memory", ONE_FRAME_REMEDIES
     if kept and beside:
         what, remedies = f"{kept}, and the working memory of one more,", FRAMES_REMEDIES
-    check_fits(what, need(chunk) + beside, device, remedies)
+    check_fits(what, plan.need + beside, device, remedies)
     photos = photos.to(device)
     masks = None if mask is None else resize_mask(mask_batch(mask, batch), size).to(device)
-    return _render_chunks(photos, motion, masks, renderer, frames, chunk, margin)
+    return _render_chunks(photos, motion, masks, frames, plan)
 
 
 def working_memory(
@@ -250,36 +230,17 @@ def working_memory(
     """
     photos = image_batch(image)
     batch_size(photos, motion)
-    device = motion.volume.coefficients.device if device is None else check_device(device)
+    device = compute_device(motion, device)
     check_callable("renderer", renderer)
-    renderer = renderer or fast_splat
-    kind, size = _memory_kind(photos, motion, renderer, device), photos.shape[-2:]
-    margin = 0 if kind is FUSED else _margin(motion, renderer, size)
-    return working_bytes(kind, photos.shape[1], size, margin, _chunk(kind, photos, chunk))
-
-
-def _memory_kind(photos: Tensor, motion: Motion, renderer: Renderer, device: torch.device) -> PixelBytes:
-    """What rendering photos on a device takes."""
-    if not is_fast_splat(renderer):
-        return NETWORK
-    coefficients = motion.volume.coefficients
-    return FUSED if device.type == "cpu" and can_fuse(photos.to(device), coefficients.to(device)) else FAST
-
-
-def _chunk(kind: PixelBytes, photos: Tensor, chunk: int | None) -> int:
-    """Frames to compute at once, of photos [B, C, H, W]; longer chunks than a block are not made."""
-    chunk = default_chunk(kind, photos.shape[1], photos.shape[-2:]) if chunk is None else chunk
-    return min(check_integer("chunk", chunk, 1), BLOCK_FRAMES)
+    return plan_render(photos, motion, renderer or fast_splat, chunk, device).need
 
 
 def _render_chunks(
     photos: Tensor,
     motion: Motion,
     masks: Tensor | None,
-    renderer: Renderer,
     frames: tuple[int, int],
-    chunk: int,
-    margin: int,
+    plan: Plan,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """`render_chunks` after its checks, which thus come with the call and not with the first frame.
 
@@ -287,53 +248,46 @@ def _render_chunks(
         photos: [B, C, H, W] in 0..1, on the device where to compute.
         masks: [B or 1, 1, H, W], or None.
         frames: the first one, and how many.
-        margin: of tiles, see `tiled`; 0 renders whole photos.
     """
-    (start, count), device = frames, photos.device
+    (start, count), device, (renderer, margin, chunk, _) = frames, photos.device, plan
     batch, size = batch_size(photos, motion), (photos.shape[-2], photos.shape[-1])
     volume, coordinates = motion.volume.to(device), motion.coordinates.to(device)
     for index in range(batch):
         photo = photos[index % len(photos)][None]
         photo_mask = None if masks is None else masks[index % len(masks)]
-        photo_motion = Motion(_volume_at(volume, index), coordinates, motion.fps, motion.loops)
+        photo_motion = Motion(volume_at(volume, index), coordinates, motion.fps, motion.loops)
         importance = motion_importance(photo_motion, size)
         if photo_mask is not None:
             importance = importance * photo_mask
-        if margin:
-            render_frames: FrameRenderer | None = tiled(renderer, photo, importance, margin)
-        else:
+        render_frames, problem = None, ""
+        if not margin:
             render_frames, problem = attempt(renderer, photo, importance)
+            if render_frames is None and can_tile(size, device):
+                empty_cache(device)
+                margin = tile_margin(motion, renderer, size)
+        if margin:
+            render_frames = tiled(renderer, photo, importance, margin)
         if render_frames is None:
             raise out_of_memory(size, device, problem)
         for block_start in range(start, start + count, BLOCK_FRAMES):
-            displacement = _block_displacement(photo_motion, block_start)[: start + count - block_start]
+            displacement = block_displacement(photo_motion, block_start)[: start + count - block_start]
             done = 0
             while done < len(displacement):
                 flow = displacement[done : done + chunk]
                 rendered, problem = attempt(_render_flow, render_frames, photo, flow, photo_mask)
                 if rendered is None:
                     empty_cache(device)
-                    if chunk == 1:
+                    if chunk > 1:
+                        chunk //= 2
+                    elif not margin and can_tile(size, device):
+                        margin = tile_margin(motion, renderer, size)
+                        render_frames = tiled(renderer, photo, importance, margin)
+                    else:
                         raise out_of_memory(size, device, problem)
-                    chunk //= 2
                     continue
                 done += len(flow)
                 yield rendered[0].permute(0, 2, 3, 1), rendered[1][:, 0]
                 del rendered  # free before the next chunk is made
-
-
-def _margin(motion: Motion, renderer: Renderer, size: Sequence[int]) -> int:
-    """Pixels around a tile that its content depends on, in all frames of a motion; 0 for a photo without tiles."""
-    if not is_tiled(size):
-        return 0
-    height, width = motion.volume.size
-    reach = 0.0
-    for start in range(0, len(motion), BLOCK_FRAMES):
-        for index in range(len(motion.volume)):
-            one = Motion(_volume_at(motion.volume, index), motion.coordinates, motion.fps, motion.loops)
-            dx, dy = _block_displacement(one, start).abs().amax((0, 2, 3)).tolist()
-            reach = max(reach, dx * size[1] / width, dy * size[0] / height)
-    return math.ceil(min(reach, max(size))) + (FAST_REACH if is_fast_splat(renderer) else NETWORK_REACH)
 
 
 def motion_importance(motion: Motion, size: Sequence[int]) -> Tensor:
@@ -370,20 +324,3 @@ def _render_flow(
         return render_frames(flow)
     frames, holes = render_frames(flow.mul_(mask))
     return torch.where(mask == 0, photo, frames), holes
-
-
-def _block_displacement(motion: Motion, start: int) -> Tensor:
-    """Displacements of `BLOCK_FRAMES` frames from `start` on the volume's grid: [BLOCK_FRAMES, 2, h, w].
-
-    A block always has the same length; it wraps around at the motion's end. A matrix product of another size may sum
-    in another order, and then a frame would depend on which part of a clip is rendered.
-    """
-    frames = [(start + offset) % len(motion) for offset in range(BLOCK_FRAMES)]
-    return modal_sum(motion.volume.coefficients, motion.coordinates[frames])[0]
-
-
-def _volume_at(volume: SpectralVolume, index: int) -> SpectralVolume:
-    """One volume of a batch; a batch of one repeats."""
-    if len(volume) == 1:
-        return volume
-    return volume.replace(coefficients=volume.coefficients[index % len(volume)][None])

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-# Larger photos are rendered in tiles.
+# Larger photos are rendered in tiles on a CPU, and on other devices if a whole frame does not fit.
 MAX_WHOLE_PIXELS = 2**21
 # Side in pixels of the window that is rendered for a tile, while its margins leave MIN_TILE_SIDE pixels of tile. At
 # this size the rendering network decodes a window at once.
@@ -66,7 +66,7 @@ class Tile:
 
 
 def is_tiled(size: Sequence[int]) -> bool:
-    """Whether photos of a size (H, W) are rendered in tiles."""
+    """Whether photos of a size (H, W) are large enough for tiles."""
     return size[0] * size[1] > MAX_WHOLE_PIXELS
 
 

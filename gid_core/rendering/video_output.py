@@ -14,7 +14,9 @@ from ..motion import Motion
 from ..tensors import image_batch
 from ..validation import check_callable
 from .frame_range import count_frames
+from .host_copies import to_host
 from .render import Progress, checked_chunks
+from .render_plan import compute_device
 from .renderer import Renderer
 
 
@@ -63,10 +65,11 @@ def render_to_video(
         device=device,
         kept_bytes=encoder_memory(*image_batch(image).shape[-2:]),
     )
-    return write_video(path, _single_frames(chunks, total, progress), motion.fps, crf=crf)
+    frames = _single_frames(to_host(chunks, compute_device(motion, device)), total, progress)
+    return write_video(path, frames, motion.fps, crf=crf)
 
 
-def _single_frames(chunks: Iterator[tuple[Tensor, Tensor]], total: int, progress: Progress | None) -> Iterator[Tensor]:
+def _single_frames(chunks: Iterator[tuple[Tensor, ...]], total: int, progress: Progress | None) -> Iterator[Tensor]:
     """The frames [H, W, C] of chunks one by one; a chunk is free before the next one is made."""
     done = 0
     while done < total:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .outlines import Outlines, find_outlines, gather_pixels
-from .softmax_splatting import softmax_splat
+from .softmax_splatting import splat_with_flow
 
 # Parameters of `forward_warp`, which are not in the paper.
 # At lower coverage a pixel is partly a hole: holes = 1 - coverage / FULL_COVERAGE. Not 1, because even smooth flow
@@ -78,21 +78,22 @@ def forward_warp(features: Tensor, flow: Tensor, importance: Tensor, outlines: O
     outlines = find_outlines(features, importance) if outlines is None else outlines
     background_flow = gather_pixels(flow, outlines.background_index)
     flow = gather_pixels(flow, outlines.motion_index)
-    splatted, coverage = softmax_splat(torch.cat([features.expand(len(flow), -1, -1, -1), flow], 1), flow, importance)
+    splatted, splatted_flow, coverage = splat_with_flow(features, flow, importance)
     holes = (1 - coverage / FULL_COVERAGE).clamp_(min=0)
-    neighbor_displacement, bridge_weight = _bridge_holes(splatted[:, -2:], coverage, flow)
-    hole_displacement = torch.lerp(flow, neighbor_displacement, bridge_weight)
-    displacement = torch.lerp(splatted[:, -2:], hole_displacement, holes)
+    neighbor_displacement, bridge_weight = _bridge_holes(splatted_flow, coverage, flow)
+    displacement = torch.lerp(splatted_flow, torch.lerp(flow, neighbor_displacement, bridge_weight), holes)
+    del splatted_flow, neighbor_displacement
     sampled = backward_warp(features, displacement)
     # A hole behind a moving object shows the background. The photo at p itself would show the object, which has moved
     # away. A hole at the frame's edge shows the photo mirrored there: an object that reaches the edge stays whole.
     fill = backward_warp(outlines.background, background_flow, "bilinear")
+    del background_flow
     # Forward-backward consistency: does the flow at the origin equal the displacement that led there?
     error = vector_length(backward_warp(flow, displacement, "bilinear") - displacement)
     consistency = (1 - error / CONSISTENCY_TOLERANCE).clamp_(min=0)
     stretched = (2 - error / (STRETCH_TOLERANCE * vector_length(displacement)).clamp(min=1e-6)).clamp_(0, 1)
     surface_weight = torch.maximum(bridge_weight, stretched).masked_fill_(_enters_frame(flow), 1)
-    splatted = torch.lerp(splatted[:, :-2], torch.lerp(fill, sampled, surface_weight), holes)
+    splatted = torch.lerp(splatted, torch.lerp(fill, sampled, surface_weight), holes)
     # The splat multiplies and divides by the weight, which rounds. Static pixels get the photo's exact bits back.
     static = (flow == 0).all(1, keepdim=True) & (coverage == 1)
     splatted, sampled = torch.where(static, features, splatted), torch.where(static, features, sampled)
@@ -125,11 +126,10 @@ def _bridge_holes(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple
         0..1, 1 where the mean replaces the missing displacement.
     """
     squared_length = displacement.square().sum(1, keepdim=True)
-    moments = torch.cat([displacement, squared_length, torch.ones_like(coverage)], 1) * coverage
+    moments = torch.cat([displacement * coverage, squared_length * coverage, coverage], 1)
     moments = _window_mean(moments, BRIDGE_RADIUS)
     neighbor_coverage = moments[:, 3:]
-    mean = moments[:, :2] / neighbor_coverage.clamp(min=1e-6)
-    mean_square = moments[:, 2:3] / neighbor_coverage.clamp(min=1e-6)
+    mean, mean_square = (moments[:, :3] / neighbor_coverage.clamp(min=1e-6)).split([2, 1], 1)
     deviation = (mean_square - mean.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
     error = vector_length(backward_warp(flow, mean, "bilinear") - mean)
     bridge_weight = (2 - error / (BRIDGE_DEVIATION * deviation + CONSISTENCY_TOLERANCE)).clamp_(0, 1)
@@ -139,8 +139,8 @@ def _bridge_holes(displacement: Tensor, coverage: Tensor, flow: Tensor) -> tuple
 def _window_mean(maps: Tensor, radius: int) -> Tensor:
     """Mean of maps [n, C, H, W] over the (2 radius + 1)^2 window around every pixel; 0 outside."""
     side = 2 * radius + 1
-    if maps.device.type != "cpu":  # where convolutions may round to TF32
-        return F.avg_pool2d(F.avg_pool2d(maps, (side, 1), 1, (radius, 0)), (1, side), 1, (0, radius))
+    if maps.device.type != "cpu":  # half of the bytes of two passes; and convolutions may round to TF32
+        return F.avg_pool2d(maps, side, 1, radius)
     channels = maps.shape[1]  # on a CPU, pooling takes three times as long
     kernel = maps.new_full((channels, 1, side, 1), 1 / side)
     maps = F.conv2d(maps, kernel, padding=(radius, 0), groups=channels)
@@ -162,11 +162,12 @@ def backward_warp(
     """
     height, width = maps.shape[-2:]
     rows, columns = (
-        torch.arange(first, first + side, dtype=displacement.dtype, device=displacement.device) + 0.5
-        for first, side in zip(window_origin, displacement.shape[-2:], strict=True)
+        (torch.arange(first, first + side, dtype=displacement.dtype, device=displacement.device) + 0.5) * (2 / whole)
+        - 1
+        for first, side, whole in zip(window_origin, displacement.shape[-2:], (height, width), strict=True)
     )
-    x = (columns - displacement[:, 0]) * (2 / width) - 1
-    y = (rows[:, None] - displacement[:, 1]) * (2 / height) - 1
+    x = torch.sub(columns, displacement[:, 0], alpha=2 / width)
+    y = torch.sub(rows[:, None], displacement[:, 1], alpha=2 / height)
     maps, grid = maps.expand(len(displacement), -1, -1, -1), torch.stack([x, y], -1)
     if mode == "bicubic" and maps.device.type in NO_BICUBIC_SAMPLER:
         return _sample_bicubic(maps, grid)

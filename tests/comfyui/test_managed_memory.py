@@ -19,7 +19,7 @@ import torch
 from comfy import model_management
 from pack.gid_core.models.pipeline import GIDPipeline
 from pack.gid_core.motion import loop
-from pack.gid_core.rendering import render as rendering
+from pack.gid_core.rendering import render as rendering, render_plan
 from pack.gid_core.spectral_volume import SpectralVolume
 from pack.nodes import nodes_prediction, nodes_rendering
 from pack.nodes.nodes_model import ManagedPipeline
@@ -32,20 +32,33 @@ volume = SpectralVolume(torch.ones(1, 4, 4, 6, 8))
 ASKED = (
     LOAD_PACK
     + """
+class Planned(Exception):
+    pass
+
 model = ManagedPipeline(GIDPipeline.from_pretrained(model_file), cpu)
 for case in cases:
-    mode, side, frames_at_once, pixels, kept = case.split()
+    mode, side, frames_at_once, pixels, kept, free = case.split()
     side, chunk, kept, asked, needs = int(side), int(frames_at_once), int(kept), [], []
+    render_plan.check_device = lambda device: device
+    render_plan.free_memory = lambda device: float(free)
     image, motion = torch.zeros(1, side, side, 3), loop(volume.amplify(float(pixels)))
     model_management.get_torch_device = lambda: torch.device("cuda")
     model_management.intermediate_device = lambda: torch.device("cuda" if kept else "cpu")
     model_management.free_memory = lambda need, device, *_, **__: asked.append(need)
     model_management.load_models_gpu = lambda models, memory_required, **_: asked.append(memory_required)
-    rendering.check_fits = lambda what, need, *_: needs.append(need)
+
+    def check_fits(what, need, *_):
+        needs.append(need)
+        raise Planned
 
     def render_on(device, renderer):
-        options = dict(start=0, count=None, mask=None, renderer=renderer, chunk=chunk or None, device=cpu)
-        return rendering.checked_chunks(image, motion, **options, kept_bytes=kept)
+        options = dict(start=0, count=None, mask=None, renderer=renderer, chunk=chunk or None, device=device)
+        try:
+            rendering.checked_chunks(image, motion, **options, kept_bytes=kept, kept_on=device)
+        except Planned:
+            pass
+
+    rendering.check_fits = check_fits
 
     inputs = image, motion, model, mode.replace("_", " "), chunk
     nodes_rendering._on_a_device(render_on, *inputs, [], kept_bytes=kept)
@@ -124,12 +137,13 @@ def run(code: str, repo, model, *cases: str) -> list[str]:
 
 
 def test_a_render_asks_once_for_what_the_library_computes(repo, tiny_model):
-    cases = (  # mode, side of the image, frames_at_once, factor of the motion, bytes that stay on the device
-        "fast_splat 64 0 1 0",
-        "network 64 3 1 0",
-        "fast_splat 1600 0 1 0",
-        "fast_splat 1600 0 4000 0",  # windows grow with the motion
-        "network 1600 1 1 5000000000",
+    cases = (  # mode, side of the image, frames_at_once, factor of the motion, bytes that stay on the device, free ones
+        "fast_splat 64 0 1 0 8e9",
+        "network 64 3 1 0 8e9",
+        "fast_splat 1600 0 1 0 8e9",
+        "fast_splat 1600 0 1 0 0.5e9",  # in tiles
+        "fast_splat 1600 0 4000 0 0.5e9",  # windows grow with the motion
+        "network 1600 1 1 5000000000 8e9",
     )
     lines = run(ASKED, repo, tiny_model, *cases)
     assert len(lines) == len(cases)

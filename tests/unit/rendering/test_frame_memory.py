@@ -1,6 +1,7 @@
 """Memory of frames: what does not fit is refused before it begins, and a full device halves the chunk."""
 
 import gc
+import math
 import weakref
 
 import pytest
@@ -11,6 +12,7 @@ from gid_core.models.config import GID_SMALL
 from gid_core.models.rendering_network import RenderingNetwork
 from gid_core.motion import loop
 from gid_core.rendering import render as rendering
+from gid_core.rendering import render_plan
 from gid_core.rendering.frame_memory import BLOCK_FRAMES, CHUNK_BYTES, FAST, FUSED, default_chunk, working_bytes
 from gid_core.rendering.render import render, render_chunks, working_memory
 from gid_core.spectral_volume import SpectralVolume
@@ -123,11 +125,11 @@ def test_without_memory_for_a_chunk_it_is_halved_and_without_memory_for_one_fram
 
     monkeypatch.setattr(rendering, "_render_flow", record)
     fits = working_bytes(kind, 3, (24, 34), 0, 2)
-    for module in (memory, rendering):
+    for module in (memory, render_plan):
         monkeypatch.setattr(module, "free_memory", lambda device: fits)
     list(render_chunks(photo, motion, count=8, chunk=8))
     assert sizes == [2, 2, 2, 2]
-    for module in (memory, rendering):
+    for module in (memory, render_plan):
         monkeypatch.setattr(module, "free_memory", lambda device: 1e4)
     with pytest.raises(ValueError, match=r"One frame of 34 x 24 .* need 0.0 GB .*: make the image smaller, close"):
         render_chunks(photo, motion)
@@ -165,7 +167,7 @@ def test_when_one_frame_does_not_fit_the_error_is_raised(monkeypatch):
 
 @pytest.mark.parametrize("size", [(16, 16), (288, 512), (720, 1280), (4000, 6000)])
 def test_the_default_chunk_fits_the_working_memory(size):
-    rgb, rgba = (default_chunk(FAST, channels, size) for channels in (3, 4))
+    rgb, rgba = (default_chunk(FAST, channels, size, 0, math.inf) for channels in (3, 4))
     assert 1 <= rgba <= rgb <= BLOCK_FRAMES
     assert rgb == 1 or rgb * size[0] * size[1] * 120 <= CHUNK_BYTES
 
@@ -173,7 +175,8 @@ def test_the_default_chunk_fits_the_working_memory(size):
 @pytest.mark.parametrize("chunk", [1, 4])
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("network", [False, True], ids=["fast splat", "network"])
-def test_a_render_takes_the_memory_that_is_computed(network, channels, chunk):
+def test_a_render_takes_the_memory_that_is_computed(by_pytorch, network, channels, chunk):
+    by_pytorch()  # the compiled one has a test of its own
     size = (160, 288)
     photo, motion = random_uniform(*size, channels), random_motion((40, 72))
     renderer = RenderingNetwork(GID_SMALL.renderer).requires_grad_(False).prepare if network else None

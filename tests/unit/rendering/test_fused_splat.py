@@ -167,7 +167,7 @@ def test_with_little_memory_a_large_photo_is_rendered_in_tiles(compiled, monkeyp
     expected = render(photo, motion, start=3, count=1)
     needs = [working_bytes(kind, 3, (400, 500), 64, 1) + expected.nbytes for kind in (FUSED, FAST)]
     assert needs[0] > needs[1]
-    for module in ("gid_core.memory", "gid_core.rendering.render"):
+    for module in ("gid_core.memory", "gid_core.rendering.render_plan"):
         monkeypatch.setattr(f"{module}.free_memory", lambda device: needs[0] - 1)
     fused = fused_splat._Splat.render
     monkeypatch.setattr(fused_splat._Splat, "render", lambda *arguments: made.append(1) or fused(*arguments))

@@ -1,15 +1,17 @@
 """Tiles: they cover the frame once, join without a seam, and their memory does not grow with the photo."""
 
+import math
+
 import pytest
 import torch
 
 from gid_core.models.config import GID_SMALL
 from gid_core.models.rendering_network import RenderingNetwork
 from gid_core.motion import loop
-from gid_core.rendering import render as rendering
 from gid_core.rendering import renderer
 from gid_core.rendering.frame_memory import FAST, FUSED, NETWORK, default_chunk, working_bytes
 from gid_core.rendering.render import fast_splat, render
+from gid_core.rendering.render_plan import tile_margin
 from gid_core.spectral_volume import SpectralVolume
 from random_tensors import random_uniform
 
@@ -80,7 +82,10 @@ def test_the_memory_of_windows_does_not_grow_with_the_photo():
     sizes = ((2000, 3000), (4000, 6000))
     windows = [working_bytes(FAST, 3, size, margin, 1) - size[0] * size[1] * (12 + 8 + 24) for size in sizes]
     assert windows[0] == windows[1] == pytest.approx(250 * 1024**2, rel=0.3)
-    assert working_bytes(NETWORK, 3, (3000, 4000), margin + 96, default_chunk(NETWORK, 3, (3000, 4000))) < 1.5e9
+    assert (
+        working_bytes(NETWORK, 3, (3000, 4000), margin + 96, default_chunk(NETWORK, 3, (3000, 4000), margin, math.inf))
+        < 1.5e9
+    )
     fused = [working_bytes(FUSED, 3, size, 0, 1) - size[0] * size[1] * (12 + 65 + 16) for size in sizes]
     assert fused[1] - fused[0] <= 40 * (24 - 6) * 1e6  # one ring of a whole frame, at most
-    assert rendering._margin(loop(SpectralVolume(torch.zeros(1, 2, 4, 8, 8))), fast_splat, (80, 80)) == 32
+    assert tile_margin(loop(SpectralVolume(torch.zeros(1, 2, 4, 8, 8))), fast_splat, (80, 80)) == 32

@@ -6,7 +6,8 @@ import os
 import pytest
 import torch
 
-from gid_core.rendering.softmax_splatting import softmax_splat
+from gid_core.rendering import softmax_splatting
+from gid_core.rendering.softmax_splatting import softmax_splat, splat_with_flow
 from random_tensors import random_uniform
 
 
@@ -144,6 +145,37 @@ def test_works_under_inference_mode_in_threads():
         features = random_uniform(6, 3, 20, 20)
         out, _ = softmax_splat(features, torch.zeros(6, 2, 20, 20), torch.zeros(6, 1, 20, 20))
         assert torch.equal(out, features)
+
+
+@pytest.mark.parametrize("shared", ["features and importance", "features", "importance", "nothing"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (13, 17), (70, 600)])
+def test_images_splatted_together_are_those_splatted_in_strips(monkeypatch, size, shared):
+    features = random_uniform(1 if "features" in shared else 3, 3, *size)
+    importance = 20 * random_uniform(1 if "importance" in shared else 3, 1, *size, seed=1)
+    flow = (random_uniform(3, 2, *size, seed=2) - 0.5) * 12
+    flow[1, 0, 0, 0], flow[2, 1, 0, -1] = float("nan"), float("inf")
+    flow[0, :, size[0] // 2 :] = 0
+    expected, expected_coverage = softmax_splat(features, flow, importance)
+    expected_flow = splat_with_flow(features, flow.nan_to_num(0, 9, -9), importance)[1]
+    monkeypatch.setattr(softmax_splatting, "STRIP_DEVICES", ())
+    out, coverage = softmax_splat(features, flow, importance)
+    torch.testing.assert_close(out, expected, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(coverage, expected_coverage, atol=1e-6, rtol=1e-6)
+    out, displacement, coverage = splat_with_flow(features, flow.nan_to_num(0, 9, -9), importance)
+    torch.testing.assert_close(displacement, expected_flow, atol=1e-5, rtol=1e-6)
+    assert out.is_contiguous() and displacement.is_contiguous() and coverage.is_contiguous()
+
+
+def test_gradients_of_images_splatted_together(monkeypatch):
+    features, flow = (
+        random_uniform(2, 2, 5, 6).requires_grad_(),
+        (4 * random_uniform(2, 2, 5, 6, seed=1)).requires_grad_(),
+    )
+    importance = random_uniform(2, 1, 5, 6, seed=2).requires_grad_()
+    expected = torch.autograd.grad(softmax_splat(features, flow, importance)[0].square().sum(), (features, flow))
+    monkeypatch.setattr(softmax_splatting, "STRIP_DEVICES", ())
+    gradients = torch.autograd.grad(splat_with_flow(features, flow, importance)[0].square().sum(), (features, flow))
+    torch.testing.assert_close(gradients, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_wrong_shapes_are_refused_with_the_shapes_given():

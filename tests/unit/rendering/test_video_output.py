@@ -4,8 +4,11 @@ import pytest
 import torch
 
 import gid_core as gid
+from gid_core import memory
 from gid_core.media.video_io import encoder_memory
 from gid_core.rendering import render as rendering
+from gid_core.rendering import render_plan
+from gid_core.rendering.frame_memory import FAST, working_bytes
 from random_tensors import random_uniform
 
 
@@ -71,8 +74,8 @@ def test_one_chunk_is_alive_at_a_time(tmp_path, monkeypatch):
 
 def test_it_streams_what_does_not_fit_as_a_tensor(tmp_path, monkeypatch):
     photo, motion = photo_and_motion()
-    need = rendering.working_bytes(rendering.FAST, 3, (24, 34), 0, 1) + encoder_memory(24, 34)
-    for module in (rendering, __import__("gid_core.memory", fromlist=["memory"])):
+    need = working_bytes(FAST, 3, (24, 34), 0, 1) + encoder_memory(24, 34)
+    for module in (render_plan, memory):
         monkeypatch.setattr(module, "free_memory", lambda device: need)
     with pytest.raises(ValueError, match="20000 frames of 34 x 24 pixels need .*render_to_video"):
         gid.render(photo, motion, count=20_000)
