@@ -11,7 +11,9 @@ the first store can be one vector: the compiler does not know that arrays do not
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -44,8 +46,16 @@ VALUES = 8
 SPARE_ROWS = 2 * BRIDGE_RADIUS + 4
 
 
+# Numba's files on disk name the module of each function and import it. Inside ComfyUI this module's own name holds the
+# path of the pack, so these files would fail for other programs, and after the folder has moved. This one always has the
+# same name. It is empty: compiled code has its constants in itself.
+MODULE = ModuleType("gid_splat_kernel")
+sys.modules[MODULE.__name__] = MODULE
+
+
 def _compiled(function: Callable, **options: bool) -> Any:
     """The function, compiled when it is first called, and kept on disk if there is a folder that can be written."""
+    function.__module__ = MODULE.__name__
     # Contraction to fused multiply-adds is the only liberty: infinities and NaN keep their meaning.
     settings = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, **options}
     try:

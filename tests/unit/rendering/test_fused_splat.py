@@ -1,6 +1,7 @@
 """The compiled fast splat: the frames of PyTorch's operators, which render them wherever it cannot."""
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -259,3 +260,26 @@ print(before, "numba" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repo)
     assert done.stdout.split() == ["False", "True"]
+
+
+RUN_UNDER_A_NAME = """
+import importlib, importlib.util, sys
+import numpy as np
+name, folder = sys.argv[1:]
+spec = importlib.util.spec_from_file_location(name, folder + "/__init__.py", submodule_search_locations=[folder])
+sys.modules[name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules[name])
+function = importlib.import_module(name + ".rendering.splat_kernel")._normalize_row
+function(np.ones((2, 8), np.float32))
+print(sum(function.stats.cache_hits.values()))
+"""
+
+
+def test_what_is_kept_on_disk_serves_the_library_under_every_name(compiled, repo, tmp_path):
+    """ComfyUI imports the pack under its path, which other programs do not know, and which changes with the folder."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    for name, hits in (("/comfyui/custom_nodes/pack", "0"), ("gid_core", "1")):
+        command = [sys.executable, "-c", RUN_UNDER_A_NAME, name, str(repo / "gid_core")]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == hits, name
