@@ -47,8 +47,8 @@ SPARE_ROWS = 2 * BRIDGE_RADIUS + 4
 
 
 # Numba's files on disk name the module of each function and import it. Inside ComfyUI this module's own name holds the
-# path of the pack, so these files would fail for other programs, and after the folder has moved. This one always has the
-# same name. It is empty: compiled code has its constants in itself.
+# path of the pack, so these files would fail for other programs, and after the folder has moved. This one always has
+# the same name. It is empty: compiled code has its constants in itself.
 MODULE = ModuleType("gid_splat_kernel")
 sys.modules[MODULE.__name__] = MODULE
 
