@@ -30,6 +30,7 @@ EXPECTED = {
     "tracks_to_loop": (90, 30, (72, 128)),
     "wind_on_a_photo": (300, 30, (72, 128)),
 }
+RENDERERS = ("GID_SoftmaxSplatRender", "GID_RenderLoopToVideo")
 DO_NOT_LOOP = {"poke_a_photo", "audio_reactive", "wind_on_a_photo"}
 
 
@@ -161,15 +162,14 @@ def test_workflow_makes_a_video_that_moves(server, name, workflow, object_info, 
     prompt = to_prompt(workflow, object_info)
     provide_inputs(prompt)
     # In addition to the video: the image that is rendered, and the frames before H.264.
-    ((renderer, inputs),) = (
-        (number, node["inputs"]) for number, node in prompt.items() if node["class_type"] == "GID_SoftmaxSplatRender"
-    )
-    source = {"images": inputs["image"], "filename_prefix": "source"}
-    exact = {"images": [renderer, 0], "filename_prefix": "frame"}
-    extra = {
-        "source": {"class_type": "SaveImage", "inputs": source},
-        "all": {"class_type": "SaveImage", "inputs": exact},
-    }
+    ((renderer, node),) = ((number, node) for number, node in prompt.items() if node["class_type"] in RENDERERS)
+    source = {"images": node["inputs"]["image"], "filename_prefix": "source"}
+    extra = {"source": {"class_type": "SaveImage", "inputs": source}}
+    if node["class_type"] == "GID_RenderLoopToVideo":
+        inputs = {name: value for name, value in node["inputs"].items() if name != "crf"}
+        renderer = "frames"
+        extra[renderer] = {"class_type": "GID_SoftmaxSplatRender", "inputs": inputs}
+    extra["all"] = {"class_type": "SaveImage", "inputs": {"images": [renderer, 0], "filename_prefix": "frame"}}
     files = server.outputs(server.run(prompt | extra))
     (video,) = (file for file in files if file.suffix == ".mp4")
     (image,) = (np.asarray(Image.open(file)) for file in files if file.name.startswith("source"))

@@ -32,11 +32,12 @@ def test_the_file_holds_the_frames_of_render(tmp_path, batch):
     rendered = gid.render(photo, motion, **settings)
     torch.testing.assert_close(torch.stack(written), rendered, atol=1e-5, rtol=0)
     assert calls == [(i + 1, 14 * batch) for i in range(14 * batch)]
-    # The files are not compared byte by byte: the encoder's choices differ between calls on some versions.
+    # The files are not equal: of the same frames, the encoder's first file in a process differs from all later ones.
     expected = gid.write_video(tmp_path / "b.mp4", rendered, motion.fps)
     (read, fps), (again, _) = gid.read_video(path), gid.read_video(expected)
     assert fps == motion.fps and read.shape == again.shape == rendered.shape
-    assert (read - again).abs().mean() < 0.005
+    errors, again_errors = ((video - rendered).abs().mean((1, 2, 3)) for video in (read, again))
+    torch.testing.assert_close(errors, again_errors, atol=0.01, rtol=0.1)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
