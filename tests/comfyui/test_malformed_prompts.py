@@ -311,6 +311,8 @@ def test_no_file_is_left_half_written(outcomes):
         elif path.suffix in (".png", ".webp"):
             with Image.open(path) as image:
                 image.load()
+        elif path.suffix == ".html":
+            assert path.read_text(encoding="utf-8").rstrip().endswith("</html>"), path
         else:
             assert path.suffix == ".bin" and path.name.startswith("gid_live_"), path
 
