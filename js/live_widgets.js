@@ -148,7 +148,7 @@ function addLiveWidget(node) {
   if (inNodes2()) node.setSize?.([Math.max(node.size[0], MIN_WIDTH), 0]);
 }
 
-const inNodes2 = () => Boolean(globalThis.LiteGraph?.vueNodesMode);
+export const inNodes2 = () => Boolean(globalThis.LiteGraph?.vueNodesMode);
 
 /**
  * After an undo, Nodes 2.0 of the old frontend keeps showing the element of the previous node, because the new node has

@@ -4,9 +4,11 @@
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { inNodes2 } from "./live_widgets.js";
 
 const NODE_TYPE = "GID_SaveInteractivePhoto";
 const MIN_WIDTH = 380; // pixels, of the node
+const MARGIN = 40; // pixels, of the node beside the preview
 const HEIGHT = 280; // pixels, of the preview
 const LINK_HEIGHT = 24; // pixels, with the gap above it
 
@@ -50,6 +52,8 @@ function addPreview(node) {
       frame.srcdoc = text;
       Object.assign(link, { href: api.apiURL(url), download: file.filename, textContent: `Download ${file.filename}` });
     }
+    // Nodes 2.0 sizes a node by its content, also after its size was set.
+    container.style.minWidth = inNodes2() ? `${MIN_WIDTH - MARGIN}px` : "";
     const [width, height] = node.size;
     if (isFirst && isShown()) node.setSize?.([Math.max(width, MIN_WIDTH), Math.max(height, node.computeSize()[1])]);
     node.setDirtyCanvas?.(true, true);
