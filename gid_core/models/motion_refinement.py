@@ -26,8 +26,8 @@ ENERGY_SIGMA = 8.0  # cells of the volume over which the expected energy is spre
 OBJECT_SIGMA = 48.0  # cells of the volume: an object that fills a third of the photo moves as one
 AFFINITY_EXPONENT = 2.0  # of affinities, so that motion does not leak through a weak outline over such distances
 MIN_WEIGHT = 1e-6  # of a cell that does not move, as a share of the largest
-LOCAL_SIGMA = 4.0  # cells
-MAX_GAIN = 4.0  # of a cell's motion, over its own neighborhood's: the background beside an object does not join it
+LOCAL_SIGMA = 6.0  # cells
+MAX_GAIN = 8.0  # of a cell's motion, over its own neighborhood's: the background beside an object does not join it
 # `stillness_gate`: of `expected_displacement`. Of photos of still things that were trained on, nine of ten expect less
 # than 0.04 everywhere; of photos of plants, nine of ten expect more than 0.2 somewhere. The rise is wide: between the
 # two, motion is too small to see, but it keeps its order. With a gate that closes at 0.03, grass stood still, and the
