@@ -203,6 +203,15 @@ def limit_displacement(volume: SpectralVolume, max_fraction: float) -> SpectralV
     return volume.replace(coefficients=volume.coefficients * scale[:, None, None])
 
 
+def check_motion(motion: Motion) -> Motion:
+    """The motion.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    return check_instance("motion", motion, Motion, "a Motion, which loop, playback, poke, wind and from_audio make")
+
+
 def _check_speed(speed: float) -> float:
     return check_rate("speed", speed, "1 = unchanged, 0.5 = half speed")
 

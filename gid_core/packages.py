@@ -29,13 +29,11 @@ class Package:
         label: its name in messages.
         distribution: what pip installs; any other distribution of the same module serves as well.
         minimum: the oldest version that works, major and minor; None accepts every version.
-        keep: installed distributions that its installation could replace, and must not.
     """
 
     label: str
     distribution: str
     minimum: tuple[int, int] | None = None
-    keep: tuple[str, ...] = ("numpy",)
 
     @property
     def requirement(self) -> str:
@@ -89,8 +87,8 @@ def missing_packages() -> dict[str, str]:
 def install_command(name: str) -> list[str]:
     """The command that installs a package for this Python and keeps all that is installed beside it."""
     package = PACKAGES[name]
-    versions = {kept: _version(kept) for kept in package.keep if kept != package.distribution}
-    pins = [f"{kept}=={version}" for kept, version in versions.items() if version]
+    numpy = _version("numpy")  # which a new OpenCV could replace
+    pins = [f"numpy=={numpy}"] if numpy else []
     if util.find_spec("pip") is None:  # environments that uv made
         return ["uv", "pip", "install", "--python", sys.executable, package.requirement, *pins]
     return [sys.executable, "-m", "pip", "install", package.requirement, *pins]

@@ -175,9 +175,8 @@ def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 def resize_flow(flow: Tensor, size: Sequence[int]) -> Tensor:
     """Resize displacements [N, 2, h, w] to an (H, W) grid and rescale them to its pixels: [N, 2, H, W]."""
-    ratio = flow.new_full(
-        (1, 2, 1, 1), size[0] / flow.shape[-2]
-    )  # made there: a copy from the host waits for the device
+    # Made on the flow's device: a copy from the host would wait for it.
+    ratio = flow.new_full((1, 2, 1, 1), size[0] / flow.shape[-2])
     ratio[:, :1].fill_(size[1] / flow.shape[-1])
     return resize_maps(flow, size) * ratio
 

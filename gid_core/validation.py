@@ -7,6 +7,7 @@ and of PyTorch count as numbers; True and False do not, and a fraction is never 
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import reprlib
@@ -112,6 +113,19 @@ def check_callable(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
         refuse(name, "a function or None", value)
     return value
+
+
+def parse_json(name: str, text: Any, example: str) -> Any:
+    """What a JSON text holds; the messages show an example.
+
+    Args:
+        name: of the argument; in the plural, such as "pokes".
+    """
+    check_instance(name, text, str, f"JSON text, such as {example}")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"The {name} are not valid JSON: {error}. Write a list, for example {example}.") from None
 
 
 def check_path(name: str, value: Any) -> Path:

@@ -40,6 +40,11 @@ def prefix_error(prefix: str) -> str:
     return ""
 
 
+def check_prefix(prefix: str | None) -> bool | str:
+    """A prefix for `validate_inputs` of a node: what is wrong with it, or True. None comes through a link, later."""
+    return prefix is None or prefix_error(prefix) or True
+
+
 def walk_links(folder: str) -> Iterator[tuple[Path, list[str]]]:
     """Yield each folder below one, itself first, with its sorted file names. A link to a folder above is not followed.
 

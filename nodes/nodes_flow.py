@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import folder_paths
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -16,7 +13,7 @@ from ..gid_core.spectral_volume import SpectralVolume
 from ..gid_core.tensors import image_batch
 from ..gid_core.validation import check_choice
 from .adapters import CATEGORY, Progress, as_image, as_motion, motion_or_volume_input, schema
-from .files import prefix_error
+from .files import check_prefix, next_output_file, prefix_error
 from .input_checks import checks_inputs
 
 NO_FILES = "none"
@@ -98,8 +95,7 @@ class MotionToFlow(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
-        # None if the value comes through a link
-        return filename_prefix is None or prefix_error(filename_prefix) or True
+        return check_prefix(filename_prefix)
 
     @classmethod
     @checks_inputs
@@ -130,10 +126,8 @@ class MotionToFlow(io.ComfyNode):
 
 def _write_flows(flows: Tensor, prefix: str, suffix: str, progress: Progress) -> str:
     """Write flows [N, 2, H, W] to numbered files in the output folder; their path with %05d for the number."""
-    height, width = flows.shape[-2:]
-    root = folder_paths.get_output_directory()
-    folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, root, width, height)
+    start = next_output_file(prefix, "", flows.shape[-2:])
     for index, flow in enumerate(flows):
-        write_flow(Path(folder) / f"{name}_{counter:05}_{index:05}{suffix}", flow)
+        write_flow(f"{start}{index:05}{suffix}", flow)
         progress(index + 1, len(flows))
-    return str(Path(folder) / f"{name}_{counter:05}_%05d{suffix}")
+    return f"{start}%05d{suffix}"

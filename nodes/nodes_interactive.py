@@ -9,7 +9,7 @@ from ..gid_core.rendering.interactive_page import DEFAULT_SIZE, DEFAULT_TITLE, M
 from ..gid_core.spectral_volume import SpectralVolume
 from ..gid_core.tensors import image_batch
 from .adapters import CATEGORY, SpectralVolumeType, advanced, schema
-from .files import next_output_file, output_subfolder, prefix_error
+from .files import check_prefix, next_output_file, output_subfolder
 from .input_checks import checks_inputs
 
 
@@ -63,8 +63,7 @@ class SaveInteractivePhoto(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
-        # None if the value comes through a link
-        return filename_prefix is None or prefix_error(filename_prefix) or True
+        return check_prefix(filename_prefix)
 
     @classmethod
     @checks_inputs

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..gid_core.spectral_volume import SpectralVolume
 from ..gid_core.validation import check_path
 from .adapters import CATEGORY, SpectralVolumeType, schema
-from .files import next_output_file, output_subfolder, path_inside, prefix_error, walk_links
+from .files import check_prefix, next_output_file, output_subfolder, path_inside, walk_links
 from .input_checks import checks_inputs
 
 SUFFIX = ".safetensors"
@@ -45,8 +45,7 @@ class SaveSpectralVolume(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
-        # None if the value comes through a link
-        return filename_prefix is None or prefix_error(filename_prefix) or True
+        return check_prefix(filename_prefix)
 
     @classmethod
     @checks_inputs

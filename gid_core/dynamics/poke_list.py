@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..tensors import smoothstep
-from ..validation import check_instance, refuse
+from ..validation import check_instance, parse_json, refuse
 
 POKE_KINDS = ("pull", "kick")
 DEFAULT_HOLD = 0.2  # seconds
@@ -100,13 +100,9 @@ def parse_pokes(text: str) -> list[Poke]:
     Raises:
         ValueError: if it is not such a list; the message names the poke (counted from 1) and the key.
     """
-    check_instance("pokes", text, str, f"JSON text, such as {_EXAMPLE}")
-    if not text.strip():
+    if isinstance(text, str) and not text.strip():
         return []
-    try:
-        items = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"The pokes are not valid JSON: {error}. Write a list, for example {_EXAMPLE}.") from None
+    items = parse_json("pokes", text, _EXAMPLE)
     if not isinstance(items, list):
         raise ValueError(f"The pokes must be a list, for example {_EXAMPLE}; got {type(items).__name__}.")
     return [_parse_poke(item, number) for number, item in enumerate(items, 1)]

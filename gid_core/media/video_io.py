@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..tensors import image_batch
-from ..validation import check_integer, check_path, check_rate, describe, refuse
+from ..validation import check_integer, check_path, check_rate, check_size, describe, refuse
 from .atomic import atomic_write
 from .video_color import RGBConverter, bt709_frame, tag_bt709
 from .video_probe import VideoProbe, decoded_frames, open_container, probe_video, video_stream
@@ -37,7 +37,6 @@ LOOKAHEAD_PIXELS, MAX_LOOKAHEAD, MIN_LOOKAHEAD = 40 * 1920 * 1080, 40, 8
 MAX_THREADS = 4
 # Memory of x264 in bytes per pixel: conversion and references; each frame of lookahead; and how many it holds beside.
 ENCODER_BYTES, HELD_BYTES, HELD_FRAMES = 33, 4.5, 14
-MAX_SIDE = 16384  # pixels of a frame; codecs take no more
 
 
 def read_video(
@@ -116,7 +115,7 @@ def iterate_frames(
     probe = source if isinstance(source, VideoProbe) else probe_video(source)
     start = check_integer("start", start, 0)
     count = None if count is None else check_integer("count", count, 1)
-    size = probe.size if size is None else _check_size(size)
+    size = probe.size if size is None else check_size("size", size)
     if start >= len(probe):
         last = len(probe) - 1
         raise ValueError(f"{probe.name} holds only {len(probe)} frames; start must be 0 to {last}, not {start}.")
@@ -266,13 +265,6 @@ def _byte_images(frames: Tensor | Iterable[Tensor]) -> Iterator[np.ndarray]:
             levels = image.clamp(0, 1).mul_(255).round_().to(torch.uint8)
             yield levels.permute(1, 2, 0).cpu().contiguous().numpy()
         del item, image, levels  # free before the next one is made
-
-
-def _check_size(size: Sequence[int]) -> tuple[int, int]:
-    """An (H, W) of frames."""
-    if not isinstance(size, Sequence) or isinstance(size, (str, bytes)) or len(size) != 2:
-        raise ValueError(f"size must be (height, width) in pixels; got {describe(size)}.")
-    return check_integer("height", size[0], 1, MAX_SIDE), check_integer("width", size[1], 1, MAX_SIDE)
 
 
 def _numbered_frames(probe: VideoProbe, first: int) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -22,7 +22,7 @@ MAX_ENERGY_RATIO = 30.0  # of expected to sampled energy, and its inverse
 MIN_ENERGY_SHARE = 1e-4  # of a position relative to the mean
 ENERGY_SIGMA = 8.0  # cells of the volume over which the expected energy is spread along objects
 # `smooth_along_objects`. Chosen on filmed clips and painted scenes: with a sigma of 6 cells, every cell counting alike,
-# motion inside an object was 1.5 times as uneven as that of clips, and 0.11 of it was not affine instead of 0.06.
+# motion inside an object was 1.5 times as uneven as that of clips, and 0.11 of it was not affine instead of 0.07.
 OBJECT_SIGMA = 48.0  # cells of the volume: an object that fills a third of the photo moves as one
 AFFINITY_EXPONENT = 2.0  # of affinities, so that motion does not leak through a weak outline over such distances
 MIN_WEIGHT = 1e-6  # of a cell that does not move, as a share of the largest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..motion import Motion
+from ..motion import Motion, check_motion
 from ..tensors import image_batch
-from ..validation import MAX_FRAMES, check_instance, check_integer
+from ..validation import MAX_FRAMES, check_integer
 
 # Highest frame of a loop at which rendering may start.
 MAX_START = 2**31
@@ -23,7 +23,7 @@ def batch_size(photos: Tensor, motion: Motion) -> int:
     Raises:
         ValueError: if their numbers do not fit together.
     """
-    check_instance("motion", motion, Motion, "a Motion, which loop, playback, poke, wind and from_audio make")
+    check_motion(motion)
     num_images, num_motions = len(photos), len(motion.volume)
     if num_images != num_motions and 1 not in (num_images, num_motions):
         raise ValueError(

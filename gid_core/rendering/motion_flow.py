@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ..memory import check_fits
-from ..motion import Motion
+from ..motion import Motion, check_motion
 from ..spectral_volume import modal_sum
 from ..tensors import resize_flow
-from ..validation import check_choice, check_instance, check_size
+from ..validation import check_choice, check_size
 from .frame_range import frame_range
 from .render import motion_importance
 from .softmax_splatting import softmax_splat
@@ -50,7 +50,7 @@ def motion_flow(
     Raises:
         ValueError: if an argument is out of range, or the flows do not fit into memory.
     """
-    check_instance("motion", motion, Motion, "a Motion, which loop, playback, poke, wind and from_audio make")
+    check_motion(motion)
     check_choice("kind", kind, FLOW_KINDS)
     size = motion.volume.size if size is None else check_size("size", size)
     missing = kind == FROM_FRAME and not motion.loops

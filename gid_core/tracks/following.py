@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..motion import Motion
+from ..motion import Motion, check_motion
 from ..spectral_volume import modal_sum
 from ..tensors import to_tensor
-from ..validation import check_frame_count, check_instance, check_rate, check_size
+from ..validation import check_frame_count, check_rate, check_size
 from .photo_view import PhotoView
 from .track_list import Tracks
 
@@ -43,7 +43,7 @@ def follow_points(
     Raises:
         ValueError: if an argument has another shape or is out of range.
     """
-    check_instance("motion", motion, Motion, "a Motion, which loop, playback, poke, wind and from_audio make")
+    check_motion(motion)
     photo_size = motion.volume.size if photo_size is None else check_size("photo_size", photo_size)
     size = photo_size if size is None else check_size("size", size)
     points = to_tensor(points, "points", "[N, 2]")

@@ -64,7 +64,14 @@ class PhotoView:
         return resize_maps(maps[..., top : height - top, left : width - left], self.size)
 
 
-def pixel_centers(size: Sequence[int], device: torch.device | None = None) -> Tensor:
-    """(x, y) of all pixels of a picture, row by row: float32 [H * W, 2]."""
-    y, x = torch.meshgrid(*(torch.arange(side, dtype=torch.float32, device=device) for side in size), indexing="ij")
+def cell_centers(grid_size: Sequence[int], size: Sequence[int], device: torch.device | None = None) -> Tensor:
+    """(x, y) of the centers of a grid of (rows, columns) cells that fill a picture, row by row: float32 [cells, 2].
+
+    They are in pixels of the picture of `size`, (H, W), whose pixel centers are at integers.
+    """
+    y, x = torch.meshgrid(
+        *((torch.arange(cells, device=device) + 0.5) * side / cells - 0.5
+          for cells, side in zip(grid_size, size, strict=True)),
+        indexing="ij",
+    )  # fmt: skip
     return torch.stack([x, y], -1).flatten(0, 1)

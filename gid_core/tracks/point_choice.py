@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..motion import Motion
+from ..motion import Motion, check_motion
 from ..tensors import fit_size, mask_batch, resize_maps
-from ..validation import check_choice, check_instance, check_integer, check_size
-from .photo_view import PhotoView, pixel_centers
+from ..validation import check_choice, check_integer, check_size
+from .photo_view import PhotoView, cell_centers
 from .track_list import parse_points
 
 GRID, WEIGHTED, PICKED = POINT_KINDS = ("grid", "weighted", "picked")
@@ -47,7 +47,7 @@ def choose_points(
     Raises:
         ValueError: if no point is left, or an argument is out of range.
     """
-    check_instance("motion", motion, Motion, "a Motion, which loop, playback, poke, wind and from_audio make")
+    check_motion(motion)
     check_choice("kind", kind, POINT_KINDS)
     photo_size = motion.volume.size if photo_size is None else check_size("photo_size", photo_size)
     size = photo_size if size is None else check_size("size", size)
@@ -68,8 +68,7 @@ def choose_points(
         if not bool(weights.any()):
             raise ValueError("The motion is still everywhere: connect a mask for weighted points, or use a grid.")
     shown = fit_size(size, WEIGHT_SIZE)
-    cells = pixel_centers(shown, weights.device)
-    cells = (cells + 0.5) * cells.new_tensor([size[1] / shown[1], size[0] / shown[0]]) - 0.5
+    cells = cell_centers(shown, size, weights.device)
     return weighted_points(count, view.sample(weights[:, None], cells).view(1, *shown), size)
 
 
@@ -87,12 +86,7 @@ def grid_points(count: int, size: Sequence[int]) -> Tensor:
     count = _check_count(count)
     columns = min(count, max(1, round(math.sqrt(count * width / height))))
     rows = max(1, round(count / columns))
-    y, x = torch.meshgrid(
-        (torch.arange(rows) + 0.5) * height / rows - 0.5,
-        (torch.arange(columns) + 0.5) * width / columns - 0.5,
-        indexing="ij",
-    )
-    return torch.stack([x, y], -1).flatten(0, 1)
+    return cell_centers((rows, columns), (height, width))
 
 
 def weighted_points(count: int, weights: Tensor, size: Sequence[int]) -> Tensor:

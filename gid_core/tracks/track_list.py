@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..tensors import to_tensor
-from ..validation import MAX_FRAMES, check_instance, check_rate, check_size
+from ..validation import MAX_FRAMES, check_instance, check_rate, check_size, parse_json
 
 DECIMALS = 3  # of coordinates in JSON
 MAX_COORDINATE = 1e6  # pixels: beyond this a coordinate is a mistake
@@ -77,11 +77,7 @@ def parse_tracks(text: str, size: Sequence[int], fps: float = 24.0) -> Tracks:
         ValueError: if it is no such list, or the tracks have different lengths; the message names the track (counted
             from 1).
     """
-    check_instance("tracks", text, str, f"JSON text, such as {_EXAMPLE}")
-    try:
-        items = json.loads(text.replace("'", '"'))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"The tracks are not valid JSON: {error}. Write a list, for example {_EXAMPLE}.") from None
+    items = parse_json("tracks", _double_quoted(text), _EXAMPLE)
     depth, first = 0, items
     while isinstance(first, list):
         depth, first = depth + 1, first[0] if first else None
@@ -125,11 +121,7 @@ def parse_points(text: str, size: Sequence[int]) -> Tensor:
         ValueError: if it is no such list, or a point lies outside the picture.
     """
     height, width = check_size("size", size)
-    check_instance("points", text, str, f"JSON text, such as {_EXAMPLE[1:-1]}")
-    try:
-        items = json.loads(text.replace("'", '"'))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"The points are not valid JSON: {error}. Write a list, for example {_EXAMPLE}.") from None
+    items = parse_json("points", _double_quoted(text), _EXAMPLE)
     if not isinstance(items, list) or not items:
         raise ValueError(f"The points must be a list with at least one point; got {text.strip()[:60]!r}.")
     firsts = [item[0] if isinstance(item, list) and item else item for item in items]
@@ -138,6 +130,11 @@ def parse_points(text: str, size: Sequence[int]) -> Tensor:
         if not (0 <= x <= width and 0 <= y <= height):
             _fail(f"point {i} at ({x:g}, {y:g}) lies outside the picture of {width} x {height} pixels")
     return points - PIXEL_CENTER
+
+
+def _double_quoted(text: Any) -> Any:
+    """A text as spline editors write it, for a parser of JSON."""
+    return text.replace("'", '"') if isinstance(text, str) else text
 
 
 def _parse_picture(tracks: Any) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gid_core.tracks.photo_view import PhotoView, pixel_centers
+from gid_core.tracks.photo_view import PhotoView, cell_centers
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,11 @@ def test_the_pixels_of_the_picture_are_those_of_the_crop(size):
     """A picture of coordinates: sampled at each pixel of the view, it says where the pixel is in the photo."""
     photo_size = (60, 80)
     view = PhotoView(photo_size, size)
-    coordinates = pixel_centers(photo_size).T.reshape(1, 2, *photo_size)
-    cropped, sampled = view.crop(coordinates), view.sample(coordinates, pixel_centers(size))
+    coordinates = cell_centers(photo_size, photo_size).T.reshape(1, 2, *photo_size)
+    cropped, sampled = view.crop(coordinates), view.sample(coordinates, cell_centers(size, size))
     inner = (slice(None), slice(None), slice(3, -3), slice(3, -3))
     assert torch.allclose(cropped[inner], sampled.view(1, 2, *size)[inner], atol=1e-3)
-    on_grid = view.on_grid(pixel_centers(size), photo_size).T.reshape(1, 2, *size)
+    on_grid = view.on_grid(cell_centers(size, size), photo_size).T.reshape(1, 2, *size)
     assert torch.allclose(on_grid[inner], sampled.view(1, 2, *size)[inner], atol=1e-3)
 
 
