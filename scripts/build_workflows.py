@@ -13,6 +13,7 @@ from playwright.sync_api import sync_playwright
 
 import gid_core
 from comfy_server import ROOT, ComfyServer
+from gid_core.sources.stroke_list import Stroke, format_strokes
 
 CLIP, PHOTO, PAINTED, AUDIO = "clip.mp4", "flowers.jpg", "flowers_painted.png", "tune.mp3"
 PACK_ID = "generative-image-dynamics"
@@ -75,6 +76,16 @@ You need no model: *Sway From Mask* treats the painted region as an elastic obje
 Set `gravity` to *up* for hanging objects, or connect a second mask to `roots` to mark where the object is fixed. To
 use wind, pokes or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
 
+BRUSH_NOTE = """## Paint motion into a picture
+1. **Load Image**: choose any image. (`flowers.jpg` is in this pack's folder `assets`.)
+2. In the live picture of *Sway From Mask*, paint with *Move* what should sway, with its stem or support. It sways at
+   once. *Pin* holds, an *Arrow* from an object sets in which direction and how far it sways, *Stiff* sets how stiff the
+   next stroke is.
+3. Queue to render the loop.
+
+The workflow contains strokes for the flowers; *Clear* in the node removes them. You need no model. To use wind, pokes
+or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
+
 TRACKS_NOTE = """## Move a picture along drawn tracks
 1. **Load Image**: choose any image. (`flowers_painted.png` is in this pack's folder `assets`; its mask covers two
    flowers.)
@@ -97,6 +108,21 @@ No new frames are generated: a single image moves, so nothing flickers, and the 
 POKES = """[{"x": 0.24, "y": 0.21, "dx": -0.035, "dy": 0.0, "time": 0.3, "hold": 0.4},
  {"x": 0.51, "y": 0.76, "dx": 0.03, "dy": 0.0, "time": 2.0, "hold": 0.4}]"""
 
+# Strokes on flowers.jpg, with points in its pixels: three flowers with their stems, the ground, and two arrows.
+STROKES_SIZE = (512, 288)
+STROKES = (
+    {"kind": "move", "points": [(201, 284), (172, 196), (150, 136), (130, 92)], "radius": 0.014},
+    {"kind": "move", "points": [(66, 76), (112, 66), (160, 60)], "radius": 0.055},
+    {"kind": "move", "points": [(112, 34), (140, 28)], "radius": 0.055},
+    {"kind": "move", "points": [(216, 262), (221, 160), (224, 100)], "radius": 0.014},
+    {"kind": "move", "points": [(227, 82)], "radius": 0.07},
+    {"kind": "move", "points": [(254, 284), (258, 240)], "radius": 0.016, "stiffness": 4.0},
+    {"kind": "move", "points": [(226, 212), (292, 212)], "radius": 0.075, "stiffness": 4.0},
+    {"kind": "pin", "points": [(184, 280), (280, 280)], "radius": 0.022},
+    {"kind": "arrow", "points": [(120, 56), (137, 52)]},
+    {"kind": "arrow", "points": [(258, 214), (247, 214)]},
+)
+
 # Tracks in pixels of flowers.jpg: points that sway by (dx, dy), and points that rest.
 TRACKS_SIZE, TRACKS_FPS = (512, 288), 8.0
 SWAYS = (
@@ -114,6 +140,13 @@ def drawn_tracks() -> str:
     return json.dumps(
         [[{"x": round(x + dx * w, 1), "y": round(y + dy * w, 1)} for w in way] for x, y, dx, dy in points]
     )
+
+
+def painted_strokes() -> str:
+    """The strokes above as the motion brush writes them."""
+    width, height = STROKES_SIZE
+    points = [[(round(x / width, 4), round(y / height, 4)) for x, y in stroke["points"]] for stroke in STROKES]
+    return format_strokes([Stroke(**{**stroke, "points": p}) for stroke, p in zip(STROKES, points, strict=True)])
 
 
 def prediction_nodes() -> dict:
@@ -230,6 +263,19 @@ WORKFLOWS = {
         "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
         **video_nodes("loop", "sway", 3, image=("photo", 0), network=False),
     },
+    "brush_to_loop": {
+        "note": ("MarkdownNote", -1, 0, [BRUSH_NOTE], {}),
+        "photo": ("LoadImage", 0, 0, {"image": PHOTO}, {}),
+        "volume": (
+            "GID_VolumeFromMask",
+            1,
+            0,
+            {"seed": 1, "control_after_generate": "fixed", "strokes": painted_strokes()},
+            {"image": ("photo", 0)},
+        ),
+        "loop": ("GID_LoopMotion", 2.3, 0, {}, {"spectral_volume": ("volume", 0)}),
+        **video_nodes("loop", "brush", 3.3, image=("photo", 0), network=False),
+    },
     "tracks_to_loop": {
         "note": ("MarkdownNote", -1, 0, [TRACKS_NOTE], {}),
         "photo": ("LoadImage", 0, 0, {"image": PAINTED}, {}),
@@ -290,8 +336,11 @@ BUILD = """(spec) => {
       if (!widget) throw new Error(`${type} has no widget ${key}`);
       if (widget.options?.values && !widget.options.values.includes?.(value)) widget.options.values = [value];
       widget.value = value;
+      if (key === "strokes") widget.callback?.(value); // opens the motion brush
     }
-    const width = node.widgets?.some((w) => w.name === "live") ? 400 : 300; // a live view grows with the width
+    const brush = node.widgets?.find((w) => w.name === "strokes");
+    const live = node.widgets?.some((w) => w.name === "live") && (!brush || brush.value);
+    const width = live ? 400 : 300; // a live view grows with the width
     node.setSize([width, 100]);
     const size = node.computeSize();
     node.setSize(type === "MarkdownNote" ? [330, 330] : [Math.max(width, size[0]), size[1]]);
