@@ -122,12 +122,14 @@ export class BrushEditor extends LiveEditor {
   }
 
   async #loadPicture(url) {
+    const isFirst = this.#pictureUrl === "";
     this.#pictureUrl = url;
     if (!url) return;
     try {
       const bitmap = await this.node.loadPicture(url);
-      if (url !== this.#pictureUrl) return;
-      this.digest = null; // the last run was of another picture
+      const hasRun = isFirst && this.digest !== null; // of this picture
+      if (url !== this.#pictureUrl || (hasRun && !this.node.sway)) return;
+      if (!hasRun) this.digest = null;
       const size = [bitmap.height, bitmap.width];
       this.#setPhoto({ bitmap, photoSize: size, size });
       this.#asked = "";

@@ -111,13 +111,13 @@ POKES = """[{"x": 0.24, "y": 0.21, "dx": -0.035, "dy": 0.0, "time": 0.3, "hold":
 # Strokes on flowers.jpg, with points in its pixels: three flowers with their stems, the ground, and two arrows.
 STROKES_SIZE = (512, 288)
 STROKES = (
-    {"kind": "move", "points": [(201, 284), (172, 196), (150, 136), (130, 92)], "radius": 0.014},
-    {"kind": "move", "points": [(66, 76), (112, 66), (160, 60)], "radius": 0.055},
-    {"kind": "move", "points": [(112, 34), (140, 28)], "radius": 0.055},
-    {"kind": "move", "points": [(216, 262), (221, 160), (224, 100)], "radius": 0.014},
-    {"kind": "move", "points": [(227, 82)], "radius": 0.07},
-    {"kind": "move", "points": [(254, 284), (258, 240)], "radius": 0.016, "stiffness": 4.0},
-    {"kind": "move", "points": [(226, 212), (292, 212)], "radius": 0.075, "stiffness": 4.0},
+    {"kind": "move", "points": [(201, 284), (172, 196), (150, 136), (124, 70)], "radius": 0.016},
+    {"kind": "move", "points": [(60, 80), (112, 68), (160, 60)], "radius": 0.06},
+    {"kind": "move", "points": [(104, 36), (144, 24)], "radius": 0.06},
+    {"kind": "move", "points": [(222, 158), (226, 82)], "radius": 0.014},
+    {"kind": "move", "points": [(230, 82)], "radius": 0.062},
+    {"kind": "move", "points": [(254, 284), (258, 226)], "radius": 0.018, "stiffness": 4.0},
+    {"kind": "move", "points": [(228, 213), (292, 213)], "radius": 0.08, "stiffness": 4.0},
     {"kind": "pin", "points": [(184, 280), (280, 280)], "radius": 0.022},
     {"kind": "arrow", "points": [(120, 56), (137, 52)]},
     {"kind": "arrow", "points": [(258, 214), (247, 214)]},

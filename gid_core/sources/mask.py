@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..notices import warn
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume
-from ..tensors import fit_size, mask_batch, smoothstep
+from ..tensors import box_mean, fit_size, mask_batch, smoothstep
 from ..validation import MAX_FRAMES, check_integer, check_number, check_rate, check_size
 from .mask_regions import MAX_MODES, Region, bounding_box, find_regions
 from .motion_brush import BrushMaps, rasterize_strokes
@@ -38,7 +38,7 @@ MIN_RIM_PIXELS = 2.0
 MAX_AMPLITUDE_PER_LENGTH = 0.1
 # The whole range of `amplitude`, a fraction of the width.
 MAX_AMPLITUDE = 10.0
-# Farthest displacement of a swaying region in multiples of its amplitude: how strong an arrow's length is.
+# About how far the farthest pixel of a region goes, in multiples of its amplitude: what the length of an arrow is.
 REACH_PER_AMPLITUDE = 4.0
 # How much more than `PAINTED` a stroke must cover a pixel for its full motion; less is a soft edge.
 FULL_MOTION = 0.5
@@ -81,7 +81,7 @@ def volume_from_mask(
     Strokes of the motion brush paint a mask, too. What they paint softly moves less toward its edge. What they pin
     stays and holds the regions that it touches; the others stand on their underside, if there are no roots. The springs
     are as stiff as painted, and a region of the mean stiffness s sways sqrt(s) times as fast. A region with an arrow
-    sways along it, and its farthest pixel goes as far as the arrow is long, whatever the amplitude.
+    sways along it, and its farthest pixel goes as far as the arrow is long, with any amplitude above 0.
 
     Args:
         mask: [H, W] or [B, H, W] in 0..1; pixels above 0.25 move. Around them the motion fades out within 4 times the
@@ -158,26 +158,28 @@ def volume_from_mask(
             )
     coefficients = torch.stack(slices)
     if strokes:
-        coefficients *= _stroke_weight(brush, masked)[:, None, None]
+        coefficients *= _stroke_weight(brush, masked, rim)[:, None, None]
     volume = SpectralVolume(coefficients, fps, period, "ramp", {"source": "sway from mask"})
-    scale = (amplitude / volume.amplitude).view(-1, 1, 1, 1, 1)
+    scale = (amplitude / volume.amplitude.clamp_min(1e-20)).view(-1, 1, 1, 1, 1)
     volume = volume.replace(coefficients=volume.coefficients * scale).at_rest()
     return sway_along(volume, painted, brush.arrows) if brush.arrows else volume
 
 
-def _stroke_weight(brush: BrushMaps, masked: Tensor) -> Tensor:
+def _stroke_weight(brush: BrushMaps, masked: Tensor, rim: float) -> Tensor:
     """How far the motion stays where strokes paint softly or pin: float32 [B, H, W] in 0..1.
 
     Args:
         brush: what the strokes paint.
         masked: bool [B, H, W], what the mask paints, which always moves fully.
+        rim: width in pixels of the rim around what moves.
     """
     from scipy.ndimage import distance_transform_edt
 
     soft = torch.where(masked, 1.0, ((brush.move - PAINTED) / FULL_MOTION).clamp(0, 1))
     for weight, inside in zip(soft, masked | (brush.move > PAINTED), strict=True):
         nearest = distance_transform_edt(~inside.numpy(), return_distances=False, return_indices=True)
-        weight.copy_(weight[tuple(torch.from_numpy(nearest).long())])  # the rim continues what it surrounds
+        weight.copy_(weight[tuple(torch.from_numpy(nearest).long())])  # the rim continues what it surrounds,
+    soft = box_mean(soft[:, None], math.ceil(rim / 4))[:, 0]  # but not every single pixel of it
     return soft * (1 - brush.pin)
 
 

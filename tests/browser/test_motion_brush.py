@@ -115,7 +115,7 @@ def test_what_is_painted_sways_at_once_and_renders_the_same(page, tmp_path):
     saved = max((page.server.base / "output").glob("brush*"), key=lambda path: path.stat().st_mtime)
     volume = gid.SpectralVolume.load(saved)
     expected = gid.volume_from_mask(strokes=gid.parse_strokes(text), size=(288, 512), grid=32)
-    assert torch.equal(volume.coefficients, expected.coefficients)
+    torch.testing.assert_close(volume.coefficients, expected.coefficients, rtol=1e-4, atol=1e-3)
     frames = gid.loop(expected).displacement()[0]
     for (x, y, time), (dx, dy) in zip(shown, before, strict=True):
         column, row, frame = int(x * 512), int(y * 288), round(time * 30)
