@@ -37,12 +37,14 @@ export function parseStrokes(text) {
 /** Write strokes as JSON, one per line and without default values. */
 export function formatStrokes(strokes) {
   const list = strokes.map(({ kind, points, ...values }) => {
-    const item = { kind, points: points.map(([x, y, p]) => (p === 1 ? [x, y] : [x, y, p]).map(round)) };
+    const item = { kind, points: points.map((point) => shortPoint(point.map(round))) };
     for (const [name, value] of Object.entries(DEFAULTS)) if (values[name] !== value) item[name] = round(values[name]);
     return JSON.stringify(item);
   });
   return list.length ? `[${list.join(",\n ")}]` : "";
 }
+
+const shortPoint = ([x, y, pressure]) => (pressure === 1 ? [x, y] : [x, y, pressure]);
 
 /** What is wrong with an item of the list, or an empty text. */
 function findProblem(item) {

@@ -204,7 +204,7 @@ def test_the_preview_is_the_packet_of_a_run(graph):
         ({"size": [72]}, "size must be (height, width)"),
         ({"size": [72, 10**6]}, "width must be"),
         ({"gravity": "sideways"}, "gravity must be one of"),
-        ({"amplitude": None}, "amplitude must be a number"),
+        ({"amplitude": None}, "amplitude must be a finite number"),
         ({"grid": 10**6}, "grid must be"),
         ({"digest": "missing"}, "the request must be an object with"),
         ({"more": 1}, "the request must be an object with"),
