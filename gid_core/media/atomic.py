@@ -23,11 +23,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         FileNotFoundError: if the folder of `path` does not exist.
         ValueError: if `path` is a folder.
     """
-    path = Path(path)
-    if path.is_dir():
-        refuse("path", "the name of a file", str(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} into.")
+    path = check_target(path)
     unique = f"-{uuid.uuid4().hex[:8]}{path.suffix}"
     stem = os.fsdecode(os.fsencode(f".{path.stem}")[: MAX_NAME_BYTES - len(os.fsencode(unique))])
     temporary = path.with_name(stem + unique)
@@ -36,6 +32,16 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_target(path: str | os.PathLike) -> Path:
+    """The path, if a file can be written there; errors are those of `atomic_write`."""
+    path = Path(path)
+    if path.is_dir():
+        refuse("path", "the name of a file", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} into.")
+    return path
 
 
 def finished_files(folder: str | os.PathLike, suffixes: Collection[str]) -> list[Path]:

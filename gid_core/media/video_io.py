@@ -172,9 +172,7 @@ def write_video(path: str | os.PathLike, frames: Tensor | Iterable[Tensor], fps:
     """
     from ..packages import av
 
-    path = check_path("path", path)
-    if path.suffix.lower() not in CODECS:
-        raise ValueError(f"Cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(CODECS)}.")
+    path = check_video_path(path)
     fps = check_rate("fps", fps, "frames per second")
     crf = check_integer("crf", crf, 0, 51 if path.suffix.lower() != ".webm" else 63)
     codec, rate = CODECS[path.suffix.lower()], Fraction(fps).limit_denominator(100000)
@@ -244,6 +242,14 @@ def encoder_memory(height: int, width: int) -> float:
     lookahead = _lookahead(height, width)
     held = lookahead + B_FRAMES + HELD_FRAMES if lookahead else 0
     return height * width * (ENCODER_BYTES + HELD_BYTES * held)
+
+
+def check_video_path(path: str | os.PathLike) -> Path:
+    """The path, if `write_video` writes files with its suffix; else a ValueError."""
+    path = check_path("path", path)
+    if path.suffix.lower() not in CODECS:
+        raise ValueError(f"Cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(CODECS)}.")
+    return path
 
 
 @contextmanager
