@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from .evaluation.evaluate_command import evaluate_command as evaluate
 from .evaluation.evaluate_command import evaluation_options
+from .media.atomic import check_target
 from .media.image_io import read_image, write_image
-from .media.video_io import WINDOW_SECONDS
+from .media.video_io import WINDOW_SECONDS, check_video_path
 from .motion import Motion, limit_displacement, loop, playback
 from .rendering.host_copies import to_host
 from .rendering.render import render_chunks
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     warnings.showwarning = lambda message, *_: print(f"Note: {message}", file=sys.stderr)
     try:
+        _check_outputs(options)
         options.command(options)
     except (ValueError, OSError, MemoryError) as error:
         print(f"gid_core {options.name}: {error}", file=sys.stderr)
@@ -50,6 +52,20 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuse files that could not be written before anything is computed for them."""
+    output = getattr(options, "output", None)
+    if hasattr(options, "crf"):
+        if Path(options.output).suffix:
+            check_video_path(options.output)
+        else:  # a folder for images, which is made
+            output = None
+    is_predicted = options.name in ("animate", "page")  # the volume is then an output, too
+    for path in (output, getattr(options, "reference", None), options.volume if is_predicted else None):
+        if path:
+            check_target(path)
 
 
 def extract(options: argparse.Namespace) -> None:

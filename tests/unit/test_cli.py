@@ -244,6 +244,23 @@ def test_animate_refuses(model, capsys, arguments, message):
     assert sorted(os.listdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere/a.mp4"], "no folder nowhere"),
+        (["a.gif"], "Cannot write .gif"),
+        (["a.mp4", "--volume", "nowhere/v.safetensors"], "no folder nowhere"),
+        (["a.mp4", "--volume", "."], "the name of a file"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_motion_is_predicted(
+    files, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.setattr("gid_core.cli._predict", lambda *_: pytest.fail("predicted"))
+    assert main([*ANIMATE, *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
 # ---- page ----
 
 
