@@ -128,7 +128,8 @@ def default_weights_dtype(device: torch.device | str) -> torch.dtype:
 
     There it takes half of the time, and changes a prediction by 0.3 %, which is less than a step of sampling does.
     """
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # releases before 2.10 have no such function
+    # Releases before 2.10 do not have this function.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     native = torch.device(device).type == "cpu" and capabilities.get("avx512_bf16", False)
     return torch.bfloat16 if native else torch.float32
 
