@@ -10,6 +10,7 @@ import gid_core as gid
 from dynamics_volumes import natural_volume, plants, smooth_volume
 from gid_core.dynamics.long_loop import breathing_phasor, whole_cycles
 from gid_core.evaluation.motion_metrics import seam_ratio
+from peak_memory import PeakMemory
 
 
 def modal_energy(volume) -> np.ndarray:
@@ -169,6 +170,16 @@ def test_a_batch_and_a_volume_without_frequencies():
 def test_wrong_arguments_are_refused_in_words(arguments, message):
     with pytest.raises(ValueError, match=message):
         gid.long_loop(natural_volume(), **arguments)
+
+
+def test_a_longer_loop_is_rendered_in_the_same_memory(tmp_path):
+    photo, peaks = torch.rand(40, 64, 3), []
+    for seconds in (6, 60):
+        motion = gid.long_loop(natural_volume(), seconds=seconds, fps=10)
+        with PeakMemory() as memory:
+            gid.render_to_video(tmp_path / "long.mp4", photo, motion)
+        peaks.append(memory.peak)
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_an_hour_of_coordinates_is_small():
