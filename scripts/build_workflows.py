@@ -14,95 +14,23 @@ from playwright.sync_api import sync_playwright
 import gid_core
 from comfy_server import ROOT, ComfyServer
 from gid_core.sources.stroke_list import Stroke, format_strokes
+from workflow_notes import (
+    AUDIO_NOTE,
+    BRUSH_NOTE,
+    FLOW_NOTE,
+    LONG_NOTE,
+    LOOP_NOTE,
+    PAGE_NOTE,
+    PHOTO_NOTE,
+    POKE_NOTE,
+    RESTYLE_NOTE,
+    SWAY_NOTE,
+    TRACKS_NOTE,
+    WIND_NOTE,
+)
 
 CLIP, PHOTO, PAINTED, AUDIO = "clip.mp4", "flowers.jpg", "flowers_painted.png", "tune.mp3"
 PACK_ID = "generative-image-dynamics"
-
-LOOP_NOTE = """## Make an endless loop from a clip
-1. **Load Video**: choose a clip from a static camera, with 16 frames or more: leaves, flowers, water, hair, a candle.
-2. Queue.
-
-*Amplify Motion* makes the motion larger or smaller; *Loop Motion* sets its speed and length.
-*Softmax Splat Render* shows the finished loop, and *Save Video* saves it.
-*Preview Motion* shows where it moves and how fast. Its X-t slice shows that the seam is invisible."""
-
-PHOTO_NOTE = """## Make an endless loop from a photo
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue.
-
-You need no video: *Predict Spectral Volume* predicts the motion from the photo, and shows where it moves while it
-runs. A different `seed` gives a different motion; `amplitude` sets how large it is. To limit the motion to a region,
-paint a mask in *Load Image* and connect it to `mask`.
-
-*Loop Motion* sets the speed. *Render Loop To Video* shows the loop, and *Save Video* saves it. The model's rendering
-network draws the frames; set `mode` to *fast splat* while you search for a motion. A photo of any size fits into
-memory; one of many megapixels takes long, so resize it first if you do not need its size. For frames that other nodes
-take, use *Softmax Splat Render* instead."""
-
-POKE_NOTE = """## Poke a photo
-1. **Load Image**: choose a photo of a plant, flowers, or a hanging object. (`flowers.jpg` is in this pack's folder
-   `assets`.)
-2. Queue once. *Modal Force* then shows the photo live.
-3. Drag in it: pull a flower, hold it, release it. Queue again to render the motion.
-
-The workflow contains two pokes; *Clear* in the node removes them. `damping` sets how fast the swings die out, `speed`
-how fast things swing, `num_frames` how long the video is. The model does not run again unless you change its node."""
-
-WIND_NOTE = """## Wind on a photo
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue.
-
-The video starts with the photo at rest; then the wind rises. After the first run *Wind Force* shows the photo live:
-drag in it to set the direction and the strength of the wind. `gustiness` sets gusts and lulls, a different `seed`
-gives a different wind, and `loop` makes a seamless loop of any length."""
-
-AUDIO_NOTE = """## Make a photo dance to audio
-1. **Load Image**: choose a photo of a plant, flowers, or a hanging object.
-2. **Load Audio**: choose an audio file. (`flowers.jpg` and `tune.mp3` are in this pack's folder `assets`.)
-3. Queue.
-
-Low notes drive slow motion, high notes drive fast motion; `release` and `damping` set how long the motion continues
-after a beat. The video is as long as the audio (`num_frames` 0) and includes it as its sound track."""
-
-SWAY_NOTE = """## Sway from a painted mask
-1. **Load Image**: choose any image. (`flowers_painted.png` is in this pack's folder `assets`; its mask covers two
-   flowers.)
-2. Right-click Load Image and choose *Open in MaskEditor*. Paint the object that should sway, with its stem or support.
-3. Queue.
-
-You need no model: *Sway From Mask* treats the painted region as an elastic object that is fixed at its lowest end.
-Set `gravity` to *up* for hanging objects, or connect a second mask to `roots` to mark where the object is fixed. To
-use wind, pokes or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
-
-BRUSH_NOTE = """## Paint motion into a picture
-1. **Load Image**: choose any image. (`flowers.jpg` is in this pack's folder `assets`.)
-2. In the live picture of *Sway From Mask*, paint with *Move* what should sway, with its stem or support. It sways at
-   once. *Pin* holds, an *Arrow* from an object sets in which direction and how far it sways, *Stiff* sets how stiff the
-   next stroke is.
-3. Queue to render the loop.
-
-The workflow contains strokes for the flowers; *Clear* in the node removes them. You need no model. To use wind, pokes
-or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
-
-TRACKS_NOTE = """## Move a picture along drawn tracks
-1. **Load Image**: choose any image. (`flowers_painted.png` is in this pack's folder `assets`; its mask covers two
-   flowers.)
-2. Queue.
-
-*Tracks To Motion* moves the whole image by the tracks of a few points, here written as text. Connect the coordinates of
-a spline editor, or the tracks that another pack followed in a video, to `tracks`, and set `width` and `height` to the
-size of the picture in which they were drawn. Motion spreads along objects; the mask says what may move.
-
-*Motion To Tracks* is the way back: it follows points of any motion of this pack. Connect its `tracks` to *Wan Track To
-Video*, and a video model moves the image in the same way. *Preview Image* shows the tracks."""
-
-RESTYLE_NOTE = """## Move another image like a clip
-The motion of a clip fits any image with the same outlines. Here the first frame is upscaled and turned into a poster
-with a few colors. Replace these two nodes with your own image-to-image, upscale or paint-over nodes.
-
-No new frames are generated: a single image moves, so nothing flickers, and the loop has no seam."""
 
 # Two drags in the live view of flowers.jpg: the large flower to the left, the flower in front of it to the right.
 POKES = """[{"x": 0.24, "y": 0.21, "dx": -0.035, "dy": 0.0, "time": 0.3, "hold": 0.4},
@@ -194,15 +122,7 @@ def video_nodes(
 WORKFLOWS = {
     "photo_to_loop": {
         "note": ("MarkdownNote", -1, 0, [PHOTO_NOTE], {}),
-        "photo": ("LoadImage", 0, 0, {"image": PHOTO}, {}),
-        "model": ("GID_LoadModel", 0, 420, {"model_name": "gid-small (shipped)"}, {}),
-        "volume": (
-            "GID_PredictSpectralVolume",
-            1,
-            0,
-            {"seed": 1, "control_after_generate": "fixed"},
-            {"model": ("model", 0), "image": ("photo", 0)},
-        ),
+        **prediction_nodes(),
         "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
         "render": (
             "GID_RenderLoopToVideo",
@@ -212,6 +132,50 @@ WORKFLOWS = {
             {"image": ("volume", 1), "motion": ("loop", 0), "model": ("model", 0)},
         ),
         "save": ("SaveVideo", 3, 0, {"filename_prefix": "video/photo_loop"}, {"video": ("render", 0)}),
+    },
+    "long_loop": {
+        "note": ("MarkdownNote", -1, 0, [LONG_NOTE], {}),
+        **prediction_nodes(),
+        "loop": (
+            "GID_LongLoop",
+            2,
+            0,
+            {"seconds": 20.0, "control_after_generate": "fixed"},
+            {"spectral_volume": ("volume", 0)},
+        ),
+        "render": (
+            "GID_RenderLoopToVideo",
+            2,
+            330,
+            {},
+            {"image": ("volume", 1), "motion": ("loop", 0), "model": ("model", 0)},
+        ),
+        "save": ("SaveVideo", 3, 0, {"filename_prefix": "video/long_loop"}, {"video": ("render", 0)}),
+    },
+    "interactive_photo": {
+        "note": ("MarkdownNote", -1, 0, [PAGE_NOTE], {}),
+        **prediction_nodes(),
+        "page": (
+            "GID_SaveInteractivePhoto",
+            2,
+            0,
+            {"title": "Flowers", "alt_text": "Flowers that sway when they are touched"},
+            {"image": ("volume", 1), "spectral_volume": ("volume", 0)},
+        ),
+    },
+    "motion_to_flow": {
+        "note": ("MarkdownNote", -1, 0, [FLOW_NOTE], {}),
+        **prediction_nodes(),
+        "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
+        "flow": (
+            "GID_MotionToFlow",
+            2,
+            280,
+            {"num_frames": 30, "file_format": "exr"},
+            {"motion": ("loop", 0), "image": ("volume", 1)},
+        ),
+        "video": ("CreateVideo", 3, 0, {}, {"images": ("flow", 1), "fps": ("flow", 3)}),
+        "save": ("SaveVideo", 3, 150, {"filename_prefix": "video/flow"}, {"video": ("video", 0)}),
     },
     "poke_a_photo": {
         "note": ("MarkdownNote", -1, 0, [POKE_NOTE], {}),

@@ -1,6 +1,7 @@
 """A volume from strokes of the motion brush: soft edges, pins, stiffness, and strokes that cannot sway."""
 
 import pytest
+import torch
 
 from gid_core.sources.mask import volume_from_mask
 from gid_core.sources.motion_brush import rasterize_strokes
