@@ -18,7 +18,8 @@ def test_hard_strokes_sway_as_the_mask_that_they_paint():
     strokes = [Stroke("move", ((0.5, 0.9), (0.5, 0.2)), 0.08, 0)]
     mask = (rasterize_strokes(strokes, (64, 64)).move > PAINTED).float()
     drawn, masked = volume_from_mask(strokes=strokes, size=(64, 64)), volume_from_mask(mask)
-    inside = rasterize_strokes(strokes, (64, 64)).move == 1  # the hard edge is a little soft
+    full = (rasterize_strokes(strokes, (64, 64)).move == 1).float()
+    inside = torch.nn.functional.avg_pool2d(full[None], 5, 1, 2)[0] > 0.99  # a hard edge is a little soft
     difference = (drawn.coefficients - masked.coefficients)[..., inside].abs().max()
     assert difference < 0.05 * masked.coefficients.abs().max()
     both = volume_from_mask(mask, strokes=strokes)
