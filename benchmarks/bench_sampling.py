@@ -70,7 +70,10 @@ def main() -> None:
     rows += [row(f"{steps} steps of DPM-Solver++", 2 * steps, *predict(steps, sampler="dpm")) for steps in STEPS[:-1]]
     rows.append(row("25 steps without guidance", 25, *predict(25, guidance_scale=1.0)))
     rows.append(row("25 steps, another seed", 50, *predict(25, seed=1)))
-    notes = "UniPC in float32 unless named otherwise. `latents` and `volume`: difference from 250 steps; passes: of one photo through the U-Net."
+    notes = (
+        "UniPC in float32 unless named otherwise. `latents` and `volume`: difference from 250 steps; passes: of one "
+        "photo through the U-Net."
+    )
     write_results("sampling", "Sampling with fewer steps", HEADER, rows, notes)
 
 
