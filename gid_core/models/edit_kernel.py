@@ -1,6 +1,6 @@
 """The rendering network's work beside its convolutions, compiled by Numba; `fused_network` calls it. Needs Numba.
 
-`rendering_network` is the definition of all of it. Maps are [H, W, C] here. A pixel of `warped` is what `splat_kernel`
+`frame_edits` is the definition of all of it. Maps are [H, W, C] here. A pixel of `warped` is what `splat_kernel`
 writes (`WARPED`), one of `moved` are the colors of the candidates that see a moving object arrive and leave, four each.
 Every function works on some rows, so that threads share a frame. See `splat_kernel` about float32 and stores.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..rendering.numba_kernels import compiled, inlined
-from ..rendering.splat_kernel import sample_linear
-from .rendering_network import (
+from ..rendering.splat_kernel import corners, sample_linear
+from .frame_edits import (
     COLOR_CHANNELS,
     EDIT_RADIUS,
     FLOW_SCALE,
@@ -27,7 +27,7 @@ _INVERSE_EDIT, _INVERSE_CHANGE = _F(1 / FULL_EDIT_DISPLACEMENT), _F(1 / MIN_CHAN
 _INVERSE_FLOW, _INVERSE_IMPORTANCE = _F(1 / FLOW_SCALE), _F(1 / IMPORTANCE_SCALE)
 # Where values begin in a pixel of `warped`.
 _SAMPLED, _DISPLACEMENT, _CONSISTENCY, _STATIC = 4, 8, 10, 11
-# Where maps begin in a pixel of the decoder's input, which holds four pixels of the frame: see `_decoder_inputs`.
+# Where maps begin in a pixel of the decoder's input, which holds four pixels of the frame: see `decoder_inputs`.
 _IN_COLORS, _IN_MAPS = 4 * 2, 4 * (2 + 5 * _COLORS)
 
 
@@ -38,13 +38,11 @@ def _length(warped, y, x):
 
 
 @inlined
-def _sample_or_copy(y, x, dx, dy, source, color):
-    """Write the color that the displacement brings to a pixel."""
+def _brought(y, x, dx, dy, source):
+    """The color that the displacement brings to a pixel."""
     if dx == _ZERO and dy == _ZERO:
-        for c in range(4):
-            color[c] = source[y, x, c]
-    else:
-        sample_linear(_F(x) - dx, _F(y) - dy, source, color)
+        return source[y, x, 0], source[y, x, 1], source[y, x, 2], source[y, x, 3]
+    return sample_linear(_F(x) - dx, _F(y) - dy, source)
 
 
 @compiled
@@ -64,7 +62,7 @@ def find_candidates(first, last, warped, holes, flow, departing, source, moved, 
     Args:
         warped, holes: [H, W, 12] and [H, W].
         flow: [2, H, W] in pixels.
-        departing: int32 [2, H, W], (y, x) of the pixels of `rendering_network.find_departing`.
+        departing: int32 [2, H, W], (y, x) of the pixels of `find_departing`.
         source: [H, W, 4], premultiplied.
         moved: [H, W, 8]; written.
         edit_mask: [H, W]; written.
@@ -76,7 +74,6 @@ def find_candidates(first, last, warped, holes, flow, departing, source, moved, 
     column = np.empty((bottom - top, width), np.int32)
     length, weight = np.full(width + 2 * _RADIUS, -_ONE, np.float32), np.full(width + 2 * _RADIUS, -_ONE, np.float32)
     most, row, wide = np.empty(width, np.float32), np.empty(width, np.int32), np.empty(width, np.float32)
-    color = np.empty(4, np.float32)
     for y in range(top, bottom):
         for x in range(width):
             size = _length(warped, y, x)
@@ -92,14 +89,12 @@ def find_candidates(first, last, warped, holes, flow, departing, source, moved, 
             _keep_longer(i, longest[i], highest[i], most, row, wide)
         for x in range(width):
             edit_mask[y, x] = min(wide[x], _ONE)
-            arriving = warped[row[x] + top, column[row[x], x]]
-            _sample_or_copy(y, x, arriving[_DISPLACEMENT], arriving[_DISPLACEMENT + 1], source, color)
-            for c in range(4):
-                moved[y, x, c] = color[c]
+            j, k = row[x] + top, column[row[x], x]
+            r, g, b, a = _brought(y, x, warped[j, k, _DISPLACEMENT], warped[j, k, _DISPLACEMENT + 1], source)
+            moved[y, x, 0], moved[y, x, 1], moved[y, x, 2], moved[y, x, 3] = r, g, b, a
             j, k = departing[0, y, x], departing[1, y, x]
-            _sample_or_copy(y, x, flow[0, j, k], flow[1, j, k], source, color)
-            for c in range(4):
-                moved[y, x, 4 + c] = color[c]
+            r, g, b, a = _brought(y, x, flow[0, j, k], flow[1, j, k], source)
+            moved[y, x, 4], moved[y, x, 5], moved[y, x, 6], moved[y, x, 7] = r, g, b, a
 
 
 @compiled
@@ -146,10 +141,16 @@ def sample_features(first, last, top, left, features, displacement, result):
         displacement: [h, w, 2].
         result: [h, w, C]; written.
     """
+    height, width = features.shape[:2]
     for y in range(first, last):
         for x in range(result.shape[1]):
             from_x, from_y = _F(left + x) - displacement[y, x, 0], _F(top + y) - displacement[y, x, 1]
-            sample_linear(from_x, from_y, features, result[y, x])
+            i, j, m, n, u, v = corners(from_x, from_y, height, width)
+            p, q = _ONE - u, _ONE - v
+            for c in range(features.shape[2]):
+                result[y, x, c] = q * (p * features[i, m, c] + u * features[i, n, c]) + v * (
+                    p * features[j, m, c] + u * features[j, n, c]
+                )
 
 
 @compiled

@@ -7,24 +7,33 @@ are made one by one, in the memory of one; threads share the rows of each.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..rendering.fused_splat import MIN_BAND_ROWS, PreparedSplat, can_fuse, can_fuse_flow
 from ..rendering.numba_kernels import tried
-from ..rendering.renderer import Tile
+from ..rendering.renderer import FrameRenderer, Tile
 from ..rendering.softmax_splatting import map_in_threads
 from ..rendering.warping import premultiply
-from .config import RendererConfig
+from .frame_edits import COLOR_CHANNELS, DECODED_CHANNELS, INPUT_CHANNELS, find_departing, tiles
 
-if TYPE_CHECKING:
-    from .rendering_network import RenderingNetwork
+
+class Decoder(Protocol):
+    """What frames need of a `RenderingNetwork`, which see."""
+
+    @property
+    def stride(self) -> int: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    def extract_features(self, source: Tensor, /) -> list[Tensor]: ...
+    def decode(self, inputs: Tensor, warped_features: Iterable[Tensor], /) -> Tensor: ...
+    def prepare_by_operators(self, photo: Tensor, importance: Tensor, /) -> FrameRenderer: ...
 
 
 @lru_cache(maxsize=1)
@@ -40,7 +49,7 @@ def _kernel() -> ModuleType | None:
     return tried("rendering network", load)
 
 
-def can_fuse_network(network: RenderingNetwork, photo: Tensor, importance: Tensor) -> bool:
+def can_fuse_network(network: nn.Module, photo: Tensor, importance: Tensor) -> bool:
     """Whether frames can be rendered by the kernels, see `fused_splat.can_fuse`; the network may be half precision."""
     trained = torch.is_grad_enabled() and any(weight.requires_grad for weight in network.parameters())
     return not trained and can_fuse(photo, importance) and _kernel() is not None
@@ -55,11 +64,7 @@ class FusedNetwork:
         kernel: the module of kernels; None is the one that was tried.
     """
 
-    def __init__(
-        self, network: RenderingNetwork, photo: Tensor, importance: Tensor, kernel: ModuleType | None = None
-    ) -> None:
-        from .rendering_network import find_departing
-
+    def __init__(self, network: Decoder, photo: Tensor, importance: Tensor, kernel: ModuleType | None = None) -> None:
         kernel = kernel or _kernel()
         assert kernel is not None
         self._kernel, self._network = kernel, network
@@ -87,12 +92,10 @@ class FusedNetwork:
         source = self._splat.features
         warped_pixels, holes = self._splat.warp(flow)
         warped = warped_pixels[0].numpy(), holes[0].numpy()
-        moved, change = np.empty((height, width, 8), np.float32), np.empty((height, width, 4), np.float32)
-        edit_mask, largest = np.empty((2, height, width), np.float32)
-        _in_bands(
-            height, kernel.find_candidates, *warped, flow[0].numpy(), self._departing, source, moved, edit_mask
-        )
-        for tile in self._network.tiles(torch.from_numpy(edit_mask)[None, None]):
+        moved, change = (torch.empty(height, width, values).numpy() for values in (8, 4))
+        edit_mask, largest = torch.empty(2, height, width).numpy()
+        _in_bands(height, kernel.find_candidates, *warped, flow[0].numpy(), self._departing, source, moved, edit_mask)
+        for tile in tiles(torch.from_numpy(edit_mask)[None, None], self._network.stride):
             part = tile.rows.start, tile.columns.start, tile.rows.stop, tile.columns.stop
             decoded = self._decode(tile, *warped, moved)
             _in_bands(height, kernel.find_change, *part, decoded, warped[0], moved, source, change, largest)
@@ -107,8 +110,8 @@ class FusedNetwork:
             math.ceil((min(window.stop, side) - window.start) / stride) * stride // 2
             for window, side in zip((tile.window_rows, tile.window_columns), holes.shape, strict=True)
         )
-        inputs = torch.empty(height, width, self._network.down_convs[0].in_channels)
-        displacement = np.empty((height, width, 2), np.float32)
+        inputs = torch.empty(height, width, 4 * INPUT_CHANNELS)
+        displacement = torch.empty(height, width, 2).numpy()
         _in_bands(
             height, self._kernel.stack_inputs, top, left, warped, holes, moved, self._splat.features, self._importance,
             inputs.numpy(), displacement,
@@ -123,7 +126,8 @@ class FusedNetwork:
 
     def _warp_features(self, origin: tuple[int, int], displacement: np.ndarray) -> list[Tensor]:
         """The features of every level, sampled for a window whose first pixel is (y, x) = `origin`."""
-        result, (top, left) = [], origin
+        result: list[Tensor] = []
+        top, left = origin
         for features in self._features:
             top, left = top // 2, left // 2
             if result:
@@ -136,22 +140,28 @@ class FusedNetwork:
         return result
 
 
-def _try(kernel: ModuleType) -> None:
-    """Compile kernels and compare a small frame that they make with that of PyTorch's operators."""
-    from .rendering_network import RenderingNetwork
+class _Brighter:
+    """In place of a network, to try the kernels: it adds 0.1 to the colors that the fast splat would show."""
 
-    photo, importance = torch.arange(240).view(1, 3, 8, 10).fmod(7) / 7, torch.ones(1, 1, 8, 10)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        network = RenderingNetwork(RendererConfig((4, 4), (4, 4)))
-        torch.nn.init.normal_(network.conv_out.weight)
-        frames = [
-            render_frames(torch.full((1, 2, 8, 10), 0.7))[0]
-            for render_frames in (
-                FusedNetwork(network, photo, importance, kernel),
-                network.prepare_by_operators(photo, importance),
-            )
-        ]
-    if not torch.allclose(*frames, atol=1e-3):
+    stride, dtype = 2, torch.float32
+
+    def extract_features(self, source: Tensor) -> list[Tensor]:
+        return [source[..., ::2, ::2]]
+
+    def decode(self, inputs: Tensor, warped_features: Iterable[Tensor]) -> Tensor:
+        decoded = torch.zeros(1, 4 * DECODED_CHANNELS, *inputs.shape[-2:])
+        decoded[:, : 4 * COLOR_CHANNELS] = 0.1
+        return decoded
+
+    def prepare_by_operators(self, photo: Tensor, importance: Tensor) -> FrameRenderer:
+        raise NotImplementedError
+
+
+def _try(kernel: ModuleType) -> None:
+    """Compile kernels, and see whether a photo that they move and brighten is right."""
+    photo = torch.arange(60).view(1, 3, 4, 5) / 80
+    frames, _ = FusedNetwork(_Brighter(), photo, torch.ones(1, 1, 4, 5), kernel)(torch.ones(1, 2, 4, 5))
+    if not torch.allclose(frames[..., 1:, 1:], photo[..., :-1, :-1] + 0.1, atol=1e-5):
         raise RuntimeError("it renders a wrong frame here")
 
 

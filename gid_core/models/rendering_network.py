@@ -8,48 +8,34 @@ motion's magnitude as depth, and a decoder makes the frame from them. Two things
   channel of every scale, but the result is sharp and many times cheaper.
 * The decoder starts from a finished frame. It edits the frame where something moves or is uncovered, and two pixels
   around, because outlines leave their colors in the background. Farther away a frame has the photo's exact values. The
-  decoder predicts the weights of five images, see `candidate_images`, and a color to add to their mix.
+  decoder predicts the weights of five images and a color to add to their mix, see `frame_edits`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..rendering.outlines import find_outlines, gather_pixels, local_argmax, local_max
+from ..rendering.outlines import find_outlines
 from ..rendering.renderer import FrameRenderer, Tile
-from ..rendering.warping import WarpResult, backward_warp, forward_warp, premultiply, unpremultiply, vector_length
+from ..rendering.warping import WarpResult, backward_warp, forward_warp, premultiply, unpremultiply
 from .config import RendererConfig
+from .frame_edits import (
+    COLOR_CHANNELS,
+    DECODED_CHANNELS,
+    FLOW_SCALE,
+    INPUT_CHANNELS,
+    candidate_images,
+    compose,
+    decoder_inputs,
+    find_departing,
+    find_edit_mask,
+    tiles,
+)
 from .fused_network import FusedNetwork, can_fuse_network
-
-# Where the network may edit a frame, see `_edit_mask`.
-# Displacement in pixels from which edits have full weight.
-FULL_EDIT_DISPLACEMENT = 0.1
-# Radius in pixels around moving pixels in which edits are made and outlines are looked for.
-EDIT_RADIUS = 2
-# Smaller changes of color (0..1) are suppressed, which keeps fine texture; from twice this on they have full weight.
-MIN_CHANGE = 0.02
-
-# Tiles of a large frame.
-# Side in pixels of the part that is decoded at once.
-TILE_SIZE = 1024
-# Surroundings that are decoded with a tile and then cut off, in strides of the network.
-TILE_MARGIN = 12
-
-# Channels of the decoder's input and output.
-COLOR_CHANNELS = 3
-# Images that a frame is mixed from, see `candidate_images`.
-NUM_CANDIDATES = 5
-# A color to add, and the weights of all candidates but the first.
-DECODED_CHANNELS = COLOR_CHANNELS + NUM_CANDIDATES - 1
-# The candidates' colors and six maps, see `_decoder_inputs`.
-INPUT_CHANNELS = NUM_CANDIDATES * COLOR_CHANNELS + 6
-# Displacements in pixels and importance are divided by these in the decoder's input.
-FLOW_SCALE, IMPORTANCE_SCALE = 16.0, 6.0
 
 # Lower limit of the root mean square in `rms_norm`.
 MIN_ROOT_MEAN_SQUARE = 1e-6
@@ -154,46 +140,18 @@ class RenderingNetwork(nn.Module):
             frames: [n, C, H, W], premultiplied alpha, not clamped.
             edit_mask: [n, 1, H, W] in 0..1, how far each pixel may be edited.
         """
-        inputs, edit_mask = _decoder_inputs(candidates, importance, warped), _edit_mask(warped)
+        inputs, edit_mask = decoder_inputs(candidates, importance, warped), find_edit_mask(warped)
         decoded = edit_mask.new_zeros(len(edit_mask), DECODED_CHANNELS, *edit_mask.shape[-2:])
-        for tile in self.tiles(edit_mask):
+        for tile in tiles(edit_mask, self.stride):
             decoded[..., tile.rows, tile.columns] = self._decode_tile(inputs, tile, features)
-        return _compose(decoded, candidates, warped.consistency, edit_mask), edit_mask
-
-    def tiles(self, edit_mask: Tensor) -> Iterator[Tile]:
-        """What must be decoded to edit frames, in tiles: all of the mask's pixels, and those beside them.
-
-        All begin at multiples of the stride. On an accelerator they cover the frame: it would wait for the host.
-
-        Args:
-            edit_mask: [n, 1, H, W].
-        """
-        size, margin = edit_mask.shape[-2:], TILE_MARGIN * self.stride
-        parts = [(0, side) for side in size]
-        if edit_mask.device.type == "cpu":
-            edited = [edit_mask.amax(dims).nonzero().flatten().tolist() for dims in ((0, 1, 3), (0, 1, 2))]
-            if not edited[0]:
-                return
-            parts = [
-                (max(0, indices[0] - 1) // self.stride * self.stride, min(indices[-1] + 2, side))
-                for indices, side in zip(edited, size, strict=True)
-            ]
-        rows, columns = (
-            [
-                (slice(a, min(a + TILE_SIZE, last)), slice(max(0, a - margin), min(a + TILE_SIZE, last) + margin))
-                for a in range(first, last, TILE_SIZE)
-            ]
-            for first, last in parts
-        )
-        for (row, row_window), (column, column_window) in product(rows, columns):
-            yield Tile(row, column, row_window, column_window)
+        return compose(decoded, candidates, warped.consistency, edit_mask), edit_mask
 
     def _decode_tile(self, inputs: Sequence[Tensor], tile: Tile, features: Sequence[Tensor]) -> Tensor:
         """Decode a tile.
 
         Args:
-            inputs: from `_decoder_inputs`; the first is the displacement.
-            tile: of `tiles`.
+            inputs: from `decoder_inputs`; the first is the displacement.
+            tile: from `tiles`.
             features: from `extract_features`, of the whole photo.
 
         Returns:
@@ -271,78 +229,3 @@ def rms_norm(maps: Tensor) -> Tensor:
     dtype = torch.float32 if maps.dtype == torch.float16 else None  # in which lengths would overflow
     length = torch.linalg.vector_norm(maps, dim=1, keepdim=True, dtype=dtype)
     return maps / (length * maps.shape[1] ** -0.5).clamp(min=MIN_ROOT_MEAN_SQUARE).to(maps)
-
-
-def find_departing(importance: Tensor) -> Tensor:
-    """Flat indices int64 [N, H * W] of the most important pixel near each, which may uncover what is behind it.
-
-    Args:
-        importance: [N, 1, H, W]; what is found serves all frames of a photo.
-    """
-    return local_argmax(importance, EDIT_RADIUS)
-
-
-def candidate_images(source: Tensor, flow: Tensor, departing_index: Tensor, warped: WarpResult) -> list[Tensor]:
-    """The `NUM_CANDIDATES` images [n or 1, C, H, W], with premultiplied alpha, that a frame is mixed from.
-
-    They are the splatted photo; the photo sampled at the pixels' origins; the photo itself; the photo sampled as if a
-    moving object nearby reached this pixel, because its outline may be too tight; and the photo sampled as if the most
-    important object nearby had left this pixel, which shows the background.
-
-    Args:
-        source: [1 or n, C, H, W] from `premultiply`.
-        flow: [n, 2, H, W] in pixels.
-        departing_index: from `find_departing`, of 1 or n photos.
-        warped: of `forward_warp` for these.
-    """
-    displacement = warped.displacement
-    arriving = gather_pixels(displacement, local_argmax(vector_length(displacement), EDIT_RADIUS))
-    departing = gather_pixels(flow, departing_index)
-    return [
-        warped.splatted,
-        warped.sampled,
-        source,
-        backward_warp(source, arriving, "bilinear"),
-        backward_warp(source, departing, "bilinear"),
-    ]
-
-
-def _decoder_inputs(candidates: Sequence[Tensor], importance: Tensor, warped: WarpResult) -> list[Tensor]:
-    """Maps [n or 1, ., H, W] of `INPUT_CHANNELS` in total: displacement, candidates, and how reliable they are."""
-    displacement = warped.displacement
-    return [
-        displacement / FLOW_SCALE,
-        *(candidate[:, :COLOR_CHANNELS] - 0.5 for candidate in candidates),
-        vector_length(displacement).clamp(max=1),
-        warped.consistency,
-        warped.holes,
-        importance / IMPORTANCE_SCALE,
-    ]
-
-
-def _edit_mask(warped: WarpResult) -> Tensor:
-    """How far the network may edit each pixel: [n, 1, H, W] in 0..1."""
-    weight = (vector_length(warped.displacement) / FULL_EDIT_DISPLACEMENT + warped.holes).clamp(max=1)
-    return local_max(weight, EDIT_RADIUS)
-
-
-def _compose(decoded: Tensor, candidates: Sequence[Tensor], consistency: Tensor, edit_mask: Tensor) -> Tensor:
-    """The fast renderer's frame [n, C, H, W], edited where the mask allows it.
-
-    Args:
-        decoded: [n, `DECODED_CHANNELS`, H, W] from `RenderingNetwork._decode_tile`; 0 where nothing was decoded.
-        candidates: from `candidate_images`.
-        consistency: [n, 1, H, W], see `WarpResult`.
-        edit_mask: [n, 1, H, W] in 0..1.
-    """
-    splatted, sampled, *_ = candidates
-    added_color, weights = decoded[:, :COLOR_CHANNELS], decoded[:, COLOR_CHANNELS:].split(1, 1)
-    change = torch.zeros_like(splatted)
-    for weight, candidate in zip(weights, candidates[1:], strict=True):
-        change = change + weight * (candidate - splatted)
-    change = torch.cat([change[:, :COLOR_CHANNELS] + added_color, change[:, COLOR_CHANNELS:]], 1)
-    if not decoded.requires_grad:  # training needs the gradient of small changes
-        largest = local_max(change.abs().amax(1, keepdim=True), 1)
-        edit_mask = edit_mask * (largest / MIN_CHANGE - 1).clamp(0, 1)
-    frames = torch.lerp(splatted, sampled, consistency)
-    return torch.where(edit_mask > 0, frames + edit_mask * change, frames)

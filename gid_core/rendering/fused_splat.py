@@ -167,7 +167,7 @@ class PreparedSplat:
                 self._kernel.render_rows(
                     limits[band], limits[band + 1], reaches[frame] + 1, self.photo, self.features, self._weight,
                     *self._outlines, mask.numpy(), fields[frame], scale, *rows, *columns, slots, sums, flow,
-                    np.empty((grid[1], 2), np.float32), np.empty((4, 4), np.float32),
+                    np.empty((grid[1], 2), np.float32), np.empty(4, np.float32),
                     frame_rows[frame], hole_rows[frame],
                 )  # fmt: skip
             finally:

@@ -1,6 +1,6 @@
-"""Kernels for the CPU that Numba compiles when they are first called, and what happens without Numba, which is optional.
+"""Kernels for the CPU that Numba compiles when they are first called, and what happens without Numba.
 
-PyTorch's operators define what a kernel computes, and compute it wherever the kernel cannot.
+Numba is optional. PyTorch's operators define what a kernel computes, and compute it wherever the kernel cannot.
 """
 
 from __future__ import annotations

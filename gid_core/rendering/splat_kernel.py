@@ -164,39 +164,38 @@ def _normalize_row(line):
 
 
 @inlined
-def _sample_flow(x, y, flow, slots, height, width):
-    """The displacement at a point, bilinear, mirrored at the edges."""
+def corners(x, y, height, width):
+    """The rows and columns of the four pixels around a point, mirrored at the edges, and the shares of the second."""
     x0, y0 = np.floor(x), np.floor(y)
-    across, down = x - x0, y - y0
     left, top = np.int64(x0), np.int64(y0)
     right, bottom = left + 1, top + 1
     if left < 0 or top < 0 or right >= width or bottom >= height:
         left, right = _mirror(left, width), _mirror(right, width)
         top, bottom = _mirror(top, height), _mirror(bottom, height)
-    i, j, m, n = _INDEX(slots[top]), _INDEX(slots[bottom]), _INDEX(left), _INDEX(right)
+    return _INDEX(top), _INDEX(bottom), _INDEX(left), _INDEX(right), x - x0, y - y0
+
+
+@inlined
+def _sample_flow(x, y, flow, slots, height, width):
+    """The displacement at a point, bilinear."""
+    top, bottom, m, n, across, down = corners(x, y, height, width)
+    i, j = _INDEX(slots[top]), _INDEX(slots[bottom])
     back, up = _ONE - across, _ONE - down
     fx = up * (back * flow[i, m, 0] + across * flow[i, n, 0]) + down * (back * flow[j, m, 0] + across * flow[j, n, 0])
     fy = up * (back * flow[i, m, 1] + across * flow[i, n, 1]) + down * (back * flow[j, m, 1] + across * flow[j, n, 1])
     return fx, fy
 
 
-@compiled
-def sample_linear(x, y, maps, color):
-    """Write the channels of maps [H, W, C] at a point, bilinear, mirrored at the edges."""
-    height, width = maps.shape[:2]
-    x0, y0 = np.floor(x), np.floor(y)
-    across, down = x - x0, y - y0
-    left, top = np.int64(x0), np.int64(y0)
-    right, bottom = left + 1, top + 1
-    if left < 0 or top < 0 or right >= width or bottom >= height:
-        left, right = _mirror(left, width), _mirror(right, width)
-        top, bottom = _mirror(top, height), _mirror(bottom, height)
-    i, j, m, n = _INDEX(top), _INDEX(bottom), _INDEX(left), _INDEX(right)
-    back, up = _ONE - across, _ONE - down
-    for c in range(maps.shape[2]):
-        color[c] = up * (back * maps[i, m, c] + across * maps[i, n, c]) + down * (
-            back * maps[j, m, c] + across * maps[j, n, c]
-        )
+@inlined
+def sample_linear(x, y, maps):
+    """The four colors of maps [H, W, 4] at a point, bilinear."""
+    i, j, m, n, u, v = corners(x, y, maps.shape[0], maps.shape[1])
+    p, q = _ONE - u, _ONE - v
+    r = q * (p * maps[i, m, 0] + u * maps[i, n, 0]) + v * (p * maps[j, m, 0] + u * maps[j, n, 0])
+    g = q * (p * maps[i, m, 1] + u * maps[i, n, 1]) + v * (p * maps[j, m, 1] + u * maps[j, n, 1])
+    b = q * (p * maps[i, m, 2] + u * maps[i, n, 2]) + v * (p * maps[j, m, 2] + u * maps[j, n, 2])
+    a = q * (p * maps[i, m, 3] + u * maps[i, n, 3]) + v * (p * maps[j, m, 3] + u * maps[j, n, 3])
+    return r, g, b, a
 
 
 @inlined
@@ -277,7 +276,7 @@ def _enters_frame(y, x, fx, fy, height, width):
 @compiled
 def render_rows(
     first, last, reach, photo, features, weight, motion_offset, background, background_index, mask,
-    displacement, scale, rows, row_share, columns, column_share, slots, sums, flow, coarse, colors, frame, holes,
+    displacement, scale, rows, row_share, columns, column_share, slots, sums, flow, coarse, sampled, frame, holes,
 ):  # fmt: skip
     """Render the rows first .. last - 1 of a frame.
 
@@ -294,7 +293,7 @@ def render_rows(
         row_share, column_share: [H or W], the share of the second one.
         slots: int32 [H], where rows are in the ring of R = min(H, 2 * reach + `SPARE_ROWS`) rows.
         sums, flow: the ring, [R, W + padding, 8] and [R, W, 2].
-        coarse, colors: memory for a row, [w, 2] and [4, 4].
+        coarse, sampled: memory for a row and for a color, [w, 2] and [4].
         frame: [H, W, 3 or 4]; written. [H, W, `WARPED`] for a `WarpResult`, without a mask.
         holes: [H, W]; written.
     """
@@ -302,7 +301,6 @@ def render_rows(
     rgba = frame.shape[2] == 4
     landing_first, landing_last = max(0, first - _RADIUS), min(height, last + _RADIUS)
     source_first, source_last = max(0, landing_first - reach), min(height, landing_last + reach)
-    splatted, sampled, filled = colors[0], colors[1], colors[2]
     sums[:] = _ZERO
     normalized, y = landing_first, first
     for source in range(source_first, source_last):
@@ -315,7 +313,7 @@ def render_rows(
             normalized += 1
         while y < last and (y + _RADIUS < normalized or normalized == landing_last):
             _resolve_row(y, rgba, photo, features, background, background_index, mask, displacement, scale, rows,
-                         row_share, columns, column_share, slots, sums, flow, splatted, sampled, filled, frame[y],
+                         row_share, columns, column_share, slots, sums, flow, sampled, frame[y],
                          holes[y])  # fmt: skip
             if y - _RADIUS >= landing_first:
                 sums[slots[y - _RADIUS]] = _ZERO
@@ -325,7 +323,7 @@ def render_rows(
 @compiled
 def _resolve_row(
     y, rgba, photo, features, background, background_index, mask, displacement, scale, rows, row_share, columns,
-    column_share, slots, sums, flow, splatted, sampled, filled, frame, holes,
+    column_share, slots, sums, flow, sampled, frame, holes,
 ):  # fmt: skip
     """Write a row of the frame and of its holes, from normalized sums."""
     height, width = photo.shape[:2]
@@ -367,11 +365,11 @@ def _resolve_row(
                 behind = background_index[y, x]
                 back_x, back_y = _flow_at(behind // width, behind % width, displacement, scale, rows, row_share,
                                           columns, column_share, mask)  # fmt: skip
-                sample_linear(_F(x) - back_x, _F(y) - back_y, background, filled)
-                r += hole * (filled[0] + surface * (sampled[0] - filled[0]) - r)
-                g += hole * (filled[1] + surface * (sampled[1] - filled[1]) - g)
-                b += hole * (filled[2] + surface * (sampled[2] - filled[2]) - b)
-                a += hole * (filled[3] + surface * (sampled[3] - filled[3]) - a)
+                back_r, back_g, back_b, back_a = sample_linear(_F(x) - back_x, _F(y) - back_y, background)
+                r += hole * (back_r + surface * (sampled[0] - back_r) - r)
+                g += hole * (back_g + surface * (sampled[1] - back_g) - g)
+                b += hole * (back_b + surface * (sampled[2] - back_b) - b)
+                a += hole * (back_a + surface * (sampled[3] - back_a) - a)
             if warps:
                 frame[x, 0], frame[x, 1], frame[x, 2], frame[x, 3] = r, g, b, a
                 for c in range(4):

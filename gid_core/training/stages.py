@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from ..evaluation.networks.lpips import LPIPS
 from ..models.affinity_network import affinity_loss
+from ..models.frame_edits import candidate_images, find_departing
 from ..models.image_encoder import PretrainedPyramid
 from ..models.motion_model import MotionModel
 from ..models.motion_refinement import expected_displacement, rms_motion
 from ..models.noise_schedule import add_noise, alphas_cumprod, velocity
-from ..models.rendering_network import candidate_images, find_departing
 from ..models.sampling import draw_noise
 from ..rendering.warping import forward_warp
 
