@@ -87,6 +87,35 @@ size of the picture in which they were drawn. Motion spreads along objects; the 
 *Motion To Tracks* is the way back: it follows points of any motion of this pack. Connect its `tracks` to *Wan Track To
 Video*, and a video model moves the image in the same way. *Preview Image* shows the tracks."""
 
+LONG_NOTE = """## Make a long loop in which nothing repeats
+1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
+   folder `assets`.)
+2. Queue.
+
+*Loop Motion* repeats the same few seconds. *Long Loop* goes on for as many `seconds` as you like, without a seam, and
+no swing is like the one before: for backgrounds and picture frames. `variation` sets how much the swings vary.
+
+*Render Loop To Video* writes each frame as soon as it is made: memory does not grow with the length. Time does, so
+search for a motion with a few seconds and `mode` *fast splat*, then render the long one."""
+
+PAGE_NOTE = """## Make an interactive photo
+1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
+   folder `assets`.)
+2. Queue. *Save Interactive Photo* shows the page: drag a flower and release it.
+
+The page is one HTML file of at most 3 MB in ComfyUI's folder `output/interactive`. It opens by a double click, also on
+a phone and without a network, and can be embedded in a website. `title` and `alt_text` are for its visitors."""
+
+FLOW_NOTE = """## Write motion as optical flow
+1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
+   folder `assets`.)
+2. Queue.
+
+*Motion To Flow* writes an EXR file for each frame to ComfyUI's folder `output/flow`: red is dx and green is dy, in
+pixels. Compositing programs move layers and titles along with the photo by them; *flo* files are for research code.
+
+The video shows the flow in colors: the hue is the direction, white is still. `num_frames` 0 writes the whole loop."""
+
 RESTYLE_NOTE = """## Move another image like a clip
 The motion of a clip fits any image with the same outlines. Here the first frame is upscaled and turned into a poster
 with a few colors. Replace these two nodes with your own image-to-image, upscale or paint-over nodes.
@@ -161,15 +190,7 @@ def video_nodes(
 WORKFLOWS = {
     "photo_to_loop": {
         "note": ("MarkdownNote", -1, 0, [PHOTO_NOTE], {}),
-        "photo": ("LoadImage", 0, 0, {"image": PHOTO}, {}),
-        "model": ("GID_LoadModel", 0, 420, {"model_name": "gid-small (shipped)"}, {}),
-        "volume": (
-            "GID_PredictSpectralVolume",
-            1,
-            0,
-            {"seed": 1, "control_after_generate": "fixed"},
-            {"model": ("model", 0), "image": ("photo", 0)},
-        ),
+        **prediction_nodes(),
         "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
         "render": (
             "GID_RenderLoopToVideo",
@@ -179,6 +200,50 @@ WORKFLOWS = {
             {"image": ("volume", 1), "motion": ("loop", 0), "model": ("model", 0)},
         ),
         "save": ("SaveVideo", 3, 0, {"filename_prefix": "video/photo_loop"}, {"video": ("render", 0)}),
+    },
+    "long_loop": {
+        "note": ("MarkdownNote", -1, 0, [LONG_NOTE], {}),
+        **prediction_nodes(),
+        "loop": (
+            "GID_LongLoop",
+            2,
+            0,
+            {"seconds": 20.0, "control_after_generate": "fixed"},
+            {"spectral_volume": ("volume", 0)},
+        ),
+        "render": (
+            "GID_RenderLoopToVideo",
+            2,
+            330,
+            {},
+            {"image": ("volume", 1), "motion": ("loop", 0), "model": ("model", 0)},
+        ),
+        "save": ("SaveVideo", 3, 0, {"filename_prefix": "video/long_loop"}, {"video": ("render", 0)}),
+    },
+    "interactive_photo": {
+        "note": ("MarkdownNote", -1, 0, [PAGE_NOTE], {}),
+        **prediction_nodes(),
+        "page": (
+            "GID_SaveInteractivePhoto",
+            2,
+            0,
+            {"title": "Flowers", "alt_text": "Flowers that sway when they are touched"},
+            {"image": ("volume", 1), "spectral_volume": ("volume", 0)},
+        ),
+    },
+    "motion_to_flow": {
+        "note": ("MarkdownNote", -1, 0, [FLOW_NOTE], {}),
+        **prediction_nodes(),
+        "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
+        "flow": (
+            "GID_MotionToFlow",
+            2,
+            280,
+            {"num_frames": 30, "file_format": "exr"},
+            {"motion": ("loop", 0), "image": ("volume", 1)},
+        ),
+        "video": ("CreateVideo", 3, 0, {}, {"images": ("flow", 1), "fps": ("flow", 3)}),
+        "save": ("SaveVideo", 3, 150, {"filename_prefix": "video/flow"}, {"video": ("video", 0)}),
     },
     "poke_a_photo": {
         "note": ("MarkdownNote", -1, 0, [POKE_NOTE], {}),

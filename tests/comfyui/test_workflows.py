@@ -24,18 +24,22 @@ EXPECTED = {
     "clip_to_loop": (150, 30, (72, 128)),
     "motion_to_restyled_photo": (200, 30, (144, 256)),
     "photo_to_loop": (150, 30, (72, 128)),
+    "long_loop": (600, 30, (72, 128)),
     "poke_a_photo": (120, 30, (72, 128)),
     "audio_reactive": (225, 30, (72, 128)),
     "sway_from_mask": (150, 30, (72, 128)),
     "tracks_to_loop": (90, 30, (72, 128)),
     "wind_on_a_photo": (300, 30, (72, 128)),
 }
+# These write other files than a moving photo.
+NO_PHOTO_MOVES = {"interactive_photo", "motion_to_flow"}
 RENDERERS = ("GID_SoftmaxSplatRender", "GID_RenderLoopToVideo")
 DO_NOT_LOOP = {"poke_a_photo", "audio_reactive", "wind_on_a_photo"}
 
 
 def pytest_generate_tests(metafunc):
-    if "name" in metafunc.fixturenames:
+    marked = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "name" in metafunc.fixturenames and "name" not in marked:
         metafunc.parametrize("name", sorted(path.stem for path in (ROOT / "workflows").glob("*.json")))
 
 
@@ -50,7 +54,7 @@ def object_info(server):
 
 
 def test_there_are_workflows(workflows):
-    assert set(workflows) == set(EXPECTED), "add the new workflow to EXPECTED"
+    assert set(workflows) == EXPECTED.keys() | NO_PHOTO_MOVES, "add the new workflow to EXPECTED"
 
 
 def test_workflow_has_a_thumbnail(repo, name):
@@ -158,6 +162,7 @@ def difference(a, b) -> float:
     return float(np.abs(np.subtract(a, b, dtype=np.float32)).mean())
 
 
+@pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_workflow_makes_a_video_that_moves(server, name, workflow, object_info, provide_inputs):
     prompt = to_prompt(workflow, object_info)
     provide_inputs(prompt)
@@ -197,6 +202,34 @@ def test_workflow_makes_a_video_that_moves(server, name, workflow, object_info, 
         "audio" in node["inputs"] for node in prompt.values() if node["class_type"] == "CreateVideo"
     )
     assert prompt.items() <= saved.items()
+
+
+def run_files(server, workflow, object_info, provide_inputs) -> dict[str, list]:
+    """Run a workflow; the new files in the output folder by their suffix."""
+    output = server.base / "output"
+    before = set(output.rglob("*.*"))
+    prompt = to_prompt(workflow, object_info)
+    provide_inputs(prompt)
+    server.run(prompt)
+    files = {}
+    for path in sorted(set(output.rglob("*.*")) - before):
+        files.setdefault(path.suffix, []).append(path)
+    return files
+
+
+def test_an_interactive_photo_is_a_page(server, workflows, object_info, provide_inputs):
+    files = run_files(server, workflows["interactive_photo"], object_info, provide_inputs)
+    ((page,),) = files.values()
+    assert page.suffix == ".html" and "<title>Flowers</title>" in page.read_text(encoding="utf-8")
+
+
+def test_motion_becomes_flow_files_and_their_colors(server, workflows, object_info, provide_inputs):
+    files = run_files(server, workflows["motion_to_flow"], object_info, provide_inputs)
+    assert {suffix: len(paths) for suffix, paths in files.items()} == {".exr": 30, ".mp4": 1}
+    frames, fps = decode(files[".mp4"][0])
+    assert frames.shape == (30, 72, 128, 3) and fps == 30
+    assert frames[0].min() > 250, "the flow of the first frame is not 0"
+    assert difference(frames[15], frames[0]) > 3
 
 
 def test_frames_follow_the_measured_motion(graph, clip, clip_frames):
