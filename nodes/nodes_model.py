@@ -98,7 +98,7 @@ class LoadModel(io.ComfyNode):
         check_choice("dtype", dtype, tuple(DTYPES))
         # ComfyUI runs nodes in inference mode; weights created in it could not take part in gradients.
         with torch.inference_mode(False):
-            pipeline = GIDPipeline.from_pretrained(_model_path(model_name))
+            pipeline = GIDPipeline.from_pretrained(_model_path(model_name), dtype=torch.float32)
             device = model_management.get_torch_device()
             pipeline.to(dtype=DTYPES[dtype] or _default_dtype(device, pipeline.model))
         return io.NodeOutput(ManagedPipeline(pipeline, device))
