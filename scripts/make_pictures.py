@@ -250,7 +250,7 @@ def cinemagraph_thumbnail(photo: torch.Tensor) -> None:
 def clip_thumbnails() -> None:
     """A frame of the sample with its motion, with its pots farther from each other in time, and as a poster."""
     frames, fps = gid.read_video(ROOT / "assets" / CLIP)
-    volume = gid.extract_spectral_volume(frames, fps, detrend="ramp")
+    volume = gid.extract_spectral_volume(frames, fps, detrend="ramp", max_size=256)
     small = gid.fit_image(frames[0], 384)[0]
     motion = motion_map(gid.loop(volume), small, 384)
     to_pil(torch.cat([small[:, :192], motion[:, 192:]], dim=1)).save(
