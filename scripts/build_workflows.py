@@ -48,8 +48,14 @@ BUILD = """([spec, group]) => {
   if (group) {
     const [title, names] = group, frame = new LiteGraph.LGraphGroup(title);
     for (const name of names) nodes[name].mode = LiteGraph.NEVER;
+    const corners = (far) => [0, 1].map((axis) => {
+      const ends = names.map((name) => nodes[name].pos[axis] + far * nodes[name].size[axis]);
+      return far ? Math.max(...ends) + 20 : Math.min(...ends) - [20, 80][axis]; // above: titles of nodes and frame
+    });
+    const [start, end] = [corners(0), corners(1)];
+    frame.pos = start;
+    frame.size = [end[0] - start[0], end[1] - start[1]];
     graph.add(frame);
-    frame.resizeTo(names.map((name) => nodes[name]), 20);
   }
   return JSON.parse(JSON.stringify(graph.serialize()));
 }"""

@@ -221,12 +221,15 @@ def provide_inputs(server, clip, clip_frames, tmp_path):
     """provide_inputs(prompt): small files in place of the samples of a workflow, and the tiny model."""
 
     def provide(prompt: dict) -> None:
-        image = Image.fromarray((clip_frames[0].numpy() * 255).astype(np.uint8))
-        alpha = np.full(clip_frames.shape[1:3], 255, np.uint8)
-        alpha[8:, 30:90] = 0  # transparent where Load Image's mask is white: a broad stem
-        image.putalpha(Image.fromarray(alpha))
-        image.save(tmp_path / "painted.png")
-        use_own_file(prompt, "image", server.upload_image(tmp_path / "painted.png"))
+        image, file = Image.fromarray((clip_frames[0].numpy() * 255).astype(np.uint8)), tmp_path / "flowers.jpg"
+        (sample,) = (number for number, node in prompt.items() if node["class_type"] == "GID_LoadSample")
+        if any([sample, 1] in node["inputs"].values() for node in prompt.values()):  # its mask is used
+            alpha = np.full(clip_frames.shape[1:3], 255, np.uint8)
+            alpha[8:, 30:90] = 0  # transparent where Load Image's mask is white: a broad stem
+            image.putalpha(Image.fromarray(alpha))
+            file = tmp_path / "painted.png"
+        image.save(file)
+        use_own_file(prompt, "image", server.upload_image(file))
         use_own_file(prompt, "video", server.upload_image(clip))
         for node in prompt.values():
             inputs = node["inputs"]

@@ -84,4 +84,4 @@ def test_fit_image_equals_the_librarys(graph):
         expected = gid.fit_image(before, side).numpy() * 255
         fitted = graph.images(save)
         assert fitted.shape == expected.shape == ((1, 36, 64, 4) if side == 64 else (1, 74, 132, 4))
-        assert np.abs(fitted - expected).max() <= 1.5
+        assert np.abs(fitted - expected).max() <= 3  # where alpha is low, rounding changes colors more

@@ -228,8 +228,8 @@ def test_the_sticker_keeps_its_transparency(server, workflows, object_info, prov
             frames, duration = [], 0
             for index in range(count):
                 animation.seek(index)
-                duration += animation.info["duration"]
                 frames.append(np.asarray(animation.convert("RGBA")))
+                duration += animation.info["duration"]
         assert duration == pytest.approx(1000 * count / fps, rel=0.02)
         assert (frames[0][8:40, 40:80, 3] == 0).all() and (frames[0][40:, 100:, 3] == 255).all()
         assert max(difference(frames[0][..., 3], frame[..., 3]) for frame in frames) > 1, "nothing moves"
