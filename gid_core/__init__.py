@@ -15,7 +15,7 @@ spectral_volume   `SpectralVolume`: the motion of every pixel in the Fourier dom
 motion            `Motion`: a spectral volume played over time
 sources           volumes from a clip or from a painted mask
 models            volumes from a photo, and the rendering network
-dynamics          poke, wind and audio
+dynamics          poke, wind, audio and long loops
 rendering         frames, and the interactive page
 tracks            points followed over time, and motion from them
 media             image, video and audio files
@@ -48,6 +48,7 @@ _HOME = {
     "parse_pokes": "dynamics.poke_list",
     "format_pokes": "dynamics.poke_list",
     "wind": "dynamics.wind",
+    "long_loop": "dynamics.long_loop",
     "from_audio": "dynamics.audio",
     "volume_from_mask": "sources.mask",
     "extract_spectral_volume": "sources.video",

@@ -16,10 +16,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from .dynamics.long_loop import long_loop
 from .evaluation.evaluate_command import evaluate_command as evaluate
 from .evaluation.evaluate_command import evaluation_options
+from .media.atomic import check_target
 from .media.image_io import read_image, write_image
-from .media.video_io import WINDOW_SECONDS
+from .media.video_io import WINDOW_SECONDS, check_video_path
 from .motion import Motion, limit_displacement, loop, playback
 from .rendering.host_copies import to_host
 from .rendering.render import render_chunks
@@ -43,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     warnings.showwarning = lambda message, *_: print(f"Note: {message}", file=sys.stderr)
     try:
+        _check_outputs(options)
         options.command(options)
     except (ValueError, OSError, MemoryError) as error:
         print(f"gid_core {options.name}: {error}", file=sys.stderr)
@@ -50,6 +53,20 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuse files that could not be written before anything is computed for them."""
+    output = getattr(options, "output", None)
+    if hasattr(options, "crf"):
+        if Path(options.output).suffix:
+            check_video_path(options.output)
+        else:  # a folder for images, which is made
+            output = None
+    is_predicted = options.name in ("animate", "page")  # the volume is then an output, too
+    for path in (output, getattr(options, "reference", None), options.volume if is_predicted else None):
+        if path:
+            check_target(path)
 
 
 def extract(options: argparse.Namespace) -> None:
@@ -64,10 +81,8 @@ def extract(options: argparse.Namespace) -> None:
 
 def loop_command(options: argparse.Namespace) -> None:
     """Render a volume and a photo as a seamless loop."""
-    volume = _adjust_motion(SpectralVolume.load(options.volume), options)
-    _render_output(
-        options, read_image(options.photo), loop(volume, options.frames, speed=options.speed, fps=options.fps)
-    )
+    motion = _loop(SpectralVolume.load(options.volume), options)
+    _render_output(options, read_image(options.photo), motion)
 
 
 def render_command(options: argparse.Namespace) -> None:
@@ -79,16 +94,13 @@ def render_command(options: argparse.Namespace) -> None:
 def animate_clip(options: argparse.Namespace) -> None:
     """Measure the motion of a clip and render its first frame as a seamless loop."""
     volume, reference = _extract(options)
-    _render_output(
-        options, reference, loop(_adjust_motion(volume, options), options.frames, speed=options.speed, fps=options.fps)
-    )
+    _render_output(options, reference, _loop(volume, options))
 
 
 def animate(options: argparse.Namespace) -> None:
     """Predict the motion of a photo and render it as a seamless loop."""
     photo = read_image(options.photo)
-    volume = _adjust_motion(_predict(options, photo), options)
-    _render_output(options, photo, loop(volume, options.frames, speed=options.speed, fps=options.fps))
+    _render_output(options, photo, _loop(_predict(options, photo), options))
 
 
 def page(options: argparse.Namespace) -> None:
@@ -156,6 +168,16 @@ def _extract(options: argparse.Namespace) -> tuple[SpectralVolume, torch.Tensor]
 def _adjust_motion(volume: SpectralVolume, options: argparse.Namespace) -> SpectralVolume:
     volume = volume.amplify(options.gain, options.band_gains)
     return limit_displacement(volume, options.limit) if options.limit else volume
+
+
+def _loop(volume: SpectralVolume, options: argparse.Namespace) -> Motion:
+    """The loop that the options ask for."""
+    volume, time = _adjust_motion(volume, options), {"speed": options.speed, "fps": options.fps}
+    if options.long_loop is None:
+        return loop(volume, options.frames, **time)
+    if options.frames is not None:
+        raise ValueError("--frames and --long-loop both give a length; leave one out.")
+    return long_loop(volume, seconds=options.long_loop, variation=options.variation, **time)
 
 
 def _render_output(
@@ -284,6 +306,18 @@ def _loop_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, help="number of frames of the loop (default: one period)")
     parser.add_argument("--speed", type=float, default=1.0, help="relative speed: 0.5 is half speed (default 1)")
     parser.add_argument("--fps", type=float, help="frames per second (default: the volume's)")
+    parser.add_argument(
+        "--long-loop",
+        type=float,
+        metavar="SECONDS",
+        help="a loop of so many seconds whose motion does not repeat before its end, instead of one period",
+    )
+    parser.add_argument(
+        "--variation",
+        type=float,
+        default=0.5,
+        help="how much the swings of a long loop vary: 0 is even, 1 varies most (default 0.5)",
+    )
 
 
 def _output_options(parser: argparse.ArgumentParser) -> None:

@@ -231,15 +231,12 @@ def _frame_count(num_frames: int | None, natural_count: int) -> int:
 def _resample_periodic(coordinates: Tensor, count: int) -> Tensor:
     """Trigonometric interpolation of periodic samples [frames, K, 2] at `count` evenly spaced times (exact, by DFT)."""
     frames = coordinates.shape[0]
-    spectrum = torch.fft.rfft(coordinates.double().cpu(), dim=0) / frames
-    bins = torch.arange(spectrum.shape[0], dtype=torch.float64)
-    weight = torch.full_like(bins, 2.0)
-    weight[0] = 1
-    if frames % 2 == 0:
-        weight[-1] = 1
-    angle = torch.arange(count, dtype=torch.float64)[:, None] * bins * (2 * math.pi / count)
-    basis = torch.polar(weight.expand_as(angle), angle)
-    return torch.einsum("nf,fkc->nkc", basis, spectrum).real.to(coordinates)
+    spectrum = torch.fft.rfft(coordinates.double().cpu(), dim=0, norm="forward")
+    spectrum[1 : (frames + 1) // 2] *= 2
+    # At `count` times, frequencies that differ by `count` are one.
+    aliases = torch.arange(len(spectrum)) % count
+    folded = spectrum.new_zeros(count, *spectrum.shape[1:]).index_add_(0, aliases, spectrum)
+    return torch.fft.ifft(folded, dim=0, norm="forward").real.to(coordinates)
 
 
 def _resample_cubic(coordinates: Tensor, count: int) -> Tensor:

@@ -78,7 +78,7 @@ def missing_packages() -> dict[str, str]:
     """What is missing or too old, without importing it: {module: one sentence with the command that mends it}."""
     found = {}
     for name in PACKAGES:
-        problem = _outdated(name) if util.find_spec(name) else "is not installed"
+        problem = _outdated(name) if sys.modules.get(name) or util.find_spec(name) else "is not installed"
         if problem:
             found[name] = _sentence(name, problem)
     return found

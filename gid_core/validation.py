@@ -21,6 +21,8 @@ from typing import Any, NoReturn, TypeVar
 MAX_FRAMES = 100_000
 # Rates and speeds beyond this or below its inverse are mistakes; within, no product of two of them overflows.
 MAX_RATE = 1e6
+# Bytes of a file's name that all usual file systems take.
+MAX_NAME_BYTES = 255
 # Pixels of a side above which a size is taken for a mistake.
 MAX_SIDE = 16384
 
@@ -136,8 +138,8 @@ def check_path(name: str, value: Any) -> Path:
     try:
         sizes = [len(os.fsencode(part)) for part in path.parts]
     except UnicodeEncodeError:  # half of a surrogate pair
-        sizes = [256]
-    if "\0" in str(path) or max(sizes, default=0) > 255 or len(str(path)) > 4000:
+        sizes = [MAX_NAME_BYTES + 1]
+    if "\0" in str(path) or max(sizes, default=0) > MAX_NAME_BYTES or len(str(path)) > 4000:
         refuse(name, "a path that the file system can have", value)
     return path
 

@@ -20,7 +20,7 @@ else:
     from .nodes_interactive import SaveInteractivePhoto
     from .nodes_mask import VolumeFromMask
     from .nodes_model import LoadModel, register_folder
-    from .nodes_motion import AmplifyMotion, LoopMotion
+    from .nodes_motion import AmplifyMotion, LongLoop, LoopMotion
     from .nodes_prediction import PredictSpectralVolume
     from .nodes_preview import PreviewMotion
     from .nodes_rendering import RenderLoopToVideo, SoftmaxSplatRender
@@ -43,6 +43,7 @@ else:
                 SpectralVolumeFromVideo,
                 VolumeFromMask,
                 LoopMotion,
+                LongLoop,
                 AmplifyMotion,
                 ModalForce,
                 Wind,

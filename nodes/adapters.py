@@ -77,6 +77,11 @@ def as_motion(value: Motion | SpectralVolume) -> Motion:
     return loop(value, fps=DEFAULT_FPS) if isinstance(value, SpectralVolume) else value
 
 
+def duration_text(motion: Motion) -> str:
+    """The length of a motion for the text on its node."""
+    return f"{len(motion)} frames, {len(motion) / motion.fps:.2f} s at {motion.fps:g} fps"
+
+
 def intermediate_dtype() -> torch.dtype:
     """The dtype of IMAGE outputs; float32 if this ComfyUI version has no setting for it."""
     return getattr(model_management, "intermediate_dtype", lambda: torch.float32)()

@@ -15,7 +15,7 @@ from ..gid_core.dynamics.poke_list import parse_pokes
 from ..gid_core.dynamics.wind import MAX_SEED, wind
 from ..gid_core.motion import Motion
 from ..gid_core.spectral_volume import SpectralVolume
-from .adapters import CATEGORY, MotionType, advanced, as_volume, schema, volume_input, warnings_on_node
+from .adapters import CATEGORY, MotionType, advanced, as_volume, duration_text, schema, volume_input, warnings_on_node
 from .input_checks import checks_inputs
 from .live_preview import save_live_packet
 
@@ -94,7 +94,7 @@ class ModalForce(io.ComfyNode):
                 integrator=integrator,
                 **_physics_arguments(damping, alpha, beta, damping_ratio, max_displacement),
             )
-            lines.append(_duration_text(motion))
+            lines.append(duration_text(motion))
         return _node_output(motion, spectral_volume, image)
 
 
@@ -184,7 +184,7 @@ class Wind(io.ComfyNode):
                 integrator=integrator,
                 **_physics_arguments(damping, alpha, beta, damping_ratio, max_displacement),
             )
-            lines.append(_duration_text(motion))
+            lines.append(duration_text(motion))
         return _node_output(motion, spectral_volume, image)
 
 
@@ -268,7 +268,7 @@ class AudioForce(io.ComfyNode):
                 integrator=integrator,
                 **_physics_arguments(damping, alpha, beta, damping_ratio, max_displacement),
             )
-            lines.append(_duration_text(motion))
+            lines.append(duration_text(motion))
         return _node_output(motion)
 
 
@@ -382,10 +382,6 @@ def _physics_arguments(
         "damping": Damping(damping * alpha, damping * beta, damping_ratio or None),
         "max_displacement": max_displacement / 100,
     }
-
-
-def _duration_text(motion: Motion) -> str:
-    return f"{len(motion)} frames, {len(motion) / motion.fps:.2f} s at {motion.fps:g} fps"
 
 
 def _node_output(motion: Motion, volume: SpectralVolume | None = None, image: Tensor | None = None) -> io.NodeOutput:

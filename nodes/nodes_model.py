@@ -16,6 +16,7 @@ from comfy_api.latest import io
 from torch import nn
 
 from ..gid_core.models.checkpoint import BUNDLED_CHECKPOINT, read_header
+from ..gid_core.tensors import default_weights_dtype
 from ..gid_core.validation import check_choice, check_path
 from .adapters import CATEGORY, ModelType, advanced, logger, schema
 from .input_checks import checks_inputs
@@ -62,8 +63,8 @@ class LoadModel(io.ComfyNode):
                         options=list(DTYPES),
                         default="auto",
                         optional=True,
-                        tooltip="Precision of the denoiser. auto uses ComfyUI's choice for this device, which is "
-                        "float32 on a CPU.",
+                        tooltip="Precision of the networks. auto uses ComfyUI's choice for a GPU; on a CPU it uses "
+                        "bfloat16 if the CPU computes in it fast, otherwise float32.",
                     )
                 ),
             ],
@@ -158,7 +159,9 @@ def _raise_if_interrupted(*_: object) -> None:
 
 
 def _default_dtype(device: torch.device, model: nn.Module) -> torch.dtype:
-    """ComfyUI's choice for this device, or float32 if the choice is none of DTYPES."""
+    """ComfyUI's choice for an accelerator, or float32 if the choice is none of DTYPES; the library's for a CPU."""
+    if device.type == "cpu":
+        return default_weights_dtype(device)
     parameters = sum(weight.numel() for weight in model.parameters())
     dtype = model_management.unet_dtype(device, parameters)
     return dtype if dtype in DTYPES.values() else torch.float32

@@ -1,13 +1,24 @@
-"""Loop Motion and Amplify Motion."""
+"""Loop Motion, Long Loop and Amplify Motion."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..gid_core.dynamics.long_loop import long_loop
+from ..gid_core.dynamics.wind import MAX_SEED
 from ..gid_core.motion import limit_displacement, loop
 from ..gid_core.spectral_volume import SpectralVolume
-from .adapters import CATEGORY, MotionType, SpectralVolumeType, as_volume, schema, show_text, volume_input
+from .adapters import (
+    CATEGORY,
+    MotionType,
+    SpectralVolumeType,
+    as_volume,
+    duration_text,
+    schema,
+    show_text,
+    volume_input,
+)
 from .input_checks import checks_inputs
 from .masks import optional_mask
 
@@ -32,31 +43,10 @@ class LoopMotion(io.ComfyNode):
                     tooltip="Number of frames of the loop. 0 plays one natural period at this speed. Any other number "
                     "plays the nearest whole number of periods in exactly that many frames.",
                 ),
-                io.Float.Input(
-                    "speed",
-                    default=1.0,
-                    min=0.05,
-                    max=8.0,
-                    step=0.05,
-                    tooltip="1 is natural speed, 0.5 is half speed (slow motion), 2 is double speed.",
-                ),
-                io.Float.Input(
-                    "fps",
-                    default=30.0,
-                    min=1.0,
-                    max=240.0,
-                    step=0.01,
-                    tooltip="Frames per second of the loop. It may differ from the clip's, because motion is "
-                    "continuous in time.",
-                ),
+                _speed_input(),
+                _fps_input(),
             ],
-            outputs=[
-                MotionType.Output(
-                    "motion", display_name="motion", tooltip="The looping motion, for Softmax Splat Render."
-                ),
-                io.Float.Output("frame_rate", display_name="fps", tooltip="Frames per second, for Create Video."),
-                io.Int.Output("frame_count", display_name="frames", tooltip="Number of frames of the loop."),
-            ],
+            outputs=_outputs("The looping motion, for Softmax Splat Render."),
             hidden=[io.Hidden.unique_id],
         )
 
@@ -68,10 +58,64 @@ class LoopMotion(io.ComfyNode):
         seconds = len(motion) / motion.fps
         periods = max(1, round(seconds * speed / spectral_volume.duration))
         actual_speed = periods * spectral_volume.duration / seconds
-        text = f"{len(motion)} frames, {seconds:.2f} s at {motion.fps:g} fps"
+        text = duration_text(motion)
         if abs(actual_speed / speed - 1) > 0.02:
             text += f"\nplays at {actual_speed:.2f}x so that {periods} period{'s' * (periods > 1)} fit"
         show_text(text, cls.hidden.unique_id)
+        return io.NodeOutput(motion, motion.fps, len(motion))
+
+
+class LongLoop(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="GID_LongLoop",
+            display_name="Long Loop",
+            category=CATEGORY,
+            description="Plays a spectral volume as a seamless loop of any length, in which the motion does not repeat "
+            "before the end. Render it with Render Loop To Video, whose memory does not grow with the length.",
+            search_aliases=["endless", "background video", "never repeats", "ambient", "wallpaper", "minutes", "sway"],
+            inputs=[
+                volume_input("The motion to play."),
+                io.Float.Input(
+                    "seconds",
+                    default=30.0,
+                    min=0.1,
+                    max=3600.0,
+                    step=0.1,
+                    tooltip="Length of the loop in seconds: at least one period of the spectral volume, usually 5.",
+                ),
+                io.Float.Input(
+                    "variation",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much the swings vary in speed and size: 0 is even, 1 swells and calms down most.",
+                ),
+                _speed_input(),
+                _fps_input(),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED - 1,
+                    control_after_generate=True,
+                    tooltip="Each seed gives a different sway; the same seed gives the same sway.",
+                ),
+            ],
+            outputs=_outputs("The looping motion, for Render Loop To Video."),
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    @checks_inputs
+    def execute(
+        cls, spectral_volume: SpectralVolume, seconds: float, variation: float, speed: float, fps: float, seed: int
+    ) -> io.NodeOutput:
+        spectral_volume = as_volume(spectral_volume)
+        motion = long_loop(spectral_volume, seconds=seconds, variation=variation, speed=speed, fps=fps, seed=seed)
+        show_text(duration_text(motion), cls.hidden.unique_id)
         return io.NodeOutput(motion, motion.fps, len(motion))
 
 
@@ -157,3 +201,34 @@ class AmplifyMotion(io.ComfyNode):
         if limit > 0:
             volume = limit_displacement(volume, limit / 100)
         return io.NodeOutput(volume)
+
+
+def _speed_input() -> io.Input:
+    return io.Float.Input(
+        "speed",
+        default=1.0,
+        min=0.05,
+        max=8.0,
+        step=0.05,
+        tooltip="1 is natural speed, 0.5 is half speed (slow motion), 2 is double speed.",
+    )
+
+
+def _fps_input() -> io.Input:
+    return io.Float.Input(
+        "fps",
+        default=30.0,
+        min=1.0,
+        max=240.0,
+        step=0.01,
+        tooltip="Frames per second of the loop. It may differ from the clip's, because motion is continuous in time.",
+    )
+
+
+def _outputs(motion_tooltip: str) -> list[io.Output]:
+    """The outputs of both loops."""
+    return [
+        MotionType.Output("motion", display_name="motion", tooltip=motion_tooltip),
+        io.Float.Output("frame_rate", display_name="fps", tooltip="Frames per second, for Create Video."),
+        io.Int.Output("frame_count", display_name="frames", tooltip="Number of frames of the loop."),
+    ]

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 import gid_core as gid
 from comfy_server import ROOT
 from demo import PHOTO
-from gid_core.rendering.visualization import motion_map
+from gid_core.rendering.visualization import flows_to_images, motion_map
 from make_samples import CLIP, draw_sticker, paint_mask, write_tune
 
 
@@ -152,20 +152,57 @@ def row_over_time(photo: torch.Tensor, motion: gid.Motion, row: float, columns: 
     return torch.cat(rows).transpose(0, 1)
 
 
+def stacked(strips: list[Image.Image]) -> Image.Image:
+    """Two pictures of a row over time, one above the other on white."""
+    image = Image.new("RGB", (600, 2 * 200 + 6), "white")
+    for number, strip in enumerate(strips):
+        image.paste(strip.resize((600, 200), Image.LANCZOS), (0, number * 206))
+    return image
+
+
 def wind_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     """One row of the photo in a steady and in a gusty wind; and the photo with arrows for the wind."""
     strips = [
         to_pil(row_over_time(photo, gid.wind(volume, gustiness=gustiness, seed=1), 0.21, slice(100, 200)))
         for gustiness in (0.0, 1.0)
     ]
-    stacked = Image.new("RGB", (600, 2 * 200 + 6), "white")
-    for number, strip in enumerate(strips):
-        stacked.paste(strip.resize((600, 200), Image.LANCZOS), (0, number * 206))
-    stacked.save(ROOT / "js" / "docs" / "images" / "wind.jpg", quality=85)
+    stacked(strips).save(ROOT / "js" / "docs" / "images" / "wind.jpg", quality=85)
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     for x, y, length in ((0.02, 0.3, 0.25), (0.3, 0.55, 0.35), (0.08, 0.8, 0.22)):
         arrow(thumbnail, x, y, length, 0)
     thumbnail.save(ROOT / "workflows" / "04_wind_on_a_photo.jpg", quality=85)
+
+
+def long_loop_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
+    """One row of the photo in twenty seconds of a loop and of a long loop; and the photo over the latter."""
+    motions = gid.loop(volume, num_frames=600), gid.long_loop(volume, seconds=20)
+    strips = [to_pil(row_over_time(photo, motion, 0.21, slice(100, 200))) for motion in motions]
+    stacked(strips).save(ROOT / "js" / "docs" / "images" / "long_loop.jpg", quality=85)
+    thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
+    thumbnail.paste(strips[1].resize((384, 72), Image.LANCZOS), (0, 144))
+    thumbnail.save(ROOT / "workflows" / "14_long_loop.jpg", quality=85)
+
+
+def page_thumbnail(photo: torch.Tensor) -> None:
+    """The photo in a browser's window, with a hand's drag."""
+    thumbnail = Image.new("RGB", (384, 216), (222, 225, 230))
+    draw = ImageDraw.Draw(thumbnail)
+    draw.rounded_rectangle([(64, 4), (376, 16)], 6, "white")
+    for number, color in enumerate(((237, 106, 94), (245, 191, 79), (98, 197, 84))):
+        draw.ellipse([(10 + 16 * number, 5), (20 + 16 * number, 15)], fill=color)
+    picture = to_pil(photo).resize((384, 216), Image.LANCZOS).crop((0, 0, 384, 196))
+    arrow(picture, 0.51, 0.82, 0.12, -0.04)
+    thumbnail.paste(picture, (0, 20))
+    thumbnail.save(ROOT / "workflows" / "15_interactive_photo.jpg", quality=85)
+
+
+def flow_thumbnail(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
+    """The photo; over its right half, the flow of a frame in colors."""
+    flow = gid.motion_flow(gid.loop(volume), size=photo.shape[:2], start=40, count=1)[0]
+    thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
+    colors = to_pil(flows_to_images(flow)[0]).resize((384, 216), Image.LANCZOS)
+    thumbnail.paste(colors.crop((192, 0, 384, 216)), (192, 0))
+    thumbnail.save(ROOT / "workflows" / "16_motion_to_flow.jpg", quality=85)
 
 
 def audio_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
@@ -324,6 +361,9 @@ if __name__ == "__main__":
     renderer_images(flowers, prediction, pipeline.renderer)
     poke_images(flowers, prediction)
     wind_images(flowers, prediction)
+    long_loop_images(flowers, prediction)
+    page_thumbnail(flowers)
+    flow_thumbnail(flowers, prediction)
     audio_images(flowers, prediction)
     mask_images(flowers)
     cinemagraph_thumbnail(flowers)

@@ -127,3 +127,28 @@ background, and connect its IMAGE and its MASK to `image` and `mask` of *Load Sa
 *Sway From Mask* makes everything sway that is not transparent, fixed at its lowest end; set `gravity` to *up* for
 something that hangs. *Loop Motion* sets the length: the fewer frames, the smaller the files. To animate a photo's
 motion with its transparency, connect *Predict Spectral Volume* instead."""
+
+LONG = f"""## Make a long loop in which nothing repeats
+Press Run: the sample sways for twenty seconds, and no swing is like the one before.
+{OWN_PHOTO.format(what=PLANTS)} Here it is 1920, for Full HD.
+
+*Loop Motion* repeats the same few seconds. *Long Loop* goes on for as many `seconds` as you like, without a seam: for
+backgrounds and picture frames. `variation` sets how much the swings vary.
+
+*Render Loop To Video* writes each frame as soon as it is made: memory does not grow with the length. Time does, so
+`mode` is *fast splat*; *network* draws cleaner edges in about four times the time."""
+
+PAGE = f"""## Make an interactive photo
+Press Run. *Save Interactive Photo* shows the page: drag a flower and release it.
+{OWN_PHOTO.format(what=PLANTS)}
+
+The page is one HTML file of at most 3 MB in ComfyUI's folder `output/interactive`. It opens by a double click, also on
+a phone and without a network, and can be embedded in a website. `title` and `alt_text` are for its visitors."""
+
+FLOW = f"""## Write motion as optical flow
+Press Run. *Motion To Flow* writes an EXR file for each frame to ComfyUI's folder `output/flow`: red is dx and green is
+dy, in pixels. Compositing programs move layers and titles along with the photo by them; *flo* files are for research
+code.
+{OWN_PHOTO.format(what=PLANTS)}
+
+The video shows the flow in colors: the hue is the direction, white is still. `num_frames` 0 writes the whole loop."""

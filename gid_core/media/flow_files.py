@@ -1,8 +1,9 @@
-"""Optical flow as files: Middlebury's .flo (OpenCV), and OpenEXR with 32-bit floats (PyAV; OpenCV's wheels lack it)."""
+"""Optical flow as files: Middlebury's .flo, and OpenEXR with 32-bit floats (PyAV; OpenCV's wheels lack it)."""
 
 from __future__ import annotations
 
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,18 +41,14 @@ def write_flow(path: str | os.PathLike, flow: Tensor) -> Path:
         raise ValueError(f"flow must be [2, H, W] with finite values; got {list(flow.shape)}.")
     pixels = np.ascontiguousarray(flow.permute(1, 2, 0).cpu().numpy())
     with atomic_write(path) as temporary:
-        if suffix == ".exr":
-            temporary.write_bytes(_exr_bytes(pixels))
-        else:
-            _write_flo(temporary, pixels)
+        temporary.write_bytes(_exr_bytes(pixels) if suffix == ".exr" else _flo_bytes(pixels))
     return path
 
 
-def _write_flo(path: Path, pixels: np.ndarray) -> None:
-    from ..packages import cv2
-
-    if not cv2.writeOpticalFlow(str(path), pixels):
-        raise OSError(f"OpenCV could not write {path.name}.")
+def _flo_bytes(pixels: np.ndarray) -> bytes:
+    """Flow [H, W, 2] as a .flo file: Middlebury's mark, width, height, and (dx, dy) of each pixel, little-endian."""
+    height, width = pixels.shape[:2]
+    return b"PIEH" + struct.pack("<ii", width, height) + pixels.astype("<f4").tobytes()
 
 
 def _exr_bytes(pixels: np.ndarray) -> bytes:

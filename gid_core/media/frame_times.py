@@ -17,6 +17,9 @@ SPACING_QUANTILE = 0.25
 SNAP_RATIO = 1.12
 USUAL_RATES = (12.0, 15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 48.0, 50.0, 60000 / 1001, 60.0, 120.0, 240.0)
 
+# Most even steps of a variable rate, four days at 30 Hz: more come of times that jump, as in damaged files.
+MAX_STEPS = 10_000_000
+
 
 def even_frames(times: np.ndarray, last_duration: float, stated_rates: Sequence[float]) -> tuple[float, np.ndarray]:
     """The frame rate of a clip, and the frame that is nearest in time to each of its even steps.
@@ -29,6 +32,9 @@ def even_frames(times: np.ndarray, last_duration: float, stated_rates: Sequence[
     Returns:
         fps: frames per second; 0 for a single frame without a stated rate.
         shown: int64 [T], indices into `times`. It is 0 ... n - 1 if the frames are evenly spaced.
+
+    Raises:
+        ValueError: if the times jump so far that a clip of an even rate would have more than `MAX_STEPS` frames.
     """
     count = len(times)
     stated = [rate for rate in stated_rates if rate > 0]
@@ -44,7 +50,13 @@ def even_frames(times: np.ndarray, last_duration: float, stated_rates: Sequence[
     fps = _common_rate(np.diff(times), stated)
     if last_duration * fps < 0.5:  # files often leave it out
         last_duration = float(times[-1] - times[-2])
-    steps = np.arange(max(1, round((times[-1] + last_duration) * fps))) / fps
+    seconds = float(times[-1]) + last_duration
+    if seconds * fps > MAX_STEPS:
+        raise ValueError(
+            f"The times of the video's {count} frames jump: they are spread over {seconds:.3g} seconds. Convert it to "
+            "a constant frame rate."
+        )
+    steps = np.arange(max(1, round(seconds * fps))) / fps
     return fps, np.searchsorted((times[1:] + times[:-1]) / 2, steps)
 
 

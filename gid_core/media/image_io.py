@@ -21,7 +21,9 @@ ORIENTATION_TAG = 0x0112
 # Largest side and area that are decoded: OpenCV refuses larger areas, and a PNG with larger sides ends the process.
 MAX_SIDE, MAX_PIXELS = 65_535, 2**30
 # Formats whose orientation OpenCV leaves to the caller when asked to.
-EXIF_FORMATS = ("JPEG", "MPO", "PNG", "WEBP")
+EXIF_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF")
+# How a TIFF file begins. Of 8 bits with alpha, OpenCV gives colors that are multiplied by it.
+TIFF_MARKS = (b"II*\0", b"MM\0*")
 
 
 def read_image(path: str | os.PathLike) -> Tensor:
@@ -29,7 +31,8 @@ def read_image(path: str | os.PathLike) -> Tensor:
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if it is not an image, is damaged, or has more than about 179 million pixels or a side above 65,535.
+        ValueError: if it is not an image, is damaged, has more than about 179 million pixels or a side above 65,535, or
+            holds other numbers than uint8, uint16 or floating point in 0..1.
     """
     from ..packages import cv2
 
@@ -43,16 +46,37 @@ def read_image(path: str | os.PathLike) -> Tensor:
     color = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         data = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
-        if data is not None and not (data.ndim == 3 and data.shape[-1] == 4):
+        if data is not None and data.ndim == 2:
+            data = np.stack([data] * 3, -1)
+        elif data is not None and data.shape[-1] != 4:
             data = cv2.imdecode(encoded, color)
     except cv2.error as error:  # a header beyond OpenCV's limits
         raise ValueError(f"{path.name} cannot be read as an image: {error.err}.") from None
     if data is None:
         raise ValueError(f"{path.name} cannot be read as an image.")
-    scale = float(np.iinfo(data.dtype.str).max) if np.issubdtype(data.dtype, np.integer) else 1.0
+    premultiplied = content[:4] in TIFF_MARKS and data.dtype == np.uint8 and data.shape[-1] == 4
+    data = _unit_floats(data, path.name)
+    if premultiplied:
+        data[..., :3] = np.minimum(data[..., :3] / data[..., 3:].clip(1 / 255), 1)
     data = data[..., [2, 1, 0, 3][: data.shape[-1]]]
     data = np.rot90(data[:, ::-1] if mirrored else data, -turns)
-    return torch.from_numpy(data.astype(np.float32, order="C") / scale)
+    return torch.from_numpy(np.ascontiguousarray(data))
+
+
+def _unit_floats(data: np.ndarray, name: str) -> np.ndarray:
+    """The numbers of an image file as float32 in 0..1.
+
+    Raises:
+        ValueError: if they have another type or range than an image that a screen shows.
+    """
+    if data.dtype in (np.uint8, np.uint16):
+        return data.astype(np.float32) / np.iinfo(data.dtype).max
+    if np.issubdtype(data.dtype, np.floating) and data.min() >= 0 and data.max() <= 1:  # false for NaN
+        return data.astype(np.float32)
+    raise ValueError(
+        f"{name} holds {data.dtype} from {data.min():g} to {data.max():g}; an image has uint8, uint16, or floating "
+        "point in 0..1. Convert it to 8 or 16 bits."
+    )
 
 
 def _orientation(content: bytes, name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -188,7 +189,12 @@ def display_matrix(frame: av.VideoFrame) -> DisplayMatrix:
 
     Ask one frame of a video only: PyAV then keeps the frame in memory until Python looks for cycles.
     """
-    data: Any = frame.side_data
+    try:
+        data: Any = frame.side_data
+    except ValueError:  # this PyAV lacks a kind of data beside it, such as EXIF, but may know the rotation
+        turn = math.radians(getattr(frame, "rotation", 0))
+        cos, sin = round(math.cos(turn)), round(math.sin(turn))
+        return cos, -sin, sin, cos
     for index in range(len(data)):
         if data[index].type.name == "DISPLAYMATRIX":
             a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data[index]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..memory import check_fits
 from ..tensors import image_batch
 from ..validation import check_integer, check_path, check_rate, check_size, describe, refuse
 from .atomic import atomic_write
@@ -24,8 +26,12 @@ if TYPE_CHECKING:
 
 # Length of a motion measurement in seconds (paper section 6: 150 frames at 30 frames per second).
 WINDOW_SECONDS = 5.0
+# What to do when the frames of a file do not fit into memory.
+READING_REMEDIES = ("read fewer at a time (start and max_frames)", "read them smaller (size)", "use iterate_frames")
 # Codec for each file suffix.
 CODECS = {".mp4": "libx264", ".mkv": "libx264", ".mov": "libx264", ".webm": "libvpx-vp9"}
+# Longest side in pixels that each encoder takes.
+MAX_SIDES = {"libx264": 16384, "libvpx-vp9": 65536}
 # Most reference and B frames of H.264, and the macroblocks that a decoder of level 5.1 keeps. Frames that can refer far
 # back stay close to the first one: at the seam of a loop of 150 frames the picture changes by 0.0051 instead of 0.0067
 # on average, and the file is a third smaller, in a fifth more time.
@@ -62,7 +68,8 @@ def read_video(
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if it holds no readable video, fewer than `start` + 1 frames, or frames of different sizes.
+        ValueError: if it holds no readable video, fewer than `start` + 1 frames, frames of different sizes, or more
+            than fits into memory.
 
     Warns:
         UserWarning: if the file is cut off, with the seconds that are there.
@@ -76,6 +83,8 @@ def read_video(
         if not count:
             available = len(probe) - start
             length = available if max_frames is None else min(max_frames, available)
+            what = f"{length} frames of {frame.shape[1]} x {frame.shape[0]} pixels"
+            check_fits(what, length * frame.numel() * dtype.itemsize, torch.device("cpu"), READING_REMEDIES)
             video = torch.empty(length, *frame.shape, dtype=dtype)
         if dtype == torch.uint8:
             video[count] = frame
@@ -157,18 +166,18 @@ def write_video(path: str | os.PathLike, frames: Tensor | Iterable[Tensor], fps:
         The path.
 
     Raises:
-        ValueError: for an unknown suffix, no frames, frames of different sizes, or an fps out of range.
+        ValueError: for an unknown suffix, no frames, frames of different sizes or too large for the format, or an fps
+            out of range.
+        OSError: if the disk is full, or the encoder fails otherwise.
     """
     from ..packages import av
 
-    path = check_path("path", path)
-    if path.suffix.lower() not in CODECS:
-        raise ValueError(f"Cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(CODECS)}.")
+    path = check_video_path(path)
     fps = check_rate("fps", fps, "frames per second")
     crf = check_integer("crf", crf, 0, 51 if path.suffix.lower() != ".webm" else 63)
     codec, rate = CODECS[path.suffix.lower()], Fraction(fps).limit_denominator(100000)
-    with atomic_write(path) as temporary:
-        with av.open(str(temporary), "w") as container:
+    with atomic_write(path) as temporary, _ffmpeg_errors(path.name):
+        with av.open(os.path.abspath(temporary), "w") as container:  # a relative path may name a protocol
             stream = None
             for index, image in enumerate(_byte_images(frames)):
                 alpha = image.shape[-1] == 4 and codec == "libvpx-vp9"
@@ -176,6 +185,7 @@ def write_video(path: str | os.PathLike, frames: Tensor | Iterable[Tensor], fps:
                 padding = [(0, side % 2) for side in image.shape[:2]] + [(0, 0)]
                 image = np.pad(image, padding, mode="edge")
                 if stream is None:
+                    _check_sides(path, codec, *image.shape[:2])
                     stream = container.add_stream(codec, rate=rate)
                     stream.options = {"crf": str(crf)} | _codec_options(codec, *image.shape[:2])
                     stream.pix_fmt = "yuva420p" if alpha else "yuv420p"
@@ -232,6 +242,35 @@ def encoder_memory(height: int, width: int) -> float:
     lookahead = _lookahead(height, width)
     held = lookahead + B_FRAMES + HELD_FRAMES if lookahead else 0
     return height * width * (ENCODER_BYTES + HELD_BYTES * held)
+
+
+def check_video_path(path: str | os.PathLike) -> Path:
+    """The path, if `write_video` writes files with its suffix; else a ValueError."""
+    path = check_path("path", path)
+    if path.suffix.lower() not in CODECS:
+        raise ValueError(f"Cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(CODECS)}.")
+    return path
+
+
+@contextmanager
+def _ffmpeg_errors(name: str) -> Iterator[None]:
+    """FFmpeg's errors as OSErrors with the name of the file that is written."""
+    from ..packages import av
+
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        advice = "Free memory and disk space, or make the frames smaller."
+        raise OSError(f"{name} cannot be written: {error.strerror}. {advice}") from error
+
+
+def _check_sides(path: Path, codec: str, height: int, width: int) -> None:
+    if max(height, width) > MAX_SIDES[codec]:
+        other = ", or write a .webm file" if max(height, width) <= MAX_SIDES["libvpx-vp9"] else ""
+        raise ValueError(
+            f"A side of {path.suffix} video has at most {MAX_SIDES[codec]} pixels; got frames of {width} x {height}: "
+            f"make the image smaller{other}."
+        )
 
 
 def _lookahead(height: int, width: int) -> int:

@@ -81,7 +81,7 @@ def probe_video(source: str | os.PathLike | IO[bytes]) -> VideoProbe:
         path = check_path("source", source)
         if not path.is_file():
             raise FileNotFoundError(f"No video at {source}.")
-        name, source = path.name, str(path)
+        name, source = path.name, os.path.abspath(path)  # a relative one, such as 10:30.mp4, may name a protocol
     with open_container(source, name) as container:
         if not container.streams.video:
             raise ValueError(f"{name} has no video stream.")

@@ -13,7 +13,16 @@ from torch import Tensor
 from ..edge_aware_smoothing import Affinities
 from ..rendering.render import Renderer
 from ..spectral_volume import SpectralVolume
-from ..tensors import check_device, check_weights_dtype, fit_size, image_batch, mask_batch, resize_maps, resize_mask
+from ..tensors import (
+    check_device,
+    check_weights_dtype,
+    default_weights_dtype,
+    fit_size,
+    image_batch,
+    mask_batch,
+    resize_maps,
+    resize_mask,
+)
 from ..validation import check_callable, check_choice, check_instance, check_integer, check_number, describe
 from .amplitude import expected_amplitude
 from .checkpoint import load_model
@@ -68,15 +77,19 @@ class GIDPipeline:
         cls,
         path: str | os.PathLike | None = None,
         device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
     ) -> GIDPipeline:
         """Load a model from a file; None loads the bundled checkpoint.
+
+        Args:
+            dtype: of denoiser and renderer; None for what is fastest on the device, see `default_weights_dtype`.
 
         Raises:
             FileNotFoundError: if there is no such file.
             ValueError: if it is no motion model of this software, with a guess at what it is.
         """
-        return cls(load_model(path)).to(device, dtype)
+        device = check_device(device)
+        return cls(load_model(path)).to(device, default_weights_dtype(device) if dtype is None else dtype)
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> GIDPipeline:
         """Move the networks, in place. `dtype` is for denoiser and renderer; all else stays float32.

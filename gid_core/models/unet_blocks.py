@@ -61,8 +61,10 @@ class Attention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         projected = (layer(tokens).unflatten(2, (self.heads, -1)) for layer in (self.to_q, self.to_k, self.to_v))
+        if tokens.device.type == "cpu":  # in half precision, attention of short sequences takes twice as long there
+            projected = (each.float() for each in projected)
         attended = F.scaled_dot_product_attention(*(each.transpose(1, 2) for each in projected))
-        return self.to_out[0](attended.transpose(1, 2).flatten(2))
+        return self.to_out[0](attended.transpose(1, 2).flatten(2).to(tokens))
 
 
 class SpatialAttention(Attention):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..media.video_io import WINDOW_SECONDS, clip_windows, read_video
 from ..media.video_probe import probe_video
+from ..memory import check_fits
 from ..notices import warn
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES, SpectralVolume, temporal_dft
 from ..tensors import fit_size, image_batch, to_tensor, unit_floats
@@ -42,6 +43,9 @@ EXTRAPOLATION_FRAMES = 4
 # Motion of a confidence below this is blended with the motion around it. The Gaussian of the blend has this standard
 # deviation as a fraction of the width, and its weight is at least MIN_FILL_WEIGHT.
 TRUSTED_CONFIDENCE, FILL_SIGMA, MIN_FILL_WEIGHT = 0.5, 0.02, 0.25
+# Peak memory of a measurement in bytes per pixel, beside the colors of its frames: whatever their number (measured),
+# and of each of them its trajectory and brightness.
+SHARED_BYTES, FRAME_BYTES = 1300, 8 + 1
 # Rounds of the stabilization: the second one corrects the interpolation errors of the first.
 STABILIZE_ROUNDS = 2
 
@@ -90,7 +94,8 @@ def extract_spectral_volume(
         A `SpectralVolume` of one photo, frames[start], in pixels of the (possibly reduced) grid.
 
     Raises:
-        ValueError: for frames, numbers or modes outside the ranges above.
+        ValueError: for frames, numbers or modes outside the ranges above, or if the measurement does not fit into
+            memory.
 
     Warns:
         UserWarning: for a cut inside the window (with its frame), or a moving camera.
@@ -100,9 +105,8 @@ def extract_spectral_volume(
     period = check_integer("period", period, 2, MAX_FRAMES, meaning="samples")
     num_bins = check_integer("num_bins", num_bins, 1, period // 2 + 1, meaning=f"for a period of {period} samples")
     detrend = check_choice("detrend", detrend, DETREND_MODES)
-    window_seconds = check_number("window_seconds", window_seconds, above=0, at_most=MAX_WINDOW_SECONDS)
+    window_seconds, max_size = _check_window(window_seconds, max_size)
     start = check_integer("start", start, 0, len(clip) - 1, meaning="a frame of the clip")
-    max_size = None if max_size is None else check_integer("max_size", max_size, 1, meaning="pixels, or None")
     stabilize, first_frame = check_flag("stabilize", stabilize), check_integer("first_frame", first_frame, 0)
     flow, progress = check_callable("flow", flow), check_callable("progress", progress)
     available = len(clip) - start
@@ -113,6 +117,7 @@ def extract_spectral_volume(
         )
     _, count = clip_windows(available, fps, seconds=window_seconds, min_frames=MIN_FRAMES)[0]
     end_is_measured = detrend == "ramp" and available > count  # in the frame after the window
+    _check_memory(clip, count + end_is_measured, max_size, stabilize)
     window = _reduce(clip, range(start, start + count + end_is_measured), max_size)
     _warn_of_cuts(window, first_frame + start)
     if stabilize:
@@ -144,11 +149,12 @@ def read_window(
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if it holds no readable video, or fewer than `start` + 1 frames.
+        ValueError: if it holds no readable video, fewer than `start` + 1 frames, or numbers are out of range.
 
     Warns:
         UserWarning: if the file is cut off.
     """
+    seconds, max_size = _check_window(seconds, max_size)
     probe = probe_video(source)
     size = None if max_size is None else fit_size(probe.size, max_size)
     reference = read_video(probe, start=start, max_frames=1)[0][0]
@@ -251,6 +257,32 @@ def _check_frames(frames: Tensor | np.ndarray) -> Tensor:
     return clip
 
 
+def _check_memory(clip: Tensor, count: int, max_size: int | None, stabilize: bool) -> None:
+    """Refuse to measure `count` frames of a clip if that takes more memory than there is."""
+    (height, width), is_reduced = _measured_size(clip, max_size)
+    copies = is_reduced + 2 * stabilize
+    frame_bytes = FRAME_BYTES + copies * 3 * (4 if is_reduced else clip.dtype.itemsize)
+    check_fits(
+        f"Trajectories of {count} frames of {width} x {height} pixels",
+        height * width * (SHARED_BYTES + count * frame_bytes),
+        torch.device("cpu"),
+        ("measure at a smaller size (max_size)", "measure fewer seconds (window_seconds)"),
+    )
+
+
+def _check_window(seconds: float, max_size: int | None) -> tuple[float, int | None]:
+    """`window_seconds` and `max_size` in the types that are computed with."""
+    seconds = check_number("window_seconds", seconds, above=0, at_most=MAX_WINDOW_SECONDS)
+    return seconds, None if max_size is None else check_integer("max_size", max_size, 1, meaning="pixels, or None")
+
+
+def _measured_size(clip: Tensor, max_size: int | None) -> tuple[tuple[int, int], bool]:
+    """(H, W) at which motion is measured, and whether frames of this size have to be made of the clip's."""
+    size = clip.shape[1], clip.shape[2]
+    reduced = size if max_size is None else fit_size(size, max_size)
+    return reduced, reduced != size or clip.dtype not in (torch.uint8, torch.float32)
+
+
 def _reduce(frames: Tensor, window: range, max_size: int | None) -> np.ndarray:
     """A window of the frames reduced to a longest side of at most max_size pixels.
 
@@ -259,17 +291,16 @@ def _reduce(frames: Tensor, window: range, max_size: int | None) -> np.ndarray:
     """
     from ..packages import cv2
 
-    size = tuple(frames.shape[1:3])
-    reduced = size if max_size is None else fit_size(size, max_size)
+    reduced, is_reduced = _measured_size(frames, max_size)
     images = (image_batch(frames[t].cpu(), f"frames[{t}]")[0, :3].permute(1, 2, 0) for t in window)
-    if reduced == size and frames.dtype in (torch.uint8, torch.float32):
+    if not is_reduced:
         for _ in images:  # only checked: the frames need no copy
             pass
         return frames[window.start : window.stop, ..., :3].cpu().contiguous().numpy()
     result = np.empty((len(window), *reduced, 3), np.float32)
     for reduced_image, image in zip(result, images, strict=True):
         array = image.contiguous().numpy()
-        if reduced != size:
+        if reduced != array.shape[:2]:
             array = cv2.resize(array, reduced[::-1], interpolation=cv2.INTER_AREA)
         reduced_image[:] = array
     return result

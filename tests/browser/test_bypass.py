@@ -9,7 +9,7 @@ import gid_core as gid
 from browser.live_page import provide_inputs, ramp_photo, run_to_end, swaying_volume
 
 BYPASS_MODE = 4  # of LiteGraph
-MAKERS = ("GID_Wind", "GID_ModalForce", "GID_AudioForce", "GID_LoopMotion")  # the last one runs
+MAKERS = ("GID_Wind", "GID_ModalForce", "GID_AudioForce", "GID_LongLoop", "GID_LoopMotion")  # the last one runs
 RECEIVERS = ("GID_SoftmaxSplatRender", "GID_RenderLoopToVideo", "GID_PreviewMotion")
 
 

@@ -55,6 +55,7 @@ VALID = {
     ),
     "GID_VolumeFromMask": dict(mask=MASK, gravity="down", amplitude=1.0, base_frequency=0.5, seed=0, grid=8),
     "GID_LoopMotion": COMMON["motion"][1],
+    "GID_LongLoop": dict(spectral_volume=["volume", 0], seconds=6.0, variation=0.5, speed=1.0, fps=4.0, seed=0),
     "GID_AmplifyMotion": dict(
         spectral_volume=["volume", 0], gain=1.0, slow_gain=1.0, middle_gain=1.0, fast_gain=1.0, limit=0.0, feather=4.0
     ),

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -185,6 +186,18 @@ def test_loop_returns_its_length_and_rate(graph, volume, widgets, frames, fps):
     shown = [graph.show(motion[1]), graph.show(motion[2])]
     graph.run()
     assert [float(graph.text(node)) for node in shown] == [fps, frames]
+
+
+def test_a_long_loop_is_the_librarys_and_tells_its_length(graph, volume):
+    motion = graph.add("GID_LongLoop", spectral_volume=graph.volume(volume), seconds=6.5, fps=12.0, seed=3)
+    flow = graph.add("GID_MotionToFlow", motion=motion, start_frame=30, num_frames=1, file_format="flo")
+    shown = [graph.show(value) for value in (motion[1], motion[2], flow[2])]
+    texts, _ = graph.run_and_listen()
+    assert [float(graph.text(node)) for node in shown[:2]] == [12, 78]
+    assert texts[motion.id] == "78 frames, 6.50 s at 12 fps"
+    flow = cv2.readOpticalFlow(graph.text(shown[2]) % 0)
+    expected = gid.long_loop(volume, seconds=6.5, fps=12, seed=3).displacement(30, 31)[0, 0]
+    np.testing.assert_allclose(flow, expected.permute(1, 2, 0), atol=1e-4)
 
 
 def render(graph, photo, motion, **inputs):

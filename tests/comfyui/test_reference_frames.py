@@ -35,6 +35,9 @@ def render_frames(server, workflow: dict, indices: tuple[int, ...], provide_inpu
     """Single frames of a workflow, uint8 [N, H, W, 3], as Save Image writes them."""
     prompt = to_prompt(workflow, server.object_info())
     provide_inputs(prompt)
+    for node in prompt.values():
+        if node["class_type"] == "GID_LoadModel":
+            node["inputs"]["dtype"] = "float32"  # auto depends on the CPU
     (renderer,) = (node for node in prompt.values() if node["class_type"] in RENDERERS)
     settings = {name: value for name, value in renderer["inputs"].items() if name != "crf"}
     prompt = {number: node for number, node in prompt.items() if node["class_type"] not in WRITERS}

@@ -31,19 +31,18 @@ EXPECTED = {
     "10_restyle_a_clip": (150, 30, (144, 256)),
     "11_amplify_a_clip": (150, 30, (72, 128)),
     "12_generate_and_animate": (150, 30, (72, 128)),
-    "13_sticker_with_alpha": (60, 20, (72, 128)),
+    "14_long_loop": (600, 30, (72, 128)),
 }
-STICKER = "13_sticker_with_alpha"  # it saves animated images instead of a video
+# These write other files than a video of a moving photo.
+OTHER_FILES = {"13_sticker_with_alpha", "15_interactive_photo", "16_motion_to_flow"}
 RENDERERS = ("GID_SoftmaxSplatRender", "GID_RenderLoopToVideo")
 DO_NOT_LOOP = {"03_poke_a_photo", "04_wind_on_a_photo", "05_dance_to_sound"}
 
 
 def pytest_generate_tests(metafunc):
-    if "name" in metafunc.fixturenames:
-        names = {path.stem for path in (ROOT / "workflows").glob("*.json")}
-        if "video" in metafunc.function.__name__:
-            names -= {STICKER}
-        metafunc.parametrize("name", sorted(names))
+    marked = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "name" in metafunc.fixturenames and "name" not in marked:
+        metafunc.parametrize("name", sorted(path.stem for path in (ROOT / "workflows").glob("*.json")))
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def object_info(server):
 
 
 def test_there_are_workflows(workflows):
-    assert set(workflows) == set(EXPECTED), "add the new workflow to EXPECTED"
+    assert set(workflows) == EXPECTED.keys() | OTHER_FILES, "add the new workflow to EXPECTED"
 
 
 def test_workflows_are_numbered(workflows):
@@ -175,6 +174,7 @@ def difference(a, b) -> float:
     return float(np.abs(np.subtract(a, b, dtype=np.float32)).mean())
 
 
+@pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_workflow_makes_a_video_that_moves(server, name, workflow, object_info, provide_inputs):
     prompt = to_prompt(workflow, object_info)
     provide_inputs(prompt)
@@ -216,13 +216,39 @@ def test_workflow_makes_a_video_that_moves(server, name, workflow, object_info, 
     assert prompt.items() <= saved.items()
 
 
-def test_the_sticker_keeps_its_transparency(server, workflows, object_info, provide_inputs):
-    prompt = to_prompt(workflows[STICKER], object_info)
+def run_files(server, workflow, object_info, provide_inputs) -> dict[str, list]:
+    """Run a workflow; the new files in the output folder by their suffix."""
+    output = server.base / "output"
+    before = set(output.rglob("*.*"))
+    prompt = to_prompt(workflow, object_info)
     provide_inputs(prompt)
-    files = server.outputs(server.run(prompt))
-    count, fps, size = EXPECTED[STICKER]
-    for suffix in (".webp", ".png"):
-        (file,) = (file for file in files if file.suffix == suffix and file.name.startswith("sticker"))
+    server.run(prompt)
+    files = {}
+    for path in sorted(set(output.rglob("*.*")) - before):
+        files.setdefault(path.suffix, []).append(path)
+    return files
+
+
+def test_an_interactive_photo_is_a_page(server, workflows, object_info, provide_inputs):
+    files = run_files(server, workflows["15_interactive_photo"], object_info, provide_inputs)
+    ((page,),) = files.values()
+    assert page.suffix == ".html" and "<title>Flowers</title>" in page.read_text(encoding="utf-8")
+
+
+def test_motion_becomes_flow_files_and_their_colors(server, workflows, object_info, provide_inputs):
+    files = run_files(server, workflows["16_motion_to_flow"], object_info, provide_inputs)
+    assert {suffix: len(paths) for suffix, paths in files.items()} == {".exr": 30, ".mp4": 1}
+    frames, fps = decode(files[".mp4"][0])
+    assert frames.shape == (30, 72, 128, 3) and fps == 30
+    assert frames[0].min() > 250, "the flow of the first frame is not 0"
+    assert difference(frames[15], frames[0]) > 3
+
+
+def test_the_sticker_keeps_its_transparency(server, workflows, object_info, provide_inputs):
+    files = run_files(server, workflows["13_sticker_with_alpha"], object_info, provide_inputs)
+    count, fps, size = 60, 20, (72, 128)
+    assert files.keys() == {".webp", ".png"}
+    for (file,) in files.values():
         with Image.open(file) as animation:
             assert (animation.n_frames, animation.size[::-1]) == (count, size)
             frames, duration = [], 0

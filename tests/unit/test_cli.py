@@ -53,6 +53,12 @@ def test_loop_to_a_video(files, capsys):
     assert sorted(os.listdir()) == ["a.mp4", "photo.png", "volume.safetensors"]
 
 
+def test_a_long_loop_to_a_video(files, capsys):
+    assert main(["loop", *FAST, "-o", "a.mp4", "--long-loop", "6", "--fps", "10", "--variation", "1"]) == 0
+    assert "60 frames at 10 fps, a seamless loop" in capsys.readouterr().out
+    assert len(read_video("a.mp4")[0]) == 60
+
+
 def test_loop_to_images(files):
     assert main(["loop", *FAST, "-o", "out/deep", "--frames", "6"]) == 0
     assert sorted(os.listdir("out/deep")) == [f"{i:05d}.png" for i in range(6)]
@@ -142,6 +148,9 @@ LOOP = ["loop", *FAST, "-o", "a.mp4"]
         (["loop", *FAST, "-o", "nowhere/a.mp4"], "nowhere"),
         ([*LOOP, "--speed", "0"], "speed"),
         ([*LOOP, "--frames", "0"], "num_frames"),
+        ([*LOOP, "--long-loop", "1"], "seconds must be at least 5"),
+        ([*LOOP, "--long-loop", "9", "--variation", "2"], "variation must be"),
+        ([*LOOP, "--long-loop", "9", "--frames", "9"], "--frames and --long-loop both give a length"),
         ([*LOOP, "--fps", "-3"], "fps"),
         ([*LOOP, "--gain", "nan"], "finite"),
         ([*LOOP, "--limit", "-1"], "max_fraction"),
@@ -242,6 +251,23 @@ def test_animate_refuses(model, capsys, arguments, message):
     error = capsys.readouterr().err
     assert "gid_core animate: " in error and message in error and "Traceback" not in error
     assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere/a.mp4"], "no folder nowhere"),
+        (["a.gif"], "Cannot write .gif"),
+        (["a.mp4", "--volume", "nowhere/v.safetensors"], "no folder nowhere"),
+        (["a.mp4", "--volume", "."], "the name of a file"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_motion_is_predicted(
+    files, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.setattr("gid_core.cli._predict", lambda *_: pytest.fail("predicted"))
+    assert main([*ANIMATE, *arguments]) == 1
+    assert message in capsys.readouterr().err
 
 
 # ---- page ----

@@ -53,6 +53,7 @@ def calls(tmp_path_factory, tiny_model, repo) -> dict[str, tuple[Callable, dict[
     force = dict(num_frames=6, fps=24.0, damping=gid.Damping(), speed=1.0, strength=1.0, max_displacement=0.2)
     force |= dict(integrator="exact")
     wind = dict(volume=volume(), direction_degrees=0.0, gustiness=0.5, seed=0, loops=False, **force)
+    sway_on = dict(volume=volume(), seconds=0.5, variation=0.5, speed=1.0, fps=None, seed=0)
     sway = dict(mask=mask, roots=None, gravity_degrees=90.0, num_bins=4, fps=30.0, period=30, amplitude=0.01)
     sway |= dict(base_frequency=0.5, seed=0, grid=16)
     frames = dict(image=photo, motion=motion, start=0, count=2, mask=None, renderer=None, chunk=None, device=None)
@@ -97,6 +98,7 @@ def calls(tmp_path_factory, tiny_model, repo) -> dict[str, tuple[Callable, dict[
         "parse_pokes": (gid.parse_pokes, dict(text="[]")),
         "format_pokes": (gid.format_pokes, dict(pokes=[])),
         "wind": (gid.wind, wind),
+        "long_loop": (gid.long_loop, sway_on),
         "from_audio": (gid.from_audio, dict(one_bin, volume=volume(), attack=0.02, release=0.2, **force)),
         "from_audio.one_bin": (gid.from_audio, one_bin | dict(num_frames=None, fps=None)),
         "volume_from_mask": (gid.volume_from_mask, sway),
@@ -145,7 +147,7 @@ def calls(tmp_path_factory, tiny_model, repo) -> dict[str, tuple[Callable, dict[
 NAMES = """SpectralVolume SpectralVolume.replace SpectralVolume.to SpectralVolume.resize SpectralVolume.amplify
 SpectralVolume.mask SpectralVolume.save SpectralVolume.load modal_sum Motion Motion.displacement
 Motion.magnitude Motion.retime loop playback limit_displacement Damping Poke poke parse_pokes format_pokes
-wind from_audio from_audio.one_bin volume_from_mask softmax_splat render render_chunks render_to_video
+wind long_loop from_audio from_audio.one_bin volume_from_mask softmax_splat render render_chunks render_to_video
 motion_flow write_flow Tracks parse_tracks parse_points format_tracks choose_points choose_points.grid
 choose_points.picked grid_points weighted_points follow_points draw_tracks motion_from_tracks
 interactive_page save_interactive_page

@@ -7,6 +7,7 @@ import torch
 
 from gid_core.motion import Motion, limit_displacement, loop, playback, playback_coordinates
 from gid_core.spectral_volume import SpectralVolume
+from peak_memory import PeakMemory
 
 
 def random_volume(batch=1, bins=16, size=(6, 9), seed=0, scale=50.0, **settings):
@@ -175,6 +176,13 @@ def test_any_speed_of_a_loop_is_a_loop_with_the_same_amplitude():
         assert len(retimed) == round(150 / speed) and cycles(retimed) == pytest.approx(1, abs=1e-4)
         ratio = retimed.displacement().norm(dim=2).amax(dim=1) / peak
         assert 0.9 < ratio.min() and ratio.max() < 1.1
+
+
+def test_retiming_a_long_loop_takes_memory_in_proportion():
+    with PeakMemory() as memory:
+        motion = Motion(random_volume(bins=2), torch.rand(10_000, 2, 2), 30.0, loops=True)
+        assert len(motion.retime(0.7)) == 14_286
+    assert memory.peak < 20 * motion.coordinates.nbytes
 
 
 def test_retiming_to_the_same_length_changes_nothing():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -188,3 +189,9 @@ def test_install_installs_what_cannot_be_imported(monkeypatch, repo, status):
     assert install.main() == status
     assert commands == [packages.install_command("cv2")]
     assert commands[0][3:] == ["install", "opencv-python-headless", f"numpy=={metadata.version('numpy')}"]
+
+
+@pytest.mark.parametrize(("stub", "missing"), [(ModuleType("cv2"), False), (None, True)])
+def test_a_module_that_another_pack_put_in_its_place_ends_nothing(monkeypatch, stub, missing):
+    monkeypatch.setitem(sys.modules, "cv2", stub)  # it has no spec, for which importlib raises
+    assert ("cv2" in packages.missing_packages()) == missing

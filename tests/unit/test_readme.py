@@ -16,7 +16,7 @@ import gid_core as gid
 from gid_core.cli import main
 from gid_core.training.train_options import training_options
 
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/benchmarks.md", "docs/training.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/benchmarks.md", "docs/recipes.md", "docs/training.md")
 # What the variables of the examples hold.
 VARIABLES = {"volume": gid.SpectralVolume, "motion": gid.Motion, "pipe": gid.GIDPipeline}
 

@@ -24,3 +24,18 @@ def test_files_in_writing_are_not_listed(tmp_path):
         temporary.touch()
         assert [path.name for path in finished_files(tmp_path, (".png",))] == ["a.PNG", "b.png"]
     assert [path.name for path in finished_files(tmp_path, (".png",))] == ["a.PNG", "b.png", "d.png"]
+
+
+@pytest.mark.parametrize("name", ["a" * 250 + ".vol", "\N{CHERRY BLOSSOM}" * 60 + ".vol", "a" * 255, "." + "a" * 254])
+def test_every_name_that_the_file_system_takes_can_be_written(tmp_path, name):
+    with atomic_write(tmp_path / name) as temporary:
+        temporary.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "new"
+
+
+@pytest.mark.parametrize("path", [".", "", "/"])
+def test_a_folder_is_no_file(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="path must be the name of a file"):
+        with atomic_write(path):
+            pass

@@ -55,3 +55,9 @@ def test_time_stamps_close_together_do_not_raise_the_rate_without_bound():
 def test_a_single_frame_has_the_stated_rate(rates, expected):
     fps, shown = even_frames(np.array([3.0]), 0.1, rates)
     assert fps == expected and shown.tolist() == [0]
+
+
+@pytest.mark.parametrize("seconds", [1e6, 1e9, 1e15])
+def test_times_that_jump_are_refused_and_fill_no_memory(seconds):
+    with pytest.raises(ValueError, match="times of the video's 21 frames jump"):
+        even_frames(np.append(np.arange(20) / 30, seconds), 0.0, [30.0])

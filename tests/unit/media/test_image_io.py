@@ -5,10 +5,11 @@ import os
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from gid_core.media.image_io import read_image, write_image
 from gid_core.tensors import feather_mask, image_batch, mask_batch, resize_maps
@@ -303,3 +304,47 @@ def test_only_one_image_is_written(tmp_path):
     for image, message in ((torch.rand(36, 64), r"got \[36, 64\]"), (torch.rand(2, 4, 4, 3), "got 2 images")):
         with pytest.raises(ValueError, match=message):
             write_image(tmp_path / "a.png", image)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_avif_is_turned_as_it_says(tmp_path, orientation):
+    if not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    pixels = np.zeros((16, 24, 3), np.uint8)
+    pixels[:8, :12] = 200
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.avif", exif=exif, quality=100)
+    with Image.open(tmp_path / "a.avif") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image), np.float32) / 255
+    try:
+        image = read_image(tmp_path / "a.avif")
+    except ValueError:
+        pytest.skip("this OpenCV has no AVIF")
+    assert image.shape == expected.shape and (image - torch.from_numpy(expected)).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("alpha", [255, 128, 20, 0])
+def test_tiff_files_keep_their_colors_where_they_are_transparent(tmp_path, alpha):
+    color = (200, 100, 50, alpha)
+    Image.new("RGBA", (6, 4), color).save(tmp_path / "a.tif")
+    image = read_image(tmp_path / "a.tif")[0, 0] * 255
+    assert image[3] == alpha
+    if alpha:
+        assert (image[:3] - torch.tensor(color[:3])).abs().max() <= 255 / alpha
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_floating_point_files_are_read_in_0_to_1_only(tmp_path, channels):
+    pixels = np.linspace(0, 1, 12 * channels, dtype=np.float32).reshape(3, 4, channels)
+    path = str(tmp_path / "a.tiff")
+    cv2.imwrite(path, pixels)
+    expected = np.broadcast_to(pixels[..., ::-1], (3, 4, 3))
+    assert np.array_equal(read_image(path).numpy(), expected)
+    for wrong in (pixels * 255, pixels * 3, pixels - 0.5, np.where(pixels > 0.5, np.nan, pixels)):
+        cv2.imwrite(path, wrong.astype(np.float32))
+        with pytest.raises(ValueError, match=r"a\.tiff holds float32 from .* Convert it"):
+            read_image(path)
+    cv2.imwrite(path, (pixels * 1000).astype(np.int32))
+    with pytest.raises(ValueError, match=r"a\.tiff"):
+        read_image(path)

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gid_core.media import video_color as color
 from gid_core.media.video_io import iterate_frames, read_video, write_video
@@ -182,3 +183,25 @@ def test_written_colors_are_tagged_and_look_the_same_in_ffmpeg_and_pyav(tmp_path
             assert (int(context.color_primaries), int(context.color_trc)) == (1, 1)
             if int(av.__version__.split(".")[0]) >= 17:  # before, PyAV's own conversion ignored the tags
                 assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - value).max() <= 2
+
+
+def test_data_that_pyav_does_not_know_leave_a_frame_readable(tmp_path):
+    """FFmpeg 8 attaches EXIF data to frames, which PyAV 18 does not list: it then tells no other data either."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(quadrants()).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    frame = read_video(tmp_path / "a.jpg")[0][0]
+    assert np.abs(np.rot90(quadrants(), -1) / 255 - frame.numpy()).mean() < 0.05
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (90, 1), (180, 2), (-180, 2), (-90, 3)])
+def test_the_rotation_serves_where_side_data_cannot_be_read(degrees, turns):
+    class Frame:
+        rotation = degrees
+
+        @property
+        def side_data(self):
+            raise ValueError("31 is not a valid Type")
+
+    matrix = color.display_matrix(Frame())
+    assert np.array_equal(color.upright(quadrants(), matrix), np.rot90(quadrants(), turns))

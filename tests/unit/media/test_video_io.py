@@ -308,3 +308,33 @@ def test_x264_looks_less_far_ahead_in_larger_frames(size):
     assert (options["rc-lookahead"] == "0") == (options["bf"] == "0") == (size == (3000, 4000))
     assert video.encoder_memory(*size) < 1.5e9
     assert video.encoder_memory(3000, 4000) < 0.5e9
+
+
+@pytest.mark.parametrize("name", ["10:30.mp4", "pipe:1.mkv", "file:a.webm", "-a.mp4", "a%03d.mp4"])
+def test_names_that_ffmpeg_would_take_for_a_protocol_are_files(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_video(name, moving(3, 32, 32), 10)
+    assert os.listdir() == [name] and len(read_video(name)[0]) == 3
+
+
+@pytest.mark.parametrize(("suffix", "side", "advice"), [(".mp4", 16386, ".webm"), (".webm", 65538, "smaller")])
+def test_frames_too_large_for_a_format_are_refused_with_what_to_do(tmp_path, suffix, side, advice):
+    with pytest.raises(ValueError, match=f"at most {side - 2} pixels; got frames of {side} x 2: .*{advice}"):
+        write_video(tmp_path / f"a{suffix}", torch.zeros(1, 2, side, 3), 10)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_encoder_that_fails_is_told_in_words_and_leaves_no_file(tmp_path, monkeypatch):
+    """As x264 does without memory: FFmpeg's own error is neither an OSError nor a MemoryError."""
+    monkeypatch.setitem(video.MAX_SIDES, "libx264", 10**6)
+    with pytest.raises(OSError, match="a.mp4 cannot be written: .*Free memory and disk space"):
+        write_video(tmp_path / "a.mp4", torch.zeros(1, 2, 16386, 3), 10)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_clip_that_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4", moving(10, 32, 32), 10)
+    monkeypatch.setattr("gid_core.memory.free_memory", lambda device: 5 * 32 * 32 * 3 * 4)
+    assert len(read_video(path, max_frames=5)[0]) == 5 and len(read_video(path, dtype=torch.uint8)[0]) == 10
+    with pytest.raises(ValueError, match="10 frames of 32 x 32 pixels need .*start and max_frames"):
+        read_video(path)

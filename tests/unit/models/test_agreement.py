@@ -1,4 +1,4 @@
-"""The bundled model predicts the same motion on every device and backend, up to 1e-3 of the motion."""
+"""The bundled model predicts the same motion on every device and backend, up to 1e-3 of the motion in float32."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from gid_core.models.pipeline import GIDPipeline
 
 
 def predict(photo, device="cpu"):
-    pipe = GIDPipeline.from_pretrained(device=device)
+    pipe = GIDPipeline.from_pretrained(device=device, dtype=torch.float32)
     config = pipe.model.config
     pipe.model.config = replace(config, volume=replace(config.volume, image_area=256 * 144))  # a quarter of the time
     return pipe(photo, num_inference_steps=6, seed=3, resolution=128)
@@ -41,8 +41,8 @@ def test_native_convolutions_agree_with_onednn(photo, expected):
 def test_gpu_agrees_with_cpu(photo, expected):
     assert relative_difference(expected, predict(photo, "cuda")) <= 1e-3
     motion = gid.loop(expected)
-    frames = [
-        gid.render(photo, motion, count=4, device=device, renderer=GIDPipeline.from_pretrained(device=device).renderer)
-        for device in ("cpu", "cuda")
-    ]
+    frames = []
+    for device in ("cpu", "cuda"):
+        pipe = GIDPipeline.from_pretrained(device=device, dtype=torch.float32)
+        frames.append(gid.render(photo, motion, count=4, device=device, renderer=pipe.renderer))
     assert (frames[0] - frames[1]).abs().max() <= 2e-2 and (frames[0] - frames[1]).abs().mean() <= 1e-3

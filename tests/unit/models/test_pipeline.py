@@ -203,6 +203,16 @@ def test_half_precision_gives_almost_the_same_motion(pipe):
     assert float((other - full).norm() / full.norm()) < 0.05
 
 
+@pytest.mark.parametrize(("capabilities", "dtype"), [({"avx512_bf16": True}, torch.bfloat16), ({}, torch.float32)])
+def test_networks_run_in_the_dtype_that_the_processor_is_fast_in(pipe, tmp_path, monkeypatch, capabilities, dtype):
+    path = save_model(tmp_path / "tiny.safetensors", pipe.model)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert GIDPipeline.from_pretrained(path).model.dtype == dtype
+    assert GIDPipeline.from_pretrained(path, dtype=torch.float16).model.dtype == torch.float16
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # as before PyTorch 2.10
+    assert GIDPipeline.from_pretrained(path).model.dtype == torch.float32
+
+
 def test_outlines_are_where_the_models_affinities_are_low(pipe):
     """Also in inference mode, as ComfyUI runs nodes, and of photos with alpha."""
     image = photo(48, 80)
@@ -218,7 +228,7 @@ def test_pipeline_runs_in_inference_mode(pipe, tmp_path):
     path = save_model(tmp_path / "tiny.safetensors", pipe.model, torch.float32)
     expected = pipe(photo(40, 60), mask=torch.ones(40, 60), **FAST).coefficients
     with torch.inference_mode():
-        loaded = GIDPipeline.from_pretrained(path)
+        loaded = GIDPipeline.from_pretrained(path, dtype=torch.float32)
         volume = loaded(photo(40, 60), mask=torch.ones(40, 60), **FAST)
         half = GIDPipeline.from_pretrained(path, dtype=torch.bfloat16)
     torch.testing.assert_close(volume.coefficients, expected, rtol=1e-5, atol=1e-5)

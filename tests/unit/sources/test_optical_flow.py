@@ -71,7 +71,8 @@ def test_bytes_give_the_trajectories_of_floats_and_one_clip_of_trajectories_is_h
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert torch.equal(trajectories, expected[0]) and torch.equal(confidence, expected[1])
-    assert peak < 1.9 * trajectories.nbytes  # NumPy's memory; in floats the frames alone are 1.5 times as much
+    # NumPy's memory is 1.8 to 1.95 times the trajectories; a copy of the frames in floats would add 1.5 times.
+    assert peak < 2.5 * trajectories.nbytes
 
 
 def test_progress_counts_frames_and_may_cancel():

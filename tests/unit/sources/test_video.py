@@ -275,3 +275,24 @@ def test_a_cut_in_a_part_of_a_video_is_named_by_its_number_in_the_video():
     clip[12:] = 0.9
     with pytest.warns(UserWarning, match="at frame 112.*start=112"):
         extract_spectral_volume(clip, 30, flow=external_flow(torch.zeros(20, 2, 12, 16)), first_frame=100)
+
+
+@pytest.mark.parametrize(
+    "numbers", [dict(seconds=math.inf), dict(seconds=math.nan), dict(max_size=0), dict(max_size="a")]
+)
+def test_a_window_of_impossible_size_is_refused_before_the_file_is_read(tmp_path, numbers):
+    with pytest.raises(ValueError, match=r"(window_seconds|max_size) must be"):
+        read_window(tmp_path / "none.mp4", **numbers)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fits"), [(dict(), False), (dict(max_size=16), True), (dict(window_seconds=1), True)]
+)
+def test_a_measurement_that_does_not_fit_into_memory_is_refused(monkeypatch, settings, fits):
+    frames = torch.zeros(200, 24, 32, 3, dtype=torch.uint8)
+    monkeypatch.setattr("gid_core.memory.free_memory", lambda device: 24 * 32 * 2000)
+    if fits:
+        assert len(extract_spectral_volume(frames, 30, num_bins=2, **settings)) == 1
+    else:
+        with pytest.raises(ValueError, match=r"150 frames of 32 x 24 pixels need .* \(max_size\), or .*window_seconds"):
+            extract_spectral_volume(frames, 30, num_bins=2, **settings)
