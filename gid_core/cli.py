@@ -243,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
 def _photo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", help="the photo to animate: a plant, flowers, a tree, something that hangs")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random motion (default 0)")
-    parser.add_argument("--steps", type=int, default=14, help="number of sampling steps (default 14)")
+    parser.add_argument("--steps", type=int, default=10, help="number of sampling steps (default 10)")
     parser.add_argument(
         "--guidance", type=float, default=1.75, help="guidance scale: how closely to follow the photo (default 1.75)"
     )

@@ -31,8 +31,11 @@ BUILD = """([spec, group]) => {
       if (!widget) throw new Error(`${type} has no widget ${key}`);
       if (widget.options?.values && !widget.options.values.includes?.(value)) widget.options.values = [value];
       widget.value = value;
+      if (key === "strokes") widget.callback?.(value); // opens the motion brush
     }
-    const width = node.widgets?.some((w) => w.name === "live") ? 400 : 300; // a live view grows with the width
+    const brush = node.widgets?.find((w) => w.name === "strokes");
+    const live = node.widgets?.some((w) => w.name === "live") && (!brush || brush.value);
+    const width = live ? 400 : 300; // a live view grows with the width
     node.setSize([width, 100]);
     const size = node.computeSize();
     node.setSize(type === "MarkdownNote" ? [390, height] : [Math.max(width, size[0]), size[1]]);

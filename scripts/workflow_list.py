@@ -8,10 +8,26 @@ import json
 import math
 
 import workflow_notes as notes
+from gid_core.sources.stroke_list import Stroke, format_strokes
 
 # Two drags in the live view of flowers.jpg: the large flower to the left, the flower in front of it to the right.
 POKES = """[{"x": 0.24, "y": 0.21, "dx": -0.035, "dy": 0.0, "time": 0.3, "hold": 0.4},
  {"x": 0.51, "y": 0.76, "dx": 0.03, "dy": 0.0, "time": 2.0, "hold": 0.4}]"""
+
+# Strokes on flowers.jpg, with points in its pixels: three flowers with their stems, the ground, and two arrows.
+STROKES_SIZE = (512, 288)
+STROKES = (
+    {"kind": "move", "points": [(201, 284), (172, 196), (150, 136), (124, 70)], "radius": 0.016},
+    {"kind": "move", "points": [(60, 80), (112, 68), (160, 60)], "radius": 0.06},
+    {"kind": "move", "points": [(104, 36), (144, 24)], "radius": 0.06},
+    {"kind": "move", "points": [(222, 158), (226, 82)], "radius": 0.014},
+    {"kind": "move", "points": [(230, 82)], "radius": 0.062},
+    {"kind": "move", "points": [(254, 284), (258, 226)], "radius": 0.018, "stiffness": 4.0},
+    {"kind": "move", "points": [(228, 213), (292, 213)], "radius": 0.08, "stiffness": 4.0},
+    {"kind": "pin", "points": [(184, 280), (280, 280)], "radius": 0.022},
+    {"kind": "arrow", "points": [(120, 56), (137, 52)]},
+    {"kind": "arrow", "points": [(258, 214), (247, 214)]},
+)
 
 # Tracks in pixels of flowers.jpg: points that sway by (dx, dy), and points that rest.
 TRACKS_SIZE, TRACKS_FPS = (512, 288), 8.0
@@ -30,6 +46,13 @@ def drawn_tracks() -> str:
     return json.dumps(
         [[{"x": round(x + dx * w, 1), "y": round(y + dy * w, 1)} for w in way] for x, y, dx, dy in points]
     )
+
+
+def painted_strokes() -> str:
+    """The strokes above as the motion brush writes them."""
+    width, height = STROKES_SIZE
+    points = [[(round(x / width, 4), round(y / height, 4)) for x, y in stroke["points"]] for stroke in STROKES]
+    return format_strokes([Stroke(**{**stroke, "points": p}) for stroke, p in zip(STROKES, points, strict=True)])
 
 
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"  # what ComfyUI's own first workflow names
@@ -176,6 +199,19 @@ WORKFLOWS = {
         ),
         "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
         **video_nodes("loop", "sway", 3, network=False),
+    },
+    "07_brush_to_loop": {
+        **note(notes.BRUSH, 470),
+        **sample_nodes(),
+        "volume": (
+            "GID_VolumeFromMask",
+            1,
+            0,
+            {"seed": 1, "control_after_generate": "fixed", "strokes": painted_strokes()},
+            {"image": ("photo", 0)},
+        ),
+        "loop": ("GID_LoopMotion", 2.3, 0, {}, {"spectral_volume": ("volume", 0)}),
+        **video_nodes("loop", "brush", 3.3, network=False),
     },
     "08_tracks_to_loop": {
         **note(notes.TRACKS),

@@ -71,6 +71,16 @@ fixed at its lowest end.
 Set `gravity` to *up* for hanging objects, or connect a second mask to `roots` to mark where the object is fixed. To
 use wind, pokes or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
 
+BRUSH = f"""## Paint motion into a picture
+1. Press Run. The strokes in the live picture of *Sway From Mask* let the flowers of the sample sway.
+2. Paint with *Move* what should sway, with its stem or support. It sways at once. *Pin* holds, an *Arrow* from an
+   object sets in which direction and how far it sways, *Stiff* sets how stiff the next stroke is. Press Run again to
+   render. {OWN_PHOTO.format(what=ANYTHING)} Press Run once to see it live, and *Clear* in *Sway From Mask*: the
+   strokes belong to the sample.
+
+You need no model. To use wind, pokes or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio
+Force*."""
+
 TRACKS = f"""## Move a picture along drawn tracks
 Press Run: the tracks of a few points, here written as text, move two flowers of the sample. *Preview Image* shows
 them. {OWN_PHOTO.format(what=ANYTHING)} Its tracks are others: connect the coordinates of a spline editor, or the
@@ -142,13 +152,12 @@ PAGE = f"""## Make an interactive photo
 Press Run. *Save Interactive Photo* shows the page: drag a flower and release it.
 {OWN_PHOTO.format(what=PLANTS)}
 
-The page is one HTML file of at most 3 MB in ComfyUI's folder `output/interactive`. It opens by a double click, also on
-a phone and without a network, and can be embedded in a website. `title` and `alt_text` are for its visitors."""
+The page is one HTML file of at most 3 MB in ComfyUI's folder `output/interactive`. It opens by a double click, also
+on a phone and without a network, and can be embedded in a website. `title` and `alt_text` are for its visitors."""
 
 FLOW = f"""## Write motion as optical flow
-Press Run. *Motion To Flow* writes an EXR file for each frame to ComfyUI's folder `output/flow`: red is dx and green is
-dy, in pixels. Compositing programs move layers and titles along with the photo by them; *flo* files are for research
-code.
-{OWN_PHOTO.format(what=PLANTS)}
+Press Run. *Motion To Flow* writes an EXR file for each frame to ComfyUI's folder `output/flow`: red is dx and green
+is dy, in pixels. Compositing programs move layers and titles along with the photo by them; *flo* files are for
+research code. {OWN_PHOTO.format(what=PLANTS)}
 
 The video shows the flow in colors: the hue is the direction, white is still. `num_frames` 0 writes the whole loop."""

@@ -20,6 +20,9 @@ amplitude           how far a photo's motion goes
 upsampling          a coarse volume upsampled along the outlines of the photo
 pipeline            `GIDPipeline`: photo in, volume out
 rendering_network   frames with clean edges from a photo and a motion (section 5)
+frame_edits         what it sees of a frame, and how its output edits the frame
+fused_network       the rendering network compiled, on the CPU
+edit_kernel         its kernels; need Numba
 checkpoint          a model in one safetensors file
 checkpoint_v1       checkpoints of version 1 under today's names
 """

@@ -10,6 +10,7 @@ WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 SHORTER = {
     "GID_PredictSpectralVolume": {"steps": 2},
     "GID_SpectralVolumeFromVideo": {"max_size": 128},
+    "GID_MotionToFlow": {"num_frames": 3},
     "GID_SoftmaxSplatRender": {"num_frames": 3},
     "GID_RenderLoopToVideo": {"num_frames": 3},
 }

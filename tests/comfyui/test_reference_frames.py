@@ -17,6 +17,7 @@ from workflow_prompt import to_prompt
 REFERENCE = Path(__file__).with_name("reference")
 FRAMES = {
     "05_dance_to_sound": (60, 190),
+    "07_brush_to_loop": (40, 110),
     "09_clip_to_loop": (40, 110),
     "01_photo_to_loop": (40, 110),
     "03_poke_a_photo": (20, 80),

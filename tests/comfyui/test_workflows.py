@@ -26,6 +26,7 @@ EXPECTED = {
     "04_wind_on_a_photo": (300, 30, (72, 128)),
     "05_dance_to_sound": (225, 30, (72, 128)),
     "06_sway_from_mask": (150, 30, (72, 128)),
+    "07_brush_to_loop": (150, 30, (72, 128)),
     "08_tracks_to_loop": (90, 30, (72, 128)),
     "09_clip_to_loop": (150, 30, (72, 128)),
     "10_restyle_a_clip": (150, 30, (144, 256)),

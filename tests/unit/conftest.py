@@ -1,4 +1,4 @@
-"""Fixtures for the tests of rendering: the fast splat compiled, by PyTorch's operators, or one after the other."""
+"""Fixtures for the tests of rendering: compiled, by PyTorch's operators, or one after the other."""
 
 import pytest
 
@@ -15,12 +15,12 @@ def compiled(unavailable):
 
 @pytest.fixture
 def by_pytorch(monkeypatch):
-    """by_pytorch() makes the fast splat run on PyTorch's operators from now on."""
+    """by_pytorch() makes the renderers run on PyTorch's operators from now on."""
     return lambda: monkeypatch.setattr(fused_splat, "_kernel", lambda: None)
 
 
 @pytest.fixture(params=["compiled", "PyTorch"])
-def both_fast_splats(request):
+def both_ways(request):
     """The test runs twice."""
     if request.param == "compiled":
         request.getfixturevalue("compiled")
