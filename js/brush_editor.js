@@ -258,7 +258,7 @@ export class BrushEditor extends LiveEditor {
 
   #drawArrows() {
     const { arrows } = this.layer;
-    while (this.arrows.length < arrows.length) this.arrows.push(new Arrow(this.panel, "faint"));
+    while (this.arrows.length < arrows.length) this.arrows.push(new Arrow(this.panel, "drawn"));
     this.arrows.forEach((arrow, i) => {
       if (i < arrows.length) arrow.show(...arrows[i].points.flatMap(([x, y]) => [x, y]));
       else arrow.hide();

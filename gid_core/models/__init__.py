@@ -13,6 +13,7 @@ affinity_network    which neighboring cells move as one, from the photo
 noise_schedule      how much noise latents have at each timestep
 noise               noise that neighboring frequencies and the cells of an object share
 sampling            latents from noise, step by step
+solvers             the steps of UniPC and DPM-Solver++
 loop_guidance       motion that loops without a jump (eq. 5)
 seam                the seam of a loop as linear algebra
 motion_refinement   samples to motion that follows the photo's objects

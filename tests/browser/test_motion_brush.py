@@ -158,7 +158,7 @@ def test_undo_redo_eraser_keys_and_wheel(page):
     page.keyboard.press("e")
     paint(page, (0.3, 0.75), (0.3, 0.35))
     assert paint_at(page, 0.3, 0.5)["move"] == 0 and paint_at(page, 0.7, 0.5)["move"] == 1
-    assert page.locator(".gid-overlay g.faint:not([visibility=hidden])").count() == 0
+    assert page.locator(".gid-overlay g.drawn:not([visibility=hidden])").count() == 0
 
     # Stiffness belongs to a stroke.
     page.keyboard.press("b")
