@@ -18,7 +18,7 @@ models            volumes from a photo, and the rendering network
 dynamics          poke, wind, audio and long loops
 rendering         frames, and the interactive page
 tracks            points followed over time, and motion from them
-media             image and video files
+media             image, video and audio files
 synthetic         scenes with exact motion
 training, evaluation, cli   the commands
 edge_aware_smoothing   maps smoothed inside objects and not across outlines
@@ -61,6 +61,7 @@ _HOME = {
     "render": "rendering.render",
     "render_chunks": "rendering.render",
     "render_to_video": "rendering.video_output",
+    "fit_image": "rendering.fitting",
     "motion_flow": "rendering.motion_flow",
     "write_flow": "media.flow_files",
     "Tracks": "tracks.track_list",
@@ -85,6 +86,7 @@ _HOME = {
     "probe_video": "media.video_probe",
     "read_video": "media.video_io",
     "write_video": "media.video_io",
+    "read_audio": "media.audio_io",
 }
 __all__ = sorted(_HOME)
 

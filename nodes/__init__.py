@@ -25,6 +25,7 @@ else:
     from .nodes_prediction import PredictSpectralVolume
     from .nodes_preview import PreviewMotion
     from .nodes_rendering import RenderLoopToVideo, SoftmaxSplatRender
+    from .nodes_samples import FitImage, LoadSample
     from .nodes_storage import LoadSpectralVolume, SaveSpectralVolume
     from .nodes_tracks import MotionToTracks, TracksToMotion
     from .nodes_video import SpectralVolumeFromVideo
@@ -36,6 +37,8 @@ else:
     class GIDExtension(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
             return [
+                LoadSample,
+                FitImage,
                 LoadModel,
                 PredictSpectralVolume,
                 LoopGuidance,

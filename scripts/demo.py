@@ -11,40 +11,26 @@ import argparse
 import json
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-import gid_core as gid
 from comfy_server import ROOT, ComfyServer, NodeFailed, PromptRejected, ServerFailed
-from workflow_prompt import to_prompt
+from workflow_prompt import to_prompt, use_own_file
 
 SERVER_FOLDER = ROOT / ".comfyui" / "demo"
 OUTPUT_FOLDER = ROOT / "out"
 PHOTO = ROOT / "assets" / "flowers.jpg"
-# Each demo: the workflow, its loader node, and the loader's input that names the file.
-PHOTO_DEMO = ("photo_to_loop", "LoadImage", "image")
-CLIP_DEMO = ("clip_to_loop", "LoadVideo", "file")
+# Each demo: the workflow, and what takes the place of its sample.
+PHOTO_DEMO = ("01_photo_to_loop", "image")
+CLIP_DEMO = ("09_clip_to_loop", "video")
 
 
-def demo_prompt(server: ComfyServer, demo: tuple[str, str, str], file: Path) -> dict:
+def demo_prompt(server: ComfyServer, demo: tuple[str, str], file: Path) -> dict:
     """Upload a file and return the prompt of a workflow that loads it."""
-    workflow, loader, widget = demo
+    workflow, kind = demo
     prompt = to_prompt(json.loads((ROOT / "workflows" / f"{workflow}.json").read_text()), server.object_info())
-    for node in prompt.values():
-        if node["class_type"] == loader:
-            node["inputs"][widget] = server.upload_image(file)
+    use_own_file(prompt, kind, server.upload_image(file))
     return prompt
-
-
-def resize_for_video(photo: Path, folder: Path, max_size: int = 1280) -> Path:
-    """Save a copy of a photo in a size for H.264: even sides of at most `max_size` pixels."""
-    from gid_core.tensors import resize_maps
-
-    pixels = gid.read_image(photo).permute(2, 0, 1)[None]
-    factor = min(1.0, max_size / max(pixels.shape[-2:]))
-    height, width = (max(2, round(side * factor) // 2 * 2) for side in pixels.shape[-2:])
-    return gid.write_image(folder / f"{photo.stem}.png", resize_maps(pixels, (height, width))[0].permute(1, 2, 0))
 
 
 def main() -> int:
@@ -60,14 +46,13 @@ def main() -> int:
         return 1
     started = time.monotonic()
     try:
-        with tempfile.TemporaryDirectory() as folder, ComfyServer(SERVER_FOLDER) as server:
+        with ComfyServer(SERVER_FOLDER) as server:
             print("ComfyUI is running; rendering ...", flush=True)
-            upload = file if options.clip else resize_for_video(file, Path(folder))
-            files = server.outputs(server.run(demo_prompt(server, demo, upload), timeout=1800))
+            files = server.outputs(server.run(demo_prompt(server, demo, file), timeout=1800))
     except PromptRejected as error:
         print(_rejection_message(error), file=sys.stderr)
         return 1
-    except (ServerFailed, NodeFailed, ValueError) as error:
+    except (ServerFailed, NodeFailed) as error:
         print(error, file=sys.stderr)
         return 1
     OUTPUT_FOLDER.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Make the images of the README, the help pages and the workflows, and the input files of the workflows.
+"""Make the images of the README, the help pages and the workflows, and the samples that make_samples draws.
 
     .venv/bin/python scripts/make_pictures.py
 
@@ -8,19 +8,17 @@ scene that the bundled model was not trained on), and scikit-learn's flower.jpg 
 
 import json
 import math
-from collections.abc import Callable
 
-import av
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFont
 
 import gid_core as gid
 from comfy_server import ROOT
 from demo import PHOTO
 from gid_core.rendering.visualization import flows_to_images, motion_map
 from gid_core.sources.motion_brush import rasterize_strokes
-from gid_core.synthetic.random_scene import random_scene
+from make_samples import CLIP, draw_sticker, paint_mask, write_tune
 
 
 def to_pil(tensor: torch.Tensor) -> Image.Image:
@@ -131,8 +129,8 @@ def side_by_side(images: list[Image.Image], gap: int = 6) -> Image.Image:
 
 
 def poke_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
-    """The second poke of poke_a_photo before, during and after the pull; and the photo with arrows for both pokes."""
-    pokes = gid.parse_pokes(widget_values("poke_a_photo", "GID_ModalForce")[0])
+    """The second poke of 03_poke_a_photo before, during and after the pull; and the photo with arrows for both."""
+    pokes = gid.parse_pokes(widget_values("03_poke_a_photo", "GID_ModalForce")[0])
     second = pokes[1]
     motion = gid.poke(volume, [second], num_frames=120, fps=30, damping=gid.Damping(0.2, 0.04))
     start, release = (round(seconds * 30) for seconds in (second.time, second.release))
@@ -143,63 +141,7 @@ def poke_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     for poke in pokes:
         arrow(thumbnail, poke.x, poke.y, 4 * poke.dx, 4 * poke.dy)
-    thumbnail.save(ROOT / "workflows" / "poke_a_photo.jpg", quality=85)
-
-
-def paint_mask(photo: torch.Tensor) -> Image.Image:
-    """flowers.jpg with a mask over two flowers, as Load Image's mask editor saves it: assets/flowers_painted.png.
-
-    Returns:
-        The mask, white on the flowers.
-    """
-    outlines = [
-        [(66, 178), (72, 205), (90, 220), (165, 216), (168, 228), (186, 234), (216, 216), (246, 200), (262, 172),
-         (300, 164), (398, 154), (404, 126), (372, 114), (388, 84), (402, 52), (388, 40), (338, 52), (342, -8),
-         (216, -8), (196, 10), (176, 50), (172, 76), (120, 74), (88, 84), (90, 108), (72, 124)],
-        [(244, 166), (276, 166), (300, 236), (348, 380), (384, 500), (416, 584), (384, 584), (362, 506), (326, 388),
-         (280, 256)],
-        [(398, 432), (412, 452), (438, 470), (448, 500), (486, 506), (520, 486), (548, 508), (584, 516), (590, 494),
-         (580, 468), (628, 468), (642, 446), (604, 430), (626, 402), (618, 380), (584, 374), (582, 350), (546, 338),
-         (512, 342), (492, 334), (468, 348), (436, 366), (428, 386), (408, 400)],
-        [(500, 480), (526, 480), (522, 584), (498, 584)],
-    ]  # fmt: skip
-    mask = Image.new("L", (1024, 576), 0)
-    for outline in outlines:
-        ImageDraw.Draw(mask).polygon(outline, fill=255)
-    image = to_pil(photo)
-    mask = mask.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.GaussianBlur(2)).resize(image.size, Image.LANCZOS)
-    image.putalpha(mask.point(lambda value: 255 - value))  # the editor makes painted pixels transparent
-    image.save(ROOT / "assets" / "flowers_painted.png", optimize=True)
-    return mask
-
-
-def write_tune() -> tuple[np.ndarray, int]:
-    """Write 7.5 seconds of a music box over a slow drum, made of decaying sine waves: assets/tune.mp3.
-
-    Returns:
-        The waveform, float [samples], and the samples per second.
-    """
-    sample_rate, beat = 22050, 0.625  # Hz, seconds
-    time = np.arange(round(12 * beat * sample_rate)) / sample_rate
-    waveform = np.zeros_like(time)
-
-    def add_note(start: float, note: Callable[[np.ndarray], np.ndarray]) -> None:
-        playing = time >= start
-        waveform[playing] += note(time[playing] - start)
-
-    for number, hertz in enumerate([392, 523.3, 659.3, 784, 659.3, 523.3, 440, 587.3, 698.5, 880, 784, 587.3]):
-        add_note(number * beat, lambda t, f=hertz: sum(
-            np.sin(2 * np.pi * f * n * t) * np.exp(-(2.5 + n) * t) / n**2 for n in (1, 2, 3, 5)))  # fmt: skip
-        if number % 2 == 0:
-            add_note(number * beat, lambda t: 1.6 * np.sin(2 * np.pi * (70 * t - 4 * np.exp(-12 * t))) * np.exp(-5 * t))
-    waveform *= np.clip(time / 0.01, 0, 1) * np.clip((time[-1] - time) / 0.2, 0, 1) * (0.7 / np.abs(waveform).max())
-    with av.open(str(ROOT / "assets" / "tune.mp3"), "w") as container:
-        stream = container.add_stream("libmp3lame", rate=sample_rate, layout="mono", bit_rate=64_000)
-        frame = av.AudioFrame.from_ndarray(waveform[None].astype(np.float32), "fltp", "mono")
-        frame.sample_rate = sample_rate
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return waveform, sample_rate
+    thumbnail.save(ROOT / "workflows" / "03_poke_a_photo.jpg", quality=85)
 
 
 def row_over_time(photo: torch.Tensor, motion: gid.Motion, row: float, columns: slice) -> torch.Tensor:
@@ -229,7 +171,7 @@ def wind_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     for x, y, length in ((0.02, 0.3, 0.25), (0.3, 0.55, 0.35), (0.08, 0.8, 0.22)):
         arrow(thumbnail, x, y, length, 0)
-    thumbnail.save(ROOT / "workflows" / "wind_on_a_photo.jpg", quality=85)
+    thumbnail.save(ROOT / "workflows" / "04_wind_on_a_photo.jpg", quality=85)
 
 
 def long_loop_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
@@ -239,7 +181,7 @@ def long_loop_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     stacked(strips).save(ROOT / "js" / "docs" / "images" / "long_loop.jpg", quality=85)
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     thumbnail.paste(strips[1].resize((384, 72), Image.LANCZOS), (0, 144))
-    thumbnail.save(ROOT / "workflows" / "long_loop.jpg", quality=85)
+    thumbnail.save(ROOT / "workflows" / "14_long_loop.jpg", quality=85)
 
 
 def page_thumbnail(photo: torch.Tensor) -> None:
@@ -252,7 +194,7 @@ def page_thumbnail(photo: torch.Tensor) -> None:
     picture = to_pil(photo).resize((384, 216), Image.LANCZOS).crop((0, 0, 384, 196))
     arrow(picture, 0.51, 0.82, 0.12, -0.04)
     thumbnail.paste(picture, (0, 20))
-    thumbnail.save(ROOT / "workflows" / "interactive_photo.jpg", quality=85)
+    thumbnail.save(ROOT / "workflows" / "15_interactive_photo.jpg", quality=85)
 
 
 def flow_thumbnail(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
@@ -261,7 +203,7 @@ def flow_thumbnail(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     colors = to_pil(flows_to_images(flow)[0]).resize((384, 216), Image.LANCZOS)
     thumbnail.paste(colors.crop((192, 0, 384, 216)), (192, 0))
-    thumbnail.save(ROOT / "workflows" / "motion_to_flow.jpg", quality=85)
+    thumbnail.save(ROOT / "workflows" / "16_motion_to_flow.jpg", quality=85)
 
 
 def audio_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
@@ -275,7 +217,7 @@ def audio_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     stacked.save(ROOT / "js" / "docs" / "images" / "audio.jpg", quality=85)
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     thumbnail.paste(draw_waveform(waveform, 384, 56), (0, 160))
-    thumbnail.save(ROOT / "workflows" / "audio_reactive.jpg", quality=85)
+    thumbnail.save(ROOT / "workflows" / "05_dance_to_sound.jpg", quality=85)
 
 
 def draw_waveform(waveform: np.ndarray, width: int, height: int) -> Image.Image:
@@ -298,12 +240,12 @@ def mask_images(photo: torch.Tensor) -> None:
     side_by_side([tinted, motion]).save(ROOT / "js" / "docs" / "images" / "mask.jpg", quality=82)
     thumbnail = tinted.resize((384, 216), Image.LANCZOS)
     thumbnail.paste(motion.resize((384, 216), Image.LANCZOS).crop((192, 0, 384, 216)), (192, 0))
-    thumbnail.save(ROOT / "workflows" / "sway_from_mask.jpg", quality=85)
+    thumbnail.save(ROOT / "workflows" / "06_sway_from_mask.jpg", quality=85)
 
 
 def brush_images(photo: torch.Tensor) -> None:
-    """The strokes of brush_to_loop over the photo, in the page's colors; beside it, where the photo moves."""
-    *_, text = (value for value in widget_values("brush_to_loop", "GID_VolumeFromMask") if "kind" in str(value))
+    """The strokes of 07_brush_to_loop over the photo, in the page's colors; beside it, where the photo moves."""
+    *_, text = (value for value in widget_values("07_brush_to_loop", "GID_VolumeFromMask") if "kind" in str(value))
     strokes, size = gid.parse_strokes(text), photo.shape[:2]
     maps = rasterize_strokes(strokes, size)
     green, orange, red = (torch.tensor(color) / 255 for color in ((96, 225, 110), (255, 180, 50), (235, 60, 70)))
@@ -317,18 +259,18 @@ def brush_images(photo: torch.Tensor) -> None:
     volume = gid.volume_from_mask(strokes=strokes, size=size, seed=1)
     moving = to_pil(motion_map(gid.loop(volume), photo, photo.shape[1]))
     side_by_side([drawn, moving]).save(ROOT / "js" / "docs" / "images" / "brush.jpg", quality=82)
-    drawn.resize((384, 216), Image.LANCZOS).save(ROOT / "workflows" / "brush_to_loop.jpg", quality=85)
+    drawn.resize((384, 216), Image.LANCZOS).save(ROOT / "workflows" / "07_brush_to_loop.jpg", quality=85)
 
 
 def track_images(photo: torch.Tensor) -> None:
-    """The tracks of tracks_to_loop over the photo; beside it, on the help page, where the photo moves."""
-    text, *size = widget_values("tracks_to_loop", "GID_TracksToMotion")[:3]
+    """The tracks of 08_tracks_to_loop over the photo; beside it, on the help page, where the photo moves."""
+    text, *size = widget_values("08_tracks_to_loop", "GID_TracksToMotion")[:3]
     tracks = gid.parse_tracks(text, size[::-1])
     drawn = to_pil(gid.draw_tracks(tracks, photo)[0])
     motion = gid.motion_from_tracks(tracks, photo)
     moving = to_pil(motion_map(motion, photo, photo.shape[1]))
     side_by_side([drawn, moving]).save(ROOT / "js" / "docs" / "images" / "tracks.jpg", quality=82)
-    drawn.resize((384, 216), Image.LANCZOS).save(ROOT / "workflows" / "tracks_to_loop.jpg", quality=85)
+    drawn.resize((384, 216), Image.LANCZOS).save(ROOT / "workflows" / "08_tracks_to_loop.jpg", quality=85)
 
 
 def prediction_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
@@ -338,7 +280,7 @@ def prediction_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     to_pil(joined).save(ROOT / "js" / "docs" / "images" / "predict.jpg", quality=82)
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     thumbnail.paste(to_pil(motion_map(motion, photo, 384)[:, 192:]), (192, 0))
-    thumbnail.save(ROOT / "workflows" / "photo_to_loop.jpg", quality=85)
+    thumbnail.save(ROOT / "workflows" / "01_photo_to_loop.jpg", quality=85)
 
 
 def renderer_images(photo: torch.Tensor, volume: gid.SpectralVolume, renderer) -> None:
@@ -354,19 +296,79 @@ def renderer_images(photo: torch.Tensor, volume: gid.SpectralVolume, renderer) -
     side_by_side(crops).save(ROOT / "js" / "docs" / "images" / "network.jpg", quality=88)
 
 
+def cinemagraph_thumbnail(photo: torch.Tensor) -> None:
+    """The photo, gray where the mask keeps it still."""
+    image, mask = to_pil(photo), paint_mask(photo)
+    still = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, "black"), 0.25)
+    thumbnail = Image.composite(image, still, mask).resize((384, 216), Image.LANCZOS)
+    thumbnail.save(ROOT / "workflows" / "02_masked_cinemagraph.jpg", quality=85)
+
+
 def clip_thumbnails() -> None:
-    """A frame with its motion over the right half; and the same frame with a poster in the right half."""
-    scene = random_scene(3, size=(216, 384))
-    frame = torch.as_tensor(scene.render(0))
-    volume = scene.spectral_volume()
-    right = motion_map(gid.loop(volume), frame, 384)
-    joined = torch.cat([frame[:, :192], right[:, 192:]], dim=1)
-    to_pil(joined).save(ROOT / "workflows" / "clip_to_loop.jpg", quality=85)
-    moved = gid.render(frame, gid.loop(volume), start=60, count=1)[0]
-    poster = to_pil(moved).quantize(12, dither=Image.Dither.NONE).convert("RGB")
-    halves = torch.cat([frame[:, :192], torch.frombuffer(bytearray(poster.tobytes()), dtype=torch.uint8)
-                        .view(216, 384, 3)[:, 192:] / 255], dim=1)  # fmt: skip
-    to_pil(halves).save(ROOT / "workflows" / "motion_to_restyled_photo.jpg", quality=85)
+    """A frame of the sample with its motion, with its pots farther from each other in time, and as a poster."""
+    frames, fps = gid.read_video(ROOT / "assets" / CLIP)
+    volume = gid.extract_spectral_volume(frames, fps, detrend="ramp", max_size=256)
+    small = gid.fit_image(frames[0], 384)[0]
+    motion = motion_map(gid.loop(volume), small, 384)
+    to_pil(torch.cat([small[:, :192], motion[:, 192:]], dim=1)).save(
+        ROOT / "workflows" / "09_clip_to_loop.jpg", quality=85
+    )
+    poster = to_pil(small).quantize(32, dither=Image.Dither.NONE).convert("RGB")
+    poster.paste(to_pil(small).crop((0, 0, 192, 216)), (0, 0))
+    poster.save(ROOT / "workflows" / "10_restyle_a_clip.jpg", quality=85)
+    # One row through the green pot over time: as filmed, and below three times as far.
+    strips = [
+        to_pil(row_over_time(frames[0], gid.loop(volume.amplify(gain)), 0.8, slice(70, 130))).resize((384, 105))
+        for gain in (1.0, 3.0)
+    ]
+    stacked = Image.new("RGB", (384, 216), "white")
+    for number, strip in enumerate(strips):
+        stacked.paste(strip, (0, number * 111))
+    stacked.save(ROOT / "workflows" / "11_amplify_a_clip.jpg", quality=85)
+
+
+def generate_thumbnail(photo: torch.Tensor) -> None:
+    """The photo below the words that an image is generated from."""
+    thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
+    draw, font = ImageDraw.Draw(thumbnail), ImageFont.load_default(18)
+    draw.rectangle((0, 0, 384, 40), fill=(24, 26, 32))
+    draw.text((14, 9), "flowers in a meadow, morning light", fill=(235, 235, 235), font=font)
+    thumbnail.save(ROOT / "workflows" / "12_generate_and_animate.jpg", quality=85)
+
+
+def on_checkerboard(image: Image.Image, side: int = 12) -> Image.Image:
+    """An image with alpha over the pattern that stands for transparency."""
+    board = Image.new("RGB", image.size, (236, 236, 236))
+    for y in range(0, image.height, side):
+        for x in range(y // side % 2 * side, image.width, 2 * side):
+            board.paste((206, 206, 206), (x, y, x + side, y + side))
+    board.paste(image, (0, 0), image)
+    return board
+
+
+def sample_images(photo: torch.Tensor) -> None:
+    """The samples side by side, for the help page of Load Sample; two frames of the moving sticker as a thumbnail."""
+    sticker, mask = draw_sticker(), paint_mask(photo)
+    image = to_pil(photo)
+    tinted = Image.composite(Image.new("RGB", image.size, (255, 60, 60)), image, mask.point(lambda value: value // 2))
+    clip, _ = gid.read_video(ROOT / "assets" / CLIP, max_frames=1)
+    pictures = [
+        tinted.resize((384, 216)),
+        on_checkerboard(sticker.resize((216, 216))),
+        to_pil(clip[0]).resize((384, 216)),
+    ]
+    joined = Image.new("RGB", (384 + 216 + 384 + 12, 216), "white")
+    for picture, x in zip(pictures, (0, 390, 612), strict=True):
+        joined.paste(picture, (x, 0))
+    joined.save(ROOT / "js" / "docs" / "images" / "sample.jpg", quality=85)
+    pixels = gid.read_image(ROOT / "assets" / "sticker.png")
+    motion = gid.loop(gid.volume_from_mask(pixels[..., 3], amplitude=0.03, seed=1))
+    thumbnail = Image.new("RGB", (384, 216), "white")
+    for number, frame in enumerate((25, 60)):
+        moved = gid.render(pixels, motion, start=frame, count=1)[0]
+        pasted = Image.fromarray((moved.clamp(0, 1) * 255).round().byte().numpy()).resize((216, 216), Image.LANCZOS)
+        thumbnail.paste(on_checkerboard(pasted).crop((12, 0, 204, 216)), (number * 192, 0))
+    thumbnail.save(ROOT / "workflows" / "13_sticker_with_alpha.jpg", quality=85)
 
 
 if __name__ == "__main__":
@@ -384,5 +386,8 @@ if __name__ == "__main__":
     flow_thumbnail(flowers, prediction)
     audio_images(flowers, prediction)
     mask_images(flowers)
+    cinemagraph_thumbnail(flowers)
+    generate_thumbnail(flowers)
+    sample_images(flowers)
     brush_images(flowers)
     track_images(flowers)

@@ -1,116 +1,163 @@
-"""The notes in the templates of build_workflows.py: what to do, in Markdown."""
+"""The notes in the workflows: what one does, what to change, and how to use one's own files."""
 
-LOOP_NOTE = """## Make an endless loop from a clip
-1. **Load Video**: choose a clip from a static camera, with 16 frames or more: leaves, flowers, water, hair, a candle.
-2. Queue.
+OWN_PHOTO = """
 
-*Amplify Motion* makes the motion larger or smaller; *Loop Motion* sets its speed and length.
-*Softmax Splat Render* shows the finished loop, and *Save Video* saves it.
-*Preview Motion* shows where it moves and how fast. Its X-t slice shows that the seam is invisible."""
+**Your own photo:** add *Load Image* (double-click the canvas and type its name), choose the photo, and connect its
+IMAGE to `image` of *Load Sample*. {what} *Fit Image* shrinks large photos: a larger `longest_side` shows more detail
+and takes longer."""
+PLANTS = "Plants, flowers, trees and hanging things move best."
+ANYTHING = "Any picture works."
 
-PHOTO_NOTE = """## Make an endless loop from a photo
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue.
+OWN_CLIP = """
 
-You need no video: *Predict Spectral Volume* predicts the motion from the photo, and shows where it moves while it
-runs. A different `seed` gives a different motion; `amplitude` sets how large it is. To limit the motion to a region,
-paint a mask in *Load Image* and connect it to `mask`.
+**Your own clip:** add *Load Video* (double-click the canvas and type its name), choose a clip from a static camera
+with 16 frames or more, and connect it to `video` of *Load Sample*. *Fit Image* shrinks large frames: a larger
+`longest_side` shows more detail and takes longer."""
 
-*Loop Motion* sets the speed. *Render Loop To Video* shows the loop, and *Save Video* saves it. The model's rendering
-network draws the frames; set `mode` to *fast splat* while you search for a motion. A photo of any size fits into
-memory; one of many megapixels takes long, so resize it first if you do not need its size. For frames that other nodes
-take, use *Softmax Splat Render* instead."""
+OWN_MASK = """
 
-POKE_NOTE = """## Poke a photo
-1. **Load Image**: choose a photo of a plant, flowers, or a hanging object. (`flowers.jpg` is in this pack's folder
-   `assets`.)
-2. Queue once. *Modal Force* then shows the photo live.
-3. Drag in it: pull a flower, hold it, release it. Queue again to render the motion.
+**Your own mask:** right-click *Load Image* and choose *Open in MaskEditor*. Paint {what}, save, and connect its MASK
+to `mask` of *Load Sample*, too."""
 
-The workflow contains two pokes; *Clear* in the node removes them. `damping` sets how fast the swings die out, `speed`
-how fast things swing, `num_frames` how long the video is. The model does not run again unless you change its node."""
+PHOTO = f"""## Make an endless loop from a photo
+Press Run: a sample moves. *Render Loop To Video* shows the loop, and *Save Video* saves it in the folder
+`output/video`. {OWN_PHOTO.format(what=PLANTS)}
 
-WIND_NOTE = """## Wind on a photo
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue.
+*Predict Spectral Volume* predicts the motion, and shows where it moves while it runs. A different `seed` gives a
+different motion; `amplitude` sets how large it is. *Loop Motion* sets the speed and the length. `mode` *fast splat*
+draws the frames in a fraction of the time, with less clean edges. For frames that other nodes take, use *Softmax
+Splat Render* instead of *Render Loop To Video*."""
 
-The video starts with the photo at rest; then the wind rises. After the first run *Wind Force* shows the photo live:
-drag in it to set the direction and the strength of the wind. `gustiness` sets gusts and lulls, a different `seed`
-gives a different wind, and `loop` makes a seamless loop of any length."""
+CINEMAGRAPH = f"""## Let only a part of a photo move
+Press Run: two flowers of the sample move. Everything else stays exactly as it is.
+{OWN_PHOTO.format(what=PLANTS)}
+{OWN_MASK.format(what="what may move, with its stem")}
 
-AUDIO_NOTE = """## Make a photo dance to audio
-1. **Load Image**: choose a photo of a plant, flowers, or a hanging object.
-2. **Load Audio**: choose an audio file. (`flowers.jpg` and `tune.mp3` are in this pack's folder `assets`.)
-3. Queue.
+The mask is used twice: *Predict Spectral Volume* adapts the motion to it, and *Render Loop To Video* keeps all pixels
+outside of it."""
+
+POKE = f"""## Poke a photo
+1. Press Run. *Modal Force* then shows the photo live, and two flowers were pulled and released.
+2. Drag in it: pull a flower, hold it, release it. Press Run again to render the motion.
+{OWN_PHOTO.format(what=PLANTS)} Press *Clear* in *Modal Force* before: the pokes belong to the sample.
+
+`damping` sets how fast the swings die out, `speed` how fast things swing, `num_frames` how long the video is. The
+model does not run again unless you change its node."""
+
+WIND = f"""## Wind on a photo
+Press Run. The video starts with the photo at rest; then the wind rises.
+{OWN_PHOTO.format(what=PLANTS)}
+
+After the first run *Wind Force* shows the photo live: drag in it to set the direction and the strength of the wind.
+`gustiness` sets gusts and lulls, a different `seed` gives a different wind, and `loop` makes a seamless loop of any
+length."""
+
+SOUND = f"""## Let a photo dance to a sound
+Press Run: the sample dances to a music box.
+{OWN_PHOTO.format(what=PLANTS)}
+
+**Your own sound:** add *Load Audio*, choose a file, and connect it to `audio` of *Load Sample*. The video is as long
+as the sound (`num_frames` 0) and includes it.
 
 Low notes drive slow motion, high notes drive fast motion; `release` and `damping` set how long the motion continues
-after a beat. The video is as long as the audio (`num_frames` 0) and includes it as its sound track."""
+after a beat."""
 
-SWAY_NOTE = """## Sway from a painted mask
-1. **Load Image**: choose any image. (`flowers_painted.png` is in this pack's folder `assets`; its mask covers two
-   flowers.)
-2. Right-click Load Image and choose *Open in MaskEditor*. Paint the object that should sway, with its stem or support.
-3. Queue.
+SWAY = f"""## Sway from a painted mask
+Press Run: two flowers sway. This needs no model: *Sway From Mask* treats what is painted as an elastic object that is
+fixed at its lowest end.
+{OWN_PHOTO.format(what=ANYTHING)}
+{OWN_MASK.format(what="the object that should sway, with its stem or support")}
 
-You need no model: *Sway From Mask* treats the painted region as an elastic object that is fixed at its lowest end.
 Set `gravity` to *up* for hanging objects, or connect a second mask to `roots` to mark where the object is fixed. To
 use wind, pokes or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
 
-BRUSH_NOTE = """## Paint motion into a picture
-1. **Load Image**: choose any image. (`flowers.jpg` is in this pack's folder `assets`.)
-2. In the live picture of *Sway From Mask*, paint with *Move* what should sway, with its stem or support. It sways at
-   once. *Pin* holds, an *Arrow* from an object sets in which direction and how far it sways, *Stiff* sets how stiff the
-   next stroke is.
-3. Queue to render the loop.
+BRUSH = f"""## Paint motion into a picture
+1. Press Run. The strokes in the live picture of *Sway From Mask* let the flowers of the sample sway.
+2. Paint with *Move* what should sway, with its stem or support. It sways at once. *Pin* holds, an *Arrow* from an
+   object sets in which direction and how far it sways, *Stiff* sets how stiff the next stroke is. Press Run again to
+   render. {OWN_PHOTO.format(what=ANYTHING)} Press Run once to see it live, and *Clear* in *Sway From Mask*: the
+   strokes belong to the sample.
 
-The workflow contains strokes for the flowers; *Clear* in the node removes them. You need no model. To use wind, pokes
-or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
+You need no model. To use wind, pokes or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio
+Force*."""
 
-TRACKS_NOTE = """## Move a picture along drawn tracks
-1. **Load Image**: choose any image. (`flowers_painted.png` is in this pack's folder `assets`; its mask covers two
-   flowers.)
-2. Queue.
+TRACKS = f"""## Move a picture along drawn tracks
+Press Run: the tracks of a few points, here written as text, move two flowers of the sample. *Preview Image* shows
+them. {OWN_PHOTO.format(what=ANYTHING)} Its tracks are others: connect the coordinates of a spline editor, or the
+tracks that another pack followed in a video, to `tracks`, and set `width` and `height` to the size of the picture in
+which they were drawn.
+{OWN_MASK.format(what="what may move")}
 
-*Tracks To Motion* moves the whole image by the tracks of a few points, here written as text. Connect the coordinates of
-a spline editor, or the tracks that another pack followed in a video, to `tracks`, and set `width` and `height` to the
-size of the picture in which they were drawn. Motion spreads along objects; the mask says what may move.
+*Motion To Tracks* is the way back: it follows points of any motion of this pack. Connect its `tracks` to *Wan Track
+To Video*, and a video model moves the image in the same way."""
 
-*Motion To Tracks* is the way back: it follows points of any motion of this pack. Connect its `tracks` to *Wan Track To
-Video*, and a video model moves the image in the same way. *Preview Image* shows the tracks."""
+CLIP = f"""## Make an endless loop from a clip
+Press Run: the first frame of the sample moves as the clip does, without an end.
+{OWN_CLIP}
 
-LONG_NOTE = """## Make a long loop in which nothing repeats
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue.
+*Loop Motion* sets the speed and the length. *Softmax Splat Render* shows the loop, and *Save Video* saves it in the
+folder `output/video`. *Preview Motion* shows where it moves and how fast; its X-t slice shows that the seam is
+invisible."""
 
-*Loop Motion* repeats the same few seconds. *Long Loop* goes on for as many `seconds` as you like, without a seam, and
-no swing is like the one before: for backgrounds and picture frames. `variation` sets how much the swings vary.
-
-*Render Loop To Video* writes each frame as soon as it is made: memory does not grow with the length. Time does, so
-search for a motion with a few seconds and `mode` *fast splat*, then render the long one."""
-
-PAGE_NOTE = """## Make an interactive photo
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue. *Save Interactive Photo* shows the page: drag a flower and release it.
-
-The page is one HTML file of at most 3 MB in ComfyUI's folder `output/interactive`. It opens by a double click, also on
-a phone and without a network, and can be embedded in a website. `title` and `alt_text` are for its visitors."""
-
-FLOW_NOTE = """## Write motion as optical flow
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue.
-
-*Motion To Flow* writes an EXR file for each frame to ComfyUI's folder `output/flow`: red is dx and green is dy, in
-pixels. Compositing programs move layers and titles along with the photo by them; *flo* files are for research code.
-
-The video shows the flow in colors: the hue is the direction, white is still. `num_frames` 0 writes the whole loop."""
-
-RESTYLE_NOTE = """## Move another image like a clip
-The motion of a clip fits any image with the same outlines. Here the first frame is upscaled and turned into a poster
-with a few colors. Replace these two nodes with your own image-to-image, upscale or paint-over nodes.
+RESTYLE = f"""## Move another image like a clip
+Press Run. The motion of a clip fits any image with the same outlines. Here the first frame is enlarged and turned
+into a poster with few colors. Replace these two nodes with your own image-to-image, upscale or paint-over nodes.
+{OWN_CLIP}
 
 No new frames are generated: a single image moves, so nothing flickers, and the loop has no seam."""
+
+AMPLIFY = f"""## Amplify the motion of a clip
+Press Run: the pots of the sample, which hardly move, swing.
+{OWN_CLIP}
+
+`gain` is the factor of all motion: 3 triples it, 0.5 calms it, negative values mirror it. `slow_gain`, `middle_gain`
+and `fast_gain` change its slow, middle and fast part only; 0 removes a part, such as the flutter of leaves. `limit`
+keeps the largest motion in bounds. A mask limits it to a region. *Preview Motion* shows where it moves and how
+fast."""
+
+GENERATE = f"""## Generate an image, then animate it
+Press Run: a sample moves, because the group that generates images is muted. To generate one:
+
+1. Put a Stable Diffusion checkpoint, such as `v1-5-pruned-emaonly-fp16.safetensors`, into `models/checkpoints`, press
+   R, and choose it in *Load Checkpoint*.
+2. Right-click the title of the group and choose *Set Group Nodes to Always*.
+3. Press Run. {PLANTS} Say so in the prompt.
+
+Any other nodes that make an image can take the place of the group: connect their IMAGE to `image` of *Load Sample*.
+While nothing is connected there, or what is connected is muted, the sample moves. The motion of an image is predicted
+anew for each image; set `control after generate` of *KSampler* to *fixed* to work on the motion."""
+
+STICKER = """## An animated sticker with a transparent background
+Press Run: *Save Animated WEBP* and *Save Animated PNG* write the sticker with its transparency in the folder
+`output`.
+
+**Your own sticker:** add *Load Image* (double-click the canvas and type its name), choose a PNG with a transparent
+background, and connect its IMAGE and its MASK to `image` and `mask` of *Load Sample*. *Fit Image* limits its size.
+
+*Sway From Mask* makes everything sway that is not transparent, fixed at its lowest end; set `gravity` to *up* for
+something that hangs. *Loop Motion* sets the length: the fewer frames, the smaller the files. To animate a photo's
+motion with its transparency, connect *Predict Spectral Volume* instead."""
+
+LONG = f"""## Make a long loop in which nothing repeats
+Press Run: the sample sways for twenty seconds, and no swing is like the one before.
+{OWN_PHOTO.format(what=PLANTS)} Here it is 1920, for Full HD.
+
+*Loop Motion* repeats the same few seconds. *Long Loop* goes on for as many `seconds` as you like, without a seam: for
+backgrounds and picture frames. `variation` sets how much the swings vary.
+
+*Render Loop To Video* writes each frame as soon as it is made: memory does not grow with the length. Time does, so
+`mode` is *fast splat*; *network* draws cleaner edges in about four times the time."""
+
+PAGE = f"""## Make an interactive photo
+Press Run. *Save Interactive Photo* shows the page: drag a flower and release it.
+{OWN_PHOTO.format(what=PLANTS)}
+
+The page is one HTML file of at most 3 MB in ComfyUI's folder `output/interactive`. It opens by a double click, also
+on a phone and without a network, and can be embedded in a website. `title` and `alt_text` are for its visitors."""
+
+FLOW = f"""## Write motion as optical flow
+Press Run. *Motion To Flow* writes an EXR file for each frame to ComfyUI's folder `output/flow`: red is dx and green
+is dy, in pixels. Compositing programs move layers and titles along with the photo by them; *flo* files are for
+research code. {OWN_PHOTO.format(what=PLANTS)}
+
+The video shows the flow in colors: the hue is the direction, white is still. `num_frames` 0 writes the whole loop."""

@@ -73,16 +73,21 @@ def unavailable():
 
 
 @pytest.fixture(scope="session")
-def server_for(tmp_path_factory, unavailable, tiny_model):
-    """server_for(frontend) is a running ComfyServer; one for each frontend, shared by all tests.
-
-    Its folder models/gid holds `tiny_model` as tiny.safetensors. It has the node of comfyui/any_value_node.py, too.
-    """
+def comfyui(unavailable):
+    """ComfyUI is installed, by this fixture if need be."""
     if not (comfy_server.COMFYUI / "main.py").exists():
         install = [sys.executable, str(ROOT / "scripts" / "comfyui.py"), "install"]
         done = subprocess.run(install, capture_output=True, text=True)
         if done.returncode:
             unavailable(f"ComfyUI cannot be installed here: {done.stderr[-500:]}")
+
+
+@pytest.fixture(scope="session")
+def server_for(tmp_path_factory, comfyui, tiny_model):
+    """server_for(frontend) is a running ComfyServer; one for each frontend, shared by all tests.
+
+    Its folder models/gid holds `tiny_model` as tiny.safetensors. It has the node of comfyui/any_value_node.py, too.
+    """
     running = {}
 
     def get(frontend=None):

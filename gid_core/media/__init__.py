@@ -1,8 +1,9 @@
-"""Image, video and optical-flow files.
+"""Image, video, audio and optical-flow files.
 
 image_io      read and write images (OpenCV)
 video_io      read and write videos (PyAV)
 video_probe   what a video file holds: its stream, frame rate and size
+audio_io      read audio (PyAV)
 frame_times   presentation times to an even frame rate
 video_color   frames to sRGB images (ranges, matrices, HDR), and images to BT.709
 flow_files    optical flow as .flo and OpenEXR files

@@ -1,6 +1,7 @@
 """From a photo and a motion to frames (paper section 5).
 
 render              frames of a motion, a few at a time
+fitting             photos in a size that is quick and that videos take
 render_plan         whole or in tiles, and how many frames at once
 frame_range         which frames of which clips a render makes
 fast_renderer       the renderer without a network

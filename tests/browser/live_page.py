@@ -29,7 +29,6 @@ TIMELINE = '[data-testid="gid-timeline"]'
 POKE = '[data-testid="gid-poke"]'
 HINT = "Run the workflow once to see it live"
 PHOTO_SIZE = (288, 512)
-ASSETS = ("flowers.jpg", "flowers_painted.png", "tune.mp3")
 PATIENCE = 60  # seconds without progress (see deadline.py) after which a wait fails
 ACTION_TIMEOUT = 600_000  # milliseconds of wall time for a click, a key or a start, which are at once without load
 OPEN = """() => window.app?.extensionManager && (app.rootGraph ?? app.graph)
@@ -145,14 +144,14 @@ def ramp_photo() -> Image.Image:
 def provide_inputs(server, folder) -> None:
     """Upload the files that graphs load. Call it before the page opens, because the page then loads the list of files.
 
-    These are `sway.safetensors`, `ramp.png`, and in place of the clip of workflows 5 seconds of a swaying scene, 40
-    frames of 128 x 72.
+    These are `sway.safetensors`, `ramp.png`, `flowers.jpg`, and `clip.mp4`: 5 seconds of a swaying scene, 40 frames of
+    128 x 72.
     """
     swaying_volume().save(server.base / "input" / "sway.safetensors")
     ramp_photo().save(folder / "ramp.png")
     frames = torch.from_numpy(random_scene(3, (72, 128)).frames(40))
     clip = gid.write_video(folder / "clip.mp4", frames, 8, crf=8)
-    for path in (folder / "ramp.png", clip, *(ROOT / "assets" / name for name in ASSETS)):
+    for path in (folder / "ramp.png", clip, ROOT / "assets" / "flowers.jpg"):
         server.upload_image(path)
 
 
@@ -221,7 +220,7 @@ def settle(page, selector):
     steady(lambda: page.evaluate(SHOW, selector))
 
 
-RUN = """() => {
+LISTEN = """() => {
   window.gidEnd = null;
   window.gidProgress = 0;
   const listen = (kind, act) => app.api.addEventListener(kind, act, { signal: window.gidRun.signal });
@@ -230,13 +229,23 @@ RUN = """() => {
   for (const kind of ["executing", "executed", "progress", "progress_state"]) listen(kind, () => window.gidProgress++);
   for (const kind of ["execution_success", "execution_error", "execution_interrupted"])
     listen(kind, (event) => { window.gidEnd = [kind, event.detail]; });
-  app.queuePrompt(0, 1);
 }"""
 
 
 def run_to_end(page) -> str:
     """Queue the workflow and wait until it succeeds. Returns the prompt's id."""
-    page.evaluate(RUN)
+    listen_for_end(page)
+    page.evaluate("() => void app.queuePrompt(0, 1)")
+    return end_of_run(page)
+
+
+def listen_for_end(page) -> None:
+    """From now on the page notes the progress and the end of a run, for `end_of_run`."""
+    page.evaluate(LISTEN)
+
+
+def end_of_run(page) -> str:
+    """Wait until the run that was started after `listen_for_end` succeeds. Returns the prompt's id."""
     kind, detail = wait_for(page, "window.gidEnd", progress="window.gidProgress").json_value()
     assert kind == "execution_success", detail
     return detail["prompt_id"]

@@ -7,7 +7,6 @@ from comfy_server import ROOT
 from workflow_prompt import to_prompt
 
 WORKFLOWS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "workflows").glob("*.json"))}
-PAGE_ONLY = {"upload", "video-preview", "audioUI"}  # widgets that the page adds to core's Load Video and Load Audio
 PREVIEW = '[data-testid="gid-loop-preview"]'
 
 LOAD = """async (workflow) => {
@@ -32,14 +31,8 @@ def load(page, name):
 
 
 def widgets_and_links(prompt: dict) -> dict:
-    """The content of a prompt without the entries that only the page adds."""
-    return {
-        number: {
-            "class_type": node["class_type"],
-            "inputs": {name: value for name, value in node["inputs"].items() if name not in PAGE_ONLY},
-        }
-        for number, node in prompt.items()
-    }
+    """The content of a prompt without the titles that only the page adds."""
+    return {number: {name: node[name] for name in ("class_type", "inputs")} for number, node in prompt.items()}
 
 
 def test_workflows_load_convert_and_do_not_overlap(page):
@@ -97,8 +90,20 @@ SET_NUM_FRAMES = """(count) => {
 }"""
 
 
+# Connects a small clip to Load Sample, below the other nodes.
+OWN_CLIP = """() => {
+  const graph = app.rootGraph ?? app.graph, load = LiteGraph.createNode("LoadVideo");
+  graph.add(load);
+  load.pos = [0, 1500];
+  load.widgets.find((w) => w.name === "file").value = "clip.mp4";
+  const sample = graph.nodes.find((n) => n.type === "GID_LoadSample");
+  load.connect(0, sample, sample.inputs.findIndex((i) => i.name === "video"));
+}"""
+
+
 def test_a_run_shows_its_loop_inside_the_node(page, tmp_path):
-    load(page, "clip_to_loop")
+    load(page, "09_clip_to_loop")
+    page.evaluate(OWN_CLIP)
     assert page.locator(PREVIEW).count() == 1 and not page.locator(PREVIEW).is_visible()
     page.evaluate(SET_NUM_FRAMES, 30)
     run_to_end(page)
@@ -151,7 +156,7 @@ FRAMES = """() => {
 
 
 def test_a_prediction_shows_its_motion_inside_the_node(page, tmp_path):
-    load(page, "photo_to_loop")
+    load(page, "01_photo_to_loop")
     page.evaluate(
         """() => {
           const nodes = (app.rootGraph ?? app.graph).nodes;
@@ -196,7 +201,7 @@ def test_a_prediction_shows_its_motion_inside_the_node(page, tmp_path):
 
 def test_template_opens_and_survives_a_reload(page):
     there = "() => window.app && (app.rootGraph ?? app.graph)?.nodes?.some((n) => n.type === 'GID_SoftmaxSplatRender')"
-    page.goto(f"{page.server.url}/?template=clip_to_loop&source=generative-image-dynamics")
+    page.goto(f"{page.server.url}/?template=09_clip_to_loop&source=generative-image-dynamics")
     wait_for(page, there)
     page.wait_for_timeout(1500)  # the page saves to the browser's storage at intervals
     before = page.evaluate(PROMPT)

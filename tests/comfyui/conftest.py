@@ -16,6 +16,7 @@ from PIL import Image
 import gid_core as gid
 from comfy_server import ComfyServer
 from deadline import Deadline
+from workflow_prompt import use_own_file
 
 SIZE = (72, 128)  # of all clips, images and volumes here: small, but large enough for optical flow
 
@@ -216,30 +217,23 @@ def make_volume():
 
 
 @pytest.fixture
-def provide_inputs(server, clip, clip_frames, make_volume, repo, tmp_path):
-    """provide_inputs(prompt): upload small files under all names that a prompt loads, and use the tiny model."""
+def provide_inputs(server, clip, clip_frames, tmp_path):
+    """provide_inputs(prompt): small files in place of the samples of a workflow, and the tiny model."""
 
     def provide(prompt: dict) -> None:
+        image, file = Image.fromarray((clip_frames[0].numpy() * 255).astype(np.uint8)), tmp_path / "flowers.jpg"
+        (sample,) = (number for number, node in prompt.items() if node["class_type"] == "GID_LoadSample")
+        if any([sample, 1] in node["inputs"].values() for node in prompt.values()):  # its mask is used
+            alpha = np.full(clip_frames.shape[1:3], 255, np.uint8)
+            alpha[8:, 30:90] = 0  # transparent where Load Image's mask is white: a broad stem
+            image.putalpha(Image.fromarray(alpha))
+            file = tmp_path / "painted.png"
+        image.save(file)
+        use_own_file(prompt, "image", server.upload_image(file))
+        use_own_file(prompt, "video", server.upload_image(clip))
         for node in prompt.values():
             inputs = node["inputs"]
-            if node["class_type"] == "LoadVideo":
-                path = tmp_path / inputs["file"]
-                path.write_bytes(clip.read_bytes())
-                server.upload_image(path)
-            elif node["class_type"] == "LoadImage":
-                path = tmp_path / inputs["image"]
-                image = Image.fromarray((clip_frames[0].numpy() * 255).astype(np.uint8))
-                if path.stem.endswith("_painted"):  # transparent where Load Image's mask is white: a broad stem
-                    alpha = np.full(clip_frames.shape[1:3], 255, np.uint8)
-                    alpha[8:, 30:90] = 0
-                    image.putalpha(Image.fromarray(alpha))
-                image.save(path)
-                server.upload_image(path)
-            elif node["class_type"] == "LoadAudio":
-                server.upload_image(repo / "assets" / inputs["audio"])
-            elif node["class_type"] == "GID_LoadSpectralVolume":
-                make_volume(clip_frames.shape[1:3]).save(server.base / "input" / inputs["file"])
-            elif node["class_type"] == "GID_LoadModel":
+            if node["class_type"] == "GID_LoadModel":
                 inputs["model_name"] = "tiny.safetensors"
             elif node["class_type"] == "GID_PredictSpectralVolume":
                 # Large motion: two frames then differ by it, and not mainly by the blur of interpolation.

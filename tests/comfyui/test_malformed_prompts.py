@@ -44,6 +44,8 @@ FORCE = dict(spectral_volume=["volume", 0], num_frames=3, fps=30.0, strength=1.0
 RENDER = dict(image=IMAGE, motion=["motion", 0], start_frame=0, num_frames=2)
 # Valid inputs of each node, cheap to run. Inputs that are not named here keep their defaults when they are optional.
 VALID = {
+    "GID_LoadSample": dict(sample="flowers", image=IMAGE, mask=MASK, audio=["audio", 0]),
+    "GID_FitImage": dict(image=IMAGE, longest_side=8),
     "GID_LoadModel": COMMON["model"][1],
     "GID_PredictSpectralVolume": dict(
         model=["model", 0], image=IMAGE, seed=0, steps=1, guidance=1.0, amplitude=1.0, variations=1, resolution=64

@@ -16,13 +16,13 @@ from workflow_prompt import to_prompt
 
 REFERENCE = Path(__file__).with_name("reference")
 FRAMES = {
-    "audio_reactive": (60, 190),
-    "brush_to_loop": (40, 110),
-    "clip_to_loop": (40, 110),
-    "photo_to_loop": (40, 110),
-    "poke_a_photo": (20, 80),
-    "sway_from_mask": (40, 110),
-    "wind_on_a_photo": (60, 200),
+    "05_dance_to_sound": (60, 190),
+    "07_brush_to_loop": (40, 110),
+    "09_clip_to_loop": (40, 110),
+    "01_photo_to_loop": (40, 110),
+    "03_poke_a_photo": (20, 80),
+    "06_sway_from_mask": (40, 110),
+    "04_wind_on_a_photo": (60, 200),
 }
 # CPUs round differently, and optical flow or a network may amplify that at a few pixels.
 MAX_DIFFERENCE = 1  # of 255

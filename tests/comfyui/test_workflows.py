@@ -14,28 +14,30 @@ from workflow_prompt import to_prompt
 
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 NOTES = {"Note", "MarkdownNote"}
-UPLOADS = ("image_upload", "video_upload", "audio_upload", "file_upload")
 
 # Weights are large, so not every checkout contains them.
 BUNDLED = {f"{path.stem} (shipped)" for path in checkpoint.BUNDLED_CHECKPOINT.parent.glob("*.safetensors")}
 
 # Of each video, from a clip of 40 frames in 5 seconds: frames, frames per second, (height, width).
 EXPECTED = {
-    "clip_to_loop": (150, 30, (72, 128)),
-    "motion_to_restyled_photo": (200, 30, (144, 256)),
-    "photo_to_loop": (150, 30, (72, 128)),
-    "long_loop": (600, 30, (72, 128)),
-    "poke_a_photo": (120, 30, (72, 128)),
-    "audio_reactive": (225, 30, (72, 128)),
-    "brush_to_loop": (150, 30, (72, 128)),
-    "sway_from_mask": (150, 30, (72, 128)),
-    "tracks_to_loop": (90, 30, (72, 128)),
-    "wind_on_a_photo": (300, 30, (72, 128)),
+    "01_photo_to_loop": (150, 30, (72, 128)),
+    "02_masked_cinemagraph": (150, 30, (72, 128)),
+    "03_poke_a_photo": (120, 30, (72, 128)),
+    "04_wind_on_a_photo": (300, 30, (72, 128)),
+    "05_dance_to_sound": (225, 30, (72, 128)),
+    "06_sway_from_mask": (150, 30, (72, 128)),
+    "07_brush_to_loop": (150, 30, (72, 128)),
+    "08_tracks_to_loop": (90, 30, (72, 128)),
+    "09_clip_to_loop": (150, 30, (72, 128)),
+    "10_restyle_a_clip": (150, 30, (144, 256)),
+    "11_amplify_a_clip": (150, 30, (72, 128)),
+    "12_generate_and_animate": (150, 30, (72, 128)),
+    "14_long_loop": (600, 30, (72, 128)),
 }
-# These write other files than a moving photo.
-NO_PHOTO_MOVES = {"interactive_photo", "motion_to_flow"}
+# These write other files than a video of a moving photo.
+OTHER_FILES = {"13_sticker_with_alpha", "15_interactive_photo", "16_motion_to_flow"}
 RENDERERS = ("GID_SoftmaxSplatRender", "GID_RenderLoopToVideo")
-DO_NOT_LOOP = {"poke_a_photo", "audio_reactive", "wind_on_a_photo"}
+DO_NOT_LOOP = {"03_poke_a_photo", "04_wind_on_a_photo", "05_dance_to_sound"}
 
 
 def pytest_generate_tests(metafunc):
@@ -55,7 +57,13 @@ def object_info(server):
 
 
 def test_there_are_workflows(workflows):
-    assert set(workflows) == EXPECTED.keys() | NO_PHOTO_MOVES, "add the new workflow to EXPECTED"
+    assert set(workflows) == EXPECTED.keys() | OTHER_FILES, "add the new workflow to EXPECTED"
+
+
+def test_workflows_are_numbered(workflows):
+    numbers = [name.partition("_")[0] for name in workflows]
+    assert all(len(number) == 2 and number.isdecimal() for number in numbers)
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_workflow_has_a_thumbnail(repo, name):
@@ -91,8 +99,6 @@ def widgets_of(info: dict) -> list[str]:
             if kind in WIDGET_TYPES and not options.get("forceInput"):
                 names.append(name)
                 names += ["control_after_generate"] * bool(options.get("control_after_generate"))
-                names += ["audioUI"] * bool(options.get("audio_upload"))
-                names += ["upload"] * any(options.get(key) for key in UPLOADS)
     return names
 
 
@@ -109,12 +115,11 @@ def test_workflow_fits_the_nodes(workflow, object_info):
             kind, options = spec_of(info, name) or ("", {})
             if kind in ("INT", "FLOAT"):
                 assert options["min"] <= value <= options["max"], f"{where}: {name} = {value}"
-            own_files = any(options.get(key) for key in UPLOADS) or (name == "model_name" and value not in BUNDLED)
+            own_files = name == "ckpt_name" or (name == "model_name" and value not in BUNDLED)
             if kind == "COMBO" and not own_files:
                 assert value in options["options"], f"{where}: {name} = {value}"
         for slot in node["inputs"]:
-            known = spec_of(info, slot["name"]) or slot["name"] in ("upload", "audioUI")
-            assert known, f"{where} has no input {slot['name']}"
+            assert spec_of(info, slot["name"]), f"{where} has no input {slot['name']}"
         assert [slot["type"] for slot in node["outputs"]] == info["output"], where
 
 
@@ -144,7 +149,14 @@ def test_workflow_uses_only_our_nodes_and_core_nodes(workflow, object_info):
 
 
 def test_workflow_has_a_note_for_its_user(workflow):
-    assert any(node["type"] == "MarkdownNote" for node in workflow["nodes"])
+    (note,) = (node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
+    assert "Press Run" in note["widgets_values"][0] and "*Load Sample*" in note["widgets_values"][0]
+
+
+def test_workflow_needs_no_file_of_the_user_and_limits_the_size(workflow):
+    active = [node["type"] for node in workflow["nodes"] if node.get("mode", 0) == 0]
+    assert {"GID_LoadSample", "GID_FitImage"} <= set(active)
+    assert not {"LoadImage", "LoadVideo", "LoadAudio", "CheckpointLoaderSimple", "GID_LoadSpectralVolume"} & set(active)
 
 
 # -- the run -----------------------------------------------------------------------------------------------------------
@@ -219,18 +231,38 @@ def run_files(server, workflow, object_info, provide_inputs) -> dict[str, list]:
 
 
 def test_an_interactive_photo_is_a_page(server, workflows, object_info, provide_inputs):
-    files = run_files(server, workflows["interactive_photo"], object_info, provide_inputs)
+    files = run_files(server, workflows["15_interactive_photo"], object_info, provide_inputs)
     ((page,),) = files.values()
     assert page.suffix == ".html" and "<title>Flowers</title>" in page.read_text(encoding="utf-8")
 
 
 def test_motion_becomes_flow_files_and_their_colors(server, workflows, object_info, provide_inputs):
-    files = run_files(server, workflows["motion_to_flow"], object_info, provide_inputs)
+    files = run_files(server, workflows["16_motion_to_flow"], object_info, provide_inputs)
     assert {suffix: len(paths) for suffix, paths in files.items()} == {".exr": 30, ".mp4": 1}
     frames, fps = decode(files[".mp4"][0])
     assert frames.shape == (30, 72, 128, 3) and fps == 30
     assert frames[0].min() > 250, "the flow of the first frame is not 0"
     assert difference(frames[15], frames[0]) > 3
+
+
+def test_the_sticker_keeps_its_transparency(server, workflows, object_info, provide_inputs):
+    files = run_files(server, workflows["13_sticker_with_alpha"], object_info, provide_inputs)
+    count, fps, size = 60, 20, (72, 128)
+    assert files.keys() == {".webp", ".png"}
+    for (file,) in files.values():
+        with Image.open(file) as animation:
+            assert (animation.n_frames, animation.size[::-1]) == (count, size)
+            frames, duration = [], 0
+            for index in range(count):
+                animation.seek(index)
+                frames.append(np.asarray(animation.convert("RGBA")))
+                duration += animation.info["duration"]
+        assert duration == pytest.approx(1000 * count / fps, rel=0.02)
+        assert (frames[0][8:40, 40:80, 3] == 0).all() and (frames[0][40:, 100:, 3] == 255).all()
+        visible = [frame[..., :3] * (frame[..., 3:] / 255) for frame in frames]
+        steps = [difference(a, b) for a, b in zip(visible, visible[1:], strict=False)]
+        assert max(difference(visible[0], frame) for frame in visible) > 1.5 * np.median(steps) > 0.1, "nothing moves"
+        assert difference(visible[-1], visible[0]) < 2 * np.median(steps), "the seam is visible"
 
 
 def test_frames_follow_the_measured_motion(graph, clip, clip_frames):

@@ -42,13 +42,13 @@ def volume(num_bins: int = 3) -> gid.SpectralVolume:
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, Any]]]:
+def calls(tmp_path_factory, tiny_model, repo) -> dict[str, tuple[Callable, dict[str, Any]]]:
     """A function and arguments that it takes, by the public name that they belong to."""
     folder = tmp_path_factory.mktemp("malformed")
     photo, mask = torch.rand(8, 10, 3), torch.zeros(40, 40)
     mask[5:35, 15:25] = 1
     file, stored = gid.write_image(folder / "a.png", photo), volume().save(folder / "v.safetensors")
-    motion = gid.loop(volume())
+    motion, tune = gid.loop(volume()), repo / "assets" / "tune.mp3"
     pipe = gid.GIDPipeline.from_pretrained(tiny_model)
     force = dict(num_frames=6, fps=24.0, damping=gid.Damping(), speed=1.0, strength=1.0, max_displacement=0.2)
     force |= dict(integrator="exact")
@@ -113,6 +113,7 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
         "render": (gid.render, frames | output),
         "render_chunks": (lambda **arguments: list(gid.render_chunks(**arguments)), frames),
         "render_to_video": (gid.render_to_video, frames | dict(path=folder / "r.mp4", crf=18, progress=None)),
+        "fit_image": (gid.fit_image, dict(image=photo, longest_side=6)),
         "motion_flow": (gid.motion_flow, dict(motion=motion, kind="frame to frame", size=(4, 5), start=0, count=2)),
         "write_flow": (gid.write_flow, dict(path=folder / "f.flo", flow=torch.zeros(2, 4, 5))),
         "Tracks": (gid.Tracks, dict(positions=tracks.positions, size=(8, 10), fps=24.0)),
@@ -144,6 +145,7 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
         "read_video": (gid.read_video, dict(source=video, start=0, max_frames=None, size=None)),
         "probe_video": (gid.probe_video, dict(source=video)),
         "iterate_frames": (lambda **a: list(gid.iterate_frames(**a)), dict(source=video, start=0, count=2, size=None)),
+        "read_audio": (gid.read_audio, dict(path=tune)),
         "write_video": (gid.write_video, dict(path=folder / "c.mp4", frames=clip[:2], fps=24.0, crf=18)),
         "extract_spectral_volume": (gid.extract_spectral_volume, measure),
     }
