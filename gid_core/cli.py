@@ -53,6 +53,12 @@ def _check_outputs(options: argparse.Namespace) -> None:
             check_target(path)
 
 
+def command_parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command by its name, for its help."""
+    parser = _parser()
+    return next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gid_core", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
