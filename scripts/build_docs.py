@@ -32,6 +32,8 @@ NODES, COMMANDS, REFERENCE = "js/docs", "commands.md", "reference"
 CONFIG = {
     "site_name": "Generative Image Dynamics",
     "theme": {"name": "readthedocs", "highlightjs": False},
+    "not_in_nav": "/benchmarks/\n/gid_core/",  # which other pages lead to
+    "hooks": [str(ROOT / "scripts" / "docs_hook.py")],
     "use_directory_urls": False,  # pages open by a double click, too
     "plugins": [
         "search",
@@ -42,9 +44,12 @@ CONFIG = {
                         "paths": [str(ROOT)],
                         "options": {
                             "docstring_style": "google",
+                            # "start, count: see `render`" describes two parameters.
+                            "docstring_options": {"warn_unknown_params": False, "warn_missing_types": False},
                             "heading_level": 2,
                             "show_source": False,
                             "show_root_heading": True,
+                            "show_root_full_path": False,
                             "members_order": "source",
                             "filters": ["!^_"],
                         },
@@ -65,7 +70,7 @@ def main() -> int:
         config = CONFIG | {"nav": write_pages(pages), "docs_dir": str(pages), "site_dir": str(options.out.resolve())}
         file = Path(folder) / "mkdocs.yml"
         file.write_text(json.dumps(config), encoding="utf-8")  # which is YAML as well
-        status = subprocess.run([sys.executable, "-m", "mkdocs", "build", "-q", "-f", str(file)]).returncode
+        status = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "-f", str(file)]).returncode
     if status == 0:
         print(options.out / "index.html")
     return status

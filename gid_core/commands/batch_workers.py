@@ -11,7 +11,7 @@ import logging
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -59,7 +59,9 @@ class Worker(Protocol):
         """End the worker, which has no job."""
 
 
-def animate_all(jobs: Sequence[Job], start_worker: Callable[[], Worker], num_workers: int) -> Iterator[Outcome]:
+def animate_all(
+    jobs: Sequence[Job], start_worker: Callable[[], Worker], num_workers: int
+) -> Generator[Outcome, None, None]:
     """Animate photos side by side; yields the outcomes as they come. Closing the iterator cancels what is in hand."""
     waiting = deque(jobs)
     idle: list[Worker] = []

@@ -134,7 +134,12 @@ def force_options(parser: argparse.ArgumentParser, seconds: int) -> None:
     add("--speed", type=float, default=1.0, help="how fast things swing: 0.5 is half as fast (default 1)")
     add("--strength", type=float, default=1.0, help="factor of the force: 2 moves twice as far (default 1)")
     add("--damping", type=float, default=1.0, help="how fast swings die out: 0.3 swings long (default 1)")
-    add("--limit", type=float, default=0.25, help="soft limit of the displacement as a fraction of the width (0.25)")
+    add(
+        "--limit",
+        type=float,
+        default=0.05,
+        help="soft limit of the displacement as a fraction of the width; more tears outlines (default %(default)s)",
+    )
     mask_options(parser)
 
 

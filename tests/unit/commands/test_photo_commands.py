@@ -80,7 +80,7 @@ STORED = ["photo.png", "--motion", "volume.safetensors", "--renderer", "fast-spl
 def test_poke_with_a_stored_motion(files, capsys):
     assert main(["poke", *STORED, "out", "--poke", "0.5,0.4,0.05,-0.01", "--frames", "9", "--fps", "15"]) == 0
     volume, photo = load()
-    expected = render(photo, poke(volume, [Poke(0.5, 0.4, 0.05, -0.01)], num_frames=9, fps=15))
+    expected = render(photo, poke(volume, [Poke(0.5, 0.4, 0.05, -0.01)], num_frames=9, fps=15, max_displacement=0.05))
     torch.testing.assert_close(images(files / "out"), expected, atol=0.51 / 255, rtol=0)
     assert (expected[6] - photo).abs().max() > 0.1
     assert "9 frames at 15 fps" in capsys.readouterr().out
@@ -102,7 +102,7 @@ def test_wind_with_a_stored_motion(files, capsys):
     command = ["wind", *STORED, "out", "--direction", "180", "--gustiness", "1", "--seed", "3", "--frames", "6"]
     assert main([*command, "--loop"]) == 0
     volume, photo = load()
-    motion = wind(volume, direction_degrees=180, gustiness=1, seed=3, num_frames=6, loops=True)
+    motion = wind(volume, direction_degrees=180, gustiness=1, seed=3, num_frames=6, loops=True, max_displacement=0.05)
     torch.testing.assert_close(images(files / "out"), render(photo, motion), atol=0.51 / 255, rtol=0)
     assert "seamless" in capsys.readouterr().out
     assert main(command) == 0
