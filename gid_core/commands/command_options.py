@@ -36,7 +36,7 @@ def photo_options(parser: argparse.ArgumentParser) -> None:
 def prediction_options(parser: argparse.ArgumentParser) -> None:
     """How the model predicts the motion."""
     parser.add_argument("--seed", type=int, default=0, help="seed of the random motion (default 0)")
-    parser.add_argument("--steps", type=int, default=14, help="number of sampling steps (default 14)")
+    parser.add_argument("--steps", type=int, default=10, help="number of sampling steps (default 10)")
     parser.add_argument(
         "--guidance", type=float, default=1.75, help="guidance scale: how closely to follow the photo (default 1.75)"
     )

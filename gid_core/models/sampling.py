@@ -13,11 +13,12 @@ from ..validation import check_choice, check_integer
 from .motion_model import MotionModel
 from .noise import frequency_noise
 from .noise_schedule import alphas_cumprod, trailing_timesteps
+from .solvers import dpm_solver_step, unipc_correction
 
-SAMPLERS = ("dpm", "ddim")
+SAMPLERS = ("unipc", "dpm", "ddim")
 # alpha^2 at the last noise level of a schedule with zero terminal SNR, so that divisions by alpha stay finite. The
-# steps of DPM-Solver++ are differences of log(alpha / sigma); diffusers has this value for it.
-MIN_ALPHA_CUMPROD = {"dpm": 2.0**-24, "ddim": 1e-10}
+# steps of UniPC and DPM-Solver++ are differences of log(alpha / sigma); diffusers has this value for them.
+MIN_ALPHA_CUMPROD = {"unipc": 2.0**-24, "dpm": 2.0**-24, "ddim": 1e-10}
 MIN_SIGMA = 1e-6
 
 Generators = torch.Generator | Sequence[torch.Generator] | None
@@ -84,7 +85,7 @@ def sample_latents(
     *,
     steps: int = 25,
     guidance_scale: float = 1.0,
-    sampler: str = "dpm",
+    sampler: str = "unipc",
     guidance: SamplingGuidance | None = None,
     motion_mask: Tensor | None = None,
     zero_motion_latents: Tensor | None = None,
@@ -100,7 +101,7 @@ def sample_latents(
         steps: number of denoising steps, >= 1.
         guidance_scale: of classifier-free guidance, eps_0 + scale (eps_c - eps_0), in one pass of twice the batch;
             1 for none. The paper's w is scale - 1.
-        sampler: "dpm", DPM-Solver++(2M), or "ddim", the paper's (250 steps).
+        sampler: "unipc", UniPC of second order; "dpm", DPM-Solver++(2M); or "ddim", the paper's (250 steps).
         guidance: changes the estimate in every step.
         motion_mask, zero_motion_latents: [B, 1, 1, h, w] in 0..1 and [1 or B, K, C, 1 or h, 1 or w]. In every step,
             the estimate is replaced by the latents of zero motion where the mask is 0, so the remaining motion adapts
@@ -118,7 +119,8 @@ def sample_latents(
     steps = check_integer("num_inference_steps", steps, 1, max_steps)
     timesteps = trailing_timesteps(max_steps, steps)
     levels = _noise_levels(model, timesteps, MIN_ALPHA_CUMPROD[sampler])
-    latents, previous = noise, None  # previous: the estimate of the step before
+    latents = noise
+    history: list[tuple[Tensor, Tensor]] = []  # latents and estimates of the last steps, two at most
     repeats = max(1, guidance.recurrences or 1) if guidance is not None else 1
     for index, timestep in enumerate(timesteps):
         (alpha, sigma), (next_alpha, next_sigma) = levels[index : index + 2]
@@ -138,11 +140,14 @@ def sample_latents(
             if remaining:  # add noise again, to this step's level
                 fresh_noise = _draw_noise_like(model, latents, noise_factor, generator)
                 latents = alpha * step.denoised_latents + sigma * _mix_noise(_epsilon(step), fresh_noise)
+        estimate = step.denoised_latents
+        if sampler == "unipc" and history and repeats == 1:  # repeated steps have other noise than the steps before
+            latents = unipc_correction(history, estimate, levels[index - len(history) : index + 1])
+        history = [*history[-1:], (latents, estimate)]
         if sampler == "ddim":
-            latents = next_alpha * step.denoised_latents + next_sigma * _epsilon(step)
+            latents = next_alpha * estimate + next_sigma * _epsilon(step)
         else:
-            latents = _dpm_solver_step(latents, step.denoised_latents, previous, levels[max(0, index - 1) : index + 2])
-        previous = step.denoised_latents
+            latents = dpm_solver_step(history, levels[index + 1 - len(history) : index + 2])
     return latents
 
 
@@ -175,32 +180,6 @@ def _noise_levels(model: MotionModel, timesteps: Sequence[int], min_alpha_cumpro
     """alpha and sigma of each timestep, then those without noise, (1, 0)."""
     schedule = alphas_cumprod(model.config.diffusion).double().clamp_min(min_alpha_cumprod)
     return [(math.sqrt(schedule[t]), math.sqrt(1 - schedule[t])) for t in timesteps] + [(1.0, 0.0)]
-
-
-def _dpm_solver_step(
-    latents: Tensor, estimate: Tensor, previous: Tensor | None, levels: Sequence[tuple[float, float]]
-) -> Tensor:
-    """Latents of the next noise level by DPM-Solver++(2M) (Lu et al. 2022, "DPM-Solver++", algorithm 2).
-
-    The first and the last step are of first order.
-
-    Args:
-        estimate, previous: of the noiseless latents, in this and in the previous step.
-        levels: alpha and sigma of the previous, this and the next level; without the previous in the first step.
-    """
-    sigma, (next_alpha, next_sigma) = levels[-2][1], levels[-1]
-    if next_sigma == 0:
-        return estimate
-    step_size = _log_snr(levels[-1]) - _log_snr(levels[-2])
-    if previous is not None:
-        ratio = (_log_snr(levels[-2]) - _log_snr(levels[-3])) / step_size
-        estimate = estimate + (estimate - previous) / (2 * ratio)
-    return next_sigma / sigma * latents - next_alpha * math.expm1(-step_size) * estimate
-
-
-def _log_snr(level: tuple[float, float]) -> float:
-    """Half the logarithm of the signal-to-noise ratio, log(alpha / sigma)."""
-    return math.log(level[0] / level[1])
 
 
 def _denoise(

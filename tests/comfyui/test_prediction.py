@@ -215,7 +215,7 @@ def test_amplitude_scales_the_motion(graph, photo):
 
 
 def test_the_papers_sampler(graph, photo):
-    quick, slow = (predicted(graph, photo, sampler=name, steps=4) for name in ("dpm", "ddim (paper)"))
+    quick, slow = (predicted(graph, photo, sampler=name, steps=4) for name in ("unipc", "ddim (paper)"))
     assert (quick.coefficients - slow.coefficients).abs().mean() > 1e-4
 
 

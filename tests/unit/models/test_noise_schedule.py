@@ -1,4 +1,4 @@
-"""The noise schedule and DPM-Solver++ agree with diffusers' schedulers."""
+"""The noise schedule, UniPC and DPM-Solver++ agree with diffusers' schedulers."""
 
 import pytest
 import torch
@@ -40,8 +40,11 @@ def test_timesteps(steps):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 14, 25])
-def test_samples_of_dpm_solver(steps):
-    theirs = their_scheduler("DPMSolverMultistepScheduler", DiffusionConfig(), timestep_spacing="trailing")
+@pytest.mark.parametrize(
+    ("sampler", "name"), [("dpm", "DPMSolverMultistepScheduler"), ("unipc", "UniPCMultistepScheduler")]
+)
+def test_samples_of_fast_solvers(sampler, name, steps):
+    theirs = their_scheduler(name, DiffusionConfig(), timestep_spacing="trailing")
     theirs.set_timesteps(steps)
     model, noise = MotionModel(TINY), random_normal(1, BINS, 4, 3, 5)
 
@@ -49,7 +52,7 @@ def test_samples_of_dpm_solver(steps):
         return (latents * 1.3 + timesteps[0] / 1000).sin()
 
     model.denoiser.forward = velocity_of
-    ours = sample_latents(model, Condition(torch.zeros(1, 4, 3, 5), None), noise, steps=steps)
+    ours = sample_latents(model, Condition(torch.zeros(1, 4, 3, 5), None), noise, steps=steps, sampler=sampler)
     latents = noise
     for timestep in theirs.timesteps:
         latents = theirs.step(velocity_of(latents, timestep[None]), timestep, latents).prev_sample

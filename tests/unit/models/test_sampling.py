@@ -66,7 +66,15 @@ def gaussian_problem(prediction, zero_snr, std=0.6, mean=0.8):
 @pytest.mark.parametrize(("prediction", "zero_snr"), PREDICTIONS)
 @pytest.mark.parametrize(
     ("sampler", "steps", "error"),
-    [("dpm", 25, 0.02), ("dpm", 200, 0.004), ("ddim", 250, 0.02), ("ddim", 700, 0.01), ("ddim", 1000, 0.006)],
+    [
+        ("unipc", 12, 0.02),
+        ("unipc", 200, 0.004),
+        ("dpm", 25, 0.02),
+        ("dpm", 200, 0.004),
+        ("ddim", 250, 0.02),
+        ("ddim", 700, 0.01),
+        ("ddim", 1000, 0.006),
+    ],
 )
 def test_samplers_reach_the_expected_sample(prediction, zero_snr, sampler, steps, error):
     model, condition, noise = gaussian_problem(prediction, zero_snr)
@@ -76,10 +84,11 @@ def test_samplers_reach_the_expected_sample(prediction, zero_snr, sampler, steps
 
 
 @pytest.mark.parametrize(("prediction", "zero_snr"), PREDICTIONS)
-def test_both_samplers_reach_the_same_sample(prediction, zero_snr):
+def test_all_samplers_reach_the_same_sample(prediction, zero_snr):
     model, condition, noise = gaussian_problem(prediction, zero_snr)
-    dpm, ddim = (sample_latents(model, condition, noise, steps=500, sampler=name) for name in SAMPLERS)
+    unipc, dpm, ddim = (sample_latents(model, condition, noise, steps=500, sampler=name) for name in SAMPLERS)
     torch.testing.assert_close(dpm, ddim, atol=0.02, rtol=0)
+    torch.testing.assert_close(unipc, dpm, atol=0.02, rtol=0)
     torch.testing.assert_close(dpm, model.denoiser.expected_sample(noise, 0.8), atol=0.02, rtol=0)
 
 
