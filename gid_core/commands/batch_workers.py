@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import threading
 from collections import deque
@@ -16,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol
@@ -152,8 +153,17 @@ _animator: PhotoAnimator  # of a process that a LocalWorker started
 def _start_process(options: argparse.Namespace, num_threads: int, cancelled: Event) -> None:
     global _animator
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows, it is not inherited
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(num_threads)
     _animator = PhotoAnimator(options, cancelled.is_set)
+
+
+def _end_with_parent() -> None:
+    """End this process when the main one was killed: it would wait for jobs forever."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _animate(job: Job) -> Outcome:

@@ -2,11 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from argparse import Namespace
 from concurrent.futures import Future
 
+import psutil
 import pytest
 
+from deadline import Deadline
 from gid_core.commands import batch_workers
 from gid_core.commands.batch_workers import Job, LocalWorker, Outcome, PhotoAnimator, animate_all
 from gid_core.notices import warn
@@ -70,6 +75,32 @@ def test_the_death_of_a_process_is_told(tmp_path):
     os.kill(process.pid, signal.SIGTERM)
     assert future.exception() is not None
     worker.stop()
+
+
+WAITING = """
+import time
+from argparse import Namespace
+from gid_core.commands.batch_workers import Job, LocalWorker
+if __name__ == "__main__":
+    worker = LocalWorker(Namespace(photo="", model=None, device="cpu"), 1)
+    worker.submit(Job("nothing.png", "nothing.mp4")).result()
+    print(*worker._pool._processes, flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_workers_end_when_the_main_process_is_killed(repo, tmp_path):
+    (tmp_path / "waiting.py").write_text(WAITING)
+    environment = {**os.environ, "PYTHONPATH": str(repo)}
+    main = subprocess.Popen([sys.executable, tmp_path / "waiting.py"], env=environment, stdout=subprocess.PIPE)
+    worker = int(main.stdout.readline())
+    assert psutil.pid_exists(worker)
+    main.kill()
+    main.communicate()
+    deadline = Deadline(30)
+    while psutil.pid_exists(worker):
+        assert not deadline.passed()
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
