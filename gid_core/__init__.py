@@ -13,7 +13,7 @@ The motion of a clip instead:
 
 spectral_volume   `SpectralVolume`: the motion of every pixel in the Fourier domain, and the conventions of units
 motion            `Motion`: a spectral volume played over time
-sources           volumes from a clip or from a painted mask
+sources           volumes from a clip, a painted mask or strokes of the motion brush
 models            volumes from a photo, and the rendering network
 dynamics          poke, wind, audio and long loops
 rendering         frames, and the interactive page
@@ -52,6 +52,11 @@ _HOME = {
     "long_loop": "dynamics.long_loop",
     "from_audio": "dynamics.audio",
     "volume_from_mask": "sources.mask",
+    "Stroke": "sources.stroke_list",
+    "parse_strokes": "sources.stroke_list",
+    "format_strokes": "sources.stroke_list",
+    "stroke_mask": "sources.motion_brush",
+    "steer": "sources.steering",
     "extract_spectral_volume": "sources.video",
     "softmax_splat": "rendering.softmax_splatting",
     "render": "rendering.render",

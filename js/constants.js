@@ -46,5 +46,26 @@ export const SEAM_FRAMES = 5;
 export const MIN_MEAN_SQUARE = 1e-09;
 export const MAX_SEED = 4294967296;
 
+// gid_core/sources/stroke_list.py
+export const STROKE_KEYS = Object.freeze(["kind", "points", "radius", "softness", "stiffness"]);
+export const STROKE_KINDS = Object.freeze(["move", "pin", "erase", "arrow"]);
+export const DEFAULT_RADIUS = 0.04;
+export const DEFAULT_SOFTNESS = 0.5;
+export const DEFAULT_STIFFNESS = 1;
+export const MIN_RADIUS = 0.001;
+export const MAX_RADIUS = 0.5;
+export const MIN_STIFFNESS = 0.1;
+export const MAX_STIFFNESS = 10;
+export const MIN_POSITION = -1;
+export const MAX_POSITION = 2;
+export const MAX_STROKES = 5000;
+export const MAX_POINTS = 2000;
+
+// gid_core/sources/motion_brush.py
+export const MIN_SOFTNESS = 0.05;
+export const MIN_PRESSURE = 0.1;
+export const MIN_RADIUS_PIXELS = 0.75;
+export const ERASED = 0.5;
+
 // gid_core/rendering/live_packet.py
 export const PACKET_VERSION = 1;

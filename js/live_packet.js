@@ -47,3 +47,15 @@ export async function fetchPacket(digest, fetchApi) {
   }
   return cache.get(digest);
 }
+
+/**
+ * Ask the server for the packet of what the motion brush paints, see nodes/brush_preview.py. It has no bitmap.
+ * @param {string} request  JSON
+ * @param {(path: string, options: object) => Promise<Response>} fetchApi  ComfyUI's fetch function
+ */
+export async function fetchSway(request, fetchApi) {
+  const response = await fetchApi("/gid/sway", { method: "POST", body: request });
+  if (!response.ok) throw new Error(await response.text());
+  const packet = parsePacket(await response.arrayBuffer());
+  return { ...packet, values: dequantize(packet) };
+}

@@ -14,6 +14,11 @@ const ICONS = {
   pause: "M8 5v14M16 5v14",
   undo: "M9 14 4 9l5-5M4 9h9a7 7 0 0 1 0 14h-2",
   delete: "M18 6 6 18M6 6l12 12",
+  redo: "m15 14 5-5-5-5M20 9h-9a7 7 0 0 0 0 14h2",
+  brush: "M4 20c3 0 5-1 5-4l9-11a2 2 0 0 1 3 3L10 17",
+  pin: "M12 15v7M8 3h8l-1 7 3 5H6l3-5z",
+  arrow: "M4 20 20 4M10 4h10v10",
+  erase: "m4 15 9-9 7 7-7 7H9zM8 11l7 7",
   clear: "M4 7h16M10 11v6M14 11v6M6 7l1 13h10l1-13M9 7V4h6v3",
 };
 

@@ -29,6 +29,12 @@ const CSS = `
 .gid-overlay .dark { stroke: rgb(0 0 0 / 55%); stroke-width: 5; }
 .gid-overlay .light { stroke: #fff; stroke-width: 2.5; }
 .gid-overlay .tip { fill: #fff; stroke: rgb(0 0 0 / 55%); stroke-width: 1.2; paint-order: stroke; }
+.gid-overlay .ring { fill: none; stroke: #fff; stroke-width: 1.5; paint-order: stroke;
+  filter: drop-shadow(0 0 1.5px rgb(0 0 0 / 90%)); }
+.gid-paint { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; border-radius: 7px;
+  opacity: 0.25; transition: opacity 0.3s; }
+.gid-image:hover .gid-paint { opacity: 0.6; }
+.gid-image.painting .gid-paint { opacity: 1; }
 .gid-overlay .faint { opacity: 0.6; }
 .gid-message { max-width: 90%; padding: 10px; text-align: center; color: var(--gid-muted); pointer-events: none; }
 .gid-message:empty { display: none; }
@@ -43,6 +49,14 @@ const CSS = `
   min-width: 28px; padding: 0 8px; font: inherit; color: var(--gid-text); cursor: pointer;
   background: var(--gid-background); border: 1px solid var(--gid-border); border-radius: 6px;
 }
+.gid-bar button[aria-pressed="true"] { border-color: var(--gid-accent); background: var(--gid-panel);
+  box-shadow: inset 0 0 0 1px var(--gid-accent); }
+.gid-bar label { flex: 1 1 0; min-width: 0; display: flex; align-items: center; gap: 5px; color: var(--gid-muted); }
+.gid-bar input { flex: 1 1 0; min-width: 0; width: 0; accent-color: var(--gid-accent); }
+.gid-open { display: flex; align-items: center; justify-content: center; gap: 6px; width: 100%; height: 26px;
+  font: 12px Inter, Arial, sans-serif; color: var(--input-text, #ddd); cursor: pointer;
+  background: var(--comfy-input-bg, #222); border: 1px solid var(--border-color, #4e4e4e); border-radius: 6px; }
+.gid-open svg { width: 14px; height: 14px; fill: none; stroke: currentColor; stroke-width: 2; }
 .gid-bar button:hover:not(:disabled) { border-color: var(--gid-accent); }
 .gid-bar button:disabled { opacity: 0.4; cursor: default; }
 .gid-bar svg { width: 14px; height: 14px; fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round;

@@ -1,24 +1,44 @@
-// The live widgets of Modal Force and Wind Force in ComfyUI's page. DOM widgets show in both of ComfyUI's renderers.
-// The nodes' ordinary widgets hold the state, and the nodes run without this file.
+// The live widgets in ComfyUI's page: pokes, wind and the motion brush. DOM widgets show in both of its renderers. The
+// nodes' ordinary widgets hold the state, and the nodes run without this file.
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { fetchPacket } from "./live_packet.js";
+import { BrushEditor } from "./brush_editor.js";
+import { fetchPacket, fetchSway } from "./live_packet.js";
+import { createButton } from "./live_panel.js";
+import { addStyle } from "./live_style.js";
 import { PokeEditor } from "./poke_editor.js";
 import { WindEditor } from "./wind_editor.js";
 
-const EDITORS = { GID_ModalForce: PokeEditor, GID_Wind: WindEditor };
-const CONTROLS_HEIGHT = { GID_ModalForce: 72, GID_Wind: 34 }; // pixels, of everything below the image
+// Of each node type: the editor, the height in pixels of everything below the image, and whether the widget is only a
+// button until it is needed.
+const EDITORS = {
+  GID_ModalForce: { Editor: PokeEditor, controlsHeight: 72 },
+  GID_Wind: { Editor: WindEditor, controlsHeight: 34 },
+  GID_VolumeFromMask: { Editor: BrushEditor, controlsHeight: 98, opens: true },
+  GID_PredictSpectralVolume: { Editor: BrushEditor, controlsHeight: 98, opens: true },
+};
+const BUTTON_HEIGHT = 26; // pixels, of the button that opens an editor
 const MIN_WIDTH = 380; // pixels
 const TEXT_HEIGHT = 64; // pixels, of the text widget with the pokes
 const MARGIN = 20; // pixels between node and widget, left and right together
 const HINT = "Run the workflow once to see it live";
+const BRUSH_HINT = "Connect an image, or run the workflow once, to paint on it";
+const PICTURE_NODES = new Set(["LoadImage", "LoadImageMask", "LoadImageOutput"]);
 const STORAGE_KEY = "gid.live"; // in the session storage: the packet that each node shows
 
 /** Functions with which an editor reads and changes a node. */
 function nodeAccess(node) {
   const find = (name) => node.widgets?.find((widget) => widget.name === name);
+  const sways = node.comfyClass === "GID_VolumeFromMask";
   return {
+    picture: () => pictureUrl(node),
+    loadPicture: async (url) => {
+      const response = await api.fetchApi(url);
+      if (!response.ok) throw new Error(`${response.status}`);
+      return createImageBitmap(await response.blob(), { premultiplyAlpha: "none" }); // a mask is alpha, and has colors
+    },
+    sway: sways ? (request) => fetchSway(request, (path, options) => api.fetchApi(path, options)) : undefined,
     read: (name) => find(name)?.value,
     options: (name) => find(name)?.options ?? {},
     write(name, value) {
@@ -39,6 +59,22 @@ function nodeAccess(node) {
       return slot >= 0 && node.isInputConnected(slot);
     },
   };
+}
+
+/** The URL of the file that a Load Image shows which is connected to a node's image or mask, or "". */
+function pictureUrl(node) {
+  for (const name of ["image", "mask"]) {
+    const slot = node.inputs?.findIndex((input) => input.name === name) ?? -1;
+    const source = slot >= 0 ? node.getInputNode?.(slot) : null;
+    if (!PICTURE_NODES.has(source?.comfyClass)) continue;
+    const file = source.widgets?.find((widget) => widget.name === "image")?.value;
+    if (typeof file !== "string" || !file) continue;
+    const [, path, type = "input"] = /^(.*?)(?: \[(\w+)\])?$/.exec(file);
+    const cut = path.lastIndexOf("/") + 1;
+    const place = { filename: path.slice(cut), subfolder: path.slice(0, Math.max(cut - 1, 0)), type };
+    return `/view?${new URLSearchParams(place)}`;
+  }
+  return "";
 }
 
 /** The key of a node in the session storage. It names the graph too, because node ids repeat across workflows. */
@@ -68,11 +104,14 @@ function storeDigest(node, digest) {
 }
 
 function addLiveWidget(node) {
-  const controlsHeight = CONTROLS_HEIGHT[node.comfyClass];
+  const { Editor, controlsHeight, opens = false } = EDITORS[node.comfyClass];
   const holder = document.createElement("div");
   holder.dataset.testid = "gid-live";
+  const strokesWidget = node.widgets.find((other) => other.name === "strokes");
   let editor = null;
   let shownDigest = null;
+  let opened = !opens;
+  let waiting = null; // the digest to show when the editor opens
 
   const widget = node.addDOMWidget("live", "GID_LIVE", holder, {
     serialize: false,
@@ -85,7 +124,8 @@ function addLiveWidget(node) {
 
   // Before the layout the holder may be as wide as the page.
   const width = () => Math.min(holder.clientWidth || Infinity, Math.max(node.size[0], MIN_WIDTH) - MARGIN);
-  const height = () => (editor?.panel ?? PLACEHOLDER_PANEL).heightFor(width() - 2, controlsHeight) + MARGIN;
+  const height = () => (opened ? editorHeight() : BUTTON_HEIGHT);
+  const editorHeight = () => (editor?.panel ?? PLACEHOLDER_PANEL).heightFor(width() - 2, controlsHeight) + MARGIN;
   /** Nodes 2.0 sizes a node by its content; on the classic canvas the size must be set. */
   const growNode = () => {
     if (!inNodes2()) node.setSize?.([Math.max(node.size[0], MIN_WIDTH), Math.max(node.size[1], node.computeSize()[1])]);
@@ -94,13 +134,24 @@ function addLiveWidget(node) {
 
   function build() {
     if (editor) return;
-    editor = new EDITORS[node.comfyClass](nodeAccess(node), HINT);
+    opened ||= Boolean(strokesWidget?.value);
+    if (!opened) return holder.replaceChildren(openButton);
+    editor = new Editor(nodeAccess(node), opens ? BRUSH_HINT : HINT);
     holder.replaceChildren(editor.root);
     growNode();
   }
 
+  addStyle();
+  const openButton = createButton("brush", "Paint motion", "Paint what moves in the picture", () => {
+    opened = true;
+    build();
+    show(waiting);
+  });
+  openButton.className = "gid-open";
+
   async function show(digest) {
-    if (!digest || digest === shownDigest) return;
+    if (!editor) waiting = digest;
+    if (!editor || !digest || digest === shownDigest) return;
     shownDigest = digest;
     let packet = null;
     try {
@@ -110,7 +161,7 @@ function addLiveWidget(node) {
     }
     if (shownDigest !== digest || !editor) return; // another run came first, or the node was removed
     if (packet) {
-      editor.setPacket(packet);
+      editor.setPacket(packet, digest);
       growNode();
     } else {
       shownDigest = null;
@@ -121,7 +172,7 @@ function addLiveWidget(node) {
   /** The digest is looked up later: after loading, undo or a tab change the node has no id yet. */
   const restore = () => {
     build();
-    setTimeout(() => editor && show(storedDigests()[storageKey(node)]));
+    setTimeout(() => show(storedDigests()[storageKey(node)]));
     for (const delay of [50, 500, 2000]) setTimeout(() => editor && replaceStaleElement(node, holder), delay);
   };
 
@@ -138,6 +189,7 @@ function addLiveWidget(node) {
     editor = shownDigest = null;
     holder.replaceChildren();
   });
+  if (strokesWidget) appendCallback(strokesWidget, "callback", build); // strokes that are typed or pasted open the editor
   // Spare height goes to the image, not to the text widget with the pokes.
   const pokesWidget = node.widgets.find((other) => other.name === "pokes");
   const fixedHeight = { getMinHeight: () => TEXT_HEIGHT, getMaxHeight: () => TEXT_HEIGHT };

@@ -47,6 +47,15 @@ export class Modes {
     return 2 / this.period;
   }
 
+  /** Add `level` times the loop of gid_core, q(t) - q(0), which begins with the photo, to coordinates q [n, 2]. */
+  addLoop(seconds, level, q) {
+    const scale = level * this.loopMagnitude;
+    this.omega.forEach((w, k) => {
+      q[2 * k] += scale * (Math.cos(w * seconds) - 1);
+      q[2 * k + 1] += scale * Math.sin(w * seconds);
+    });
+  }
+
   /** Factor of the soft limit for a random force that moves `strength` times as far as the loop. */
   limitFactor(strength, maxDisplacement) {
     return softLimit(strength * PEAK_FACTOR * this.maxRmsDisplacement, maxDisplacement * this.width);

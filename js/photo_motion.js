@@ -56,7 +56,8 @@ export class PhotoMotion {
   /** Write the modal coordinates of this moment into q, Float64Array [n, 2]. */
   coordinates(q) {
     q.fill(0);
-    if (this.#loopLevel > 0) this.#addLoop(q);
+    const level = this.#loopLevel;
+    if (level > 0) this.modes.addLoop(this.#loopTime, level * level * (3 - 2 * level), q);
     if (this.#wind !== 0) this.#addWind(q);
     for (const { start, motion } of this.#pokes) {
       motion.at(this.time - start, this.part);
@@ -112,16 +113,6 @@ export class PhotoMotion {
 
   #add(q, factor) {
     for (let i = 0; i < q.length; i++) q[i] += factor * this.part[i];
-  }
-
-  /** The loop of gid_core: q(t) - q(0), so that it begins with the photo. */
-  #addLoop(q) {
-    const { omega, loopMagnitude } = this.modes;
-    const level = this.#loopLevel * this.#loopLevel * (3 - 2 * this.#loopLevel) * loopMagnitude;
-    omega.forEach((w, k) => {
-      q[2 * k] += level * (Math.cos(w * this.#loopTime) - 1);
-      q[2 * k + 1] += level * Math.sin(w * this.#loopTime);
-    });
   }
 
   #addWind(q) {

@@ -4,9 +4,9 @@ import { ForceEditor } from "./force_editor.js";
 import { Arrow, createButton } from "./live_panel.js";
 import { findPull, pokeMotion } from "./poke.js";
 import { PokeTimeline } from "./poke_timeline.js";
+import { TextHistory, historyKey } from "./text_history.js";
 import { activeOffset, formatPokes, parsePokes, pokeFromDrag } from "./poke_list.js";
 
-const MAX_UNDO_STEPS = 50;
 const DRAG_THRESHOLD = 4; // pixels; a shorter movement is a click
 const CURSOR_STEP = 0.02; // of the image's width
 const KEY_PULL = 0.06; // of the image's width
@@ -20,7 +20,7 @@ export class PokeEditor extends ForceEditor {
     super(node, hint, { testid: "gid-modal-view", label: LABEL, names: ["pokes"] });
     this.pokes = [];
     this.selected = -1;
-    this.undoStack = [];
+    this.history = new TextHistory();
     this.cursor = { x: 0.5, y: 0.5 };
 
     const { panel } = this;
@@ -114,8 +114,7 @@ export class PokeEditor extends ForceEditor {
     if (this.node.locked("pokes")) {
       return this.panel.setMessage("The pokes come through a link. Change them in the node that the link starts from.");
     }
-    this.undoStack.push(String(this.values.pokes ?? ""));
-    if (this.undoStack.length > MAX_UNDO_STEPS) this.undoStack.shift();
+    this.history.push(String(this.values.pokes ?? ""));
     this.selected = selected;
     this.node.write("pokes", formatPokes(pokes));
     this.pollWidgets();
@@ -124,9 +123,17 @@ export class PokeEditor extends ForceEditor {
   }
 
   undo() {
-    if (!this.undoStack.length || this.node.locked("pokes")) return;
+    this.restore(this.history.canUndo, () => this.history.undo(String(this.values.pokes ?? "")));
+  }
+
+  redo() {
+    this.restore(this.history.canRedo, () => this.history.redo(String(this.values.pokes ?? "")));
+  }
+
+  restore(possible, step) {
+    if (!possible || this.node.locked("pokes")) return;
     this.selected = -1;
-    this.node.write("pokes", this.undoStack.pop());
+    this.node.write("pokes", step());
     this.pollWidgets();
     this.updateButtons();
     this.node.changed();
@@ -158,7 +165,7 @@ export class PokeEditor extends ForceEditor {
 
   updateButtons() {
     const locked = this.node.locked("pokes");
-    this.undoButton.disabled = locked || !this.undoStack.length;
+    this.undoButton.disabled = locked || !this.history.canUndo;
     this.deleteButton.disabled = locked || this.selected < 0;
     this.clearButton.disabled = locked || !this.pokes.length;
     if (this.panel.packet && !this.drag) {
@@ -168,12 +175,6 @@ export class PokeEditor extends ForceEditor {
   }
 
   // -- pointer -------------------------------------------------------------------------------------------
-
-  /** Position of a pointer event in fractions of the image. */
-  positionOf(event) {
-    const box = this.panel.canvas.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-  }
 
   onDragStart(event) {
     const { panel } = this;
@@ -229,11 +230,9 @@ export class PokeEditor extends ForceEditor {
   /** Handle a key. Returns whether the widget used it. */
   onKey(event) {
     if (event.target === this.panel.canvas && this.onCanvasKey(event)) return true;
-    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "z") {
-      this.undo();
-      // Stopping the event is not enough: ComfyUI reads the key a frame later and would undo the graph as well.
-      Object.defineProperty(event, "key", { value: "Unidentified" });
-    } else if (event.key === "Delete" || event.key === "Backspace") this.remove();
+    const step = historyKey(event);
+    if (step) this[step]();
+    else if (event.key === "Delete" || event.key === "Backspace") this.remove();
     else if (event.key === "Escape" && this.selected >= 0) this.select(-1);
     else if (event.key === " " && event.target === this.timeline.root) this.panel.toggle();
     else return false;

@@ -13,6 +13,7 @@ else:
     for sentence in missing_packages().values():
         logging.getLogger("gid").error(sentence)
 
+    from .brush_preview import register_sway_route
     from .live_preview import register_route
     from .nodes_flow import MotionToFlow
     from .nodes_forces import AudioForce, ModalForce, Wind
@@ -30,6 +31,7 @@ else:
 
     register_folder()
     register_route()
+    register_sway_route()
 
     class GIDExtension(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:

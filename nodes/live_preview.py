@@ -25,28 +25,28 @@ ROUTE = "/gid/live/{digest}"
 NOT_FOUND_MESSAGE = "This live preview is no longer on the server: run the workflow once."
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{32}")
 
-# The packets of the motions that ComfyUI holds in its cache: a cached node does not run again, so it cannot save its
-# packet again when the temp folder was emptied. A packet is forgotten with its motion.
-_cached_packets: WeakKeyDictionary[Motion, tuple[str, bytes]] = WeakKeyDictionary()
+# The packets of the outputs that ComfyUI holds in its cache: a cached node does not run again, so it cannot save its
+# packet again when the temp folder was emptied. A packet is forgotten with its output.
+_cached_packets: WeakKeyDictionary[Motion | SpectralVolume, tuple[str, bytes]] = WeakKeyDictionary()
 _cached_packets_lock = threading.Lock()  # nodes run in another thread than the server
 
 
-def save_live_packet(volume: SpectralVolume, image: Tensor | None, motion: Motion) -> str:
+def save_live_packet(volume: SpectralVolume, image: Tensor | None, output: Motion | SpectralVolume) -> str:
     """Save the live packet of a volume's first photo for the page.
 
     Args:
         volume: how the photo can move.
         image: the photo [B, H, W, C] in 0..1, or None to show a map of the motion instead.
-        motion: the node's output, which ComfyUI may cache.
+        output: the node's output, which ComfyUI may cache.
 
     Returns:
         The packet's digest. GET /gid/live/{digest} serves the packet until ComfyUI ends. If the temp folder is emptied
-        before, it serves the packet as long as the motion is cached; after that, the node runs again.
+        before, it serves the packet as long as the output is cached; after that, the node runs again.
     """
     packet = pack(volume, image)
     digest = hashlib.blake2b(packet, digest_size=16).hexdigest()
     with _cached_packets_lock:
-        _cached_packets[motion] = digest, packet
+        _cached_packets[output] = digest, packet
     _write(digest, packet)
     return digest
 

@@ -5,13 +5,27 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gid_core.sources.mask import volume_from_mask
-from ..gid_core.validation import check_choice
+from ..gid_core.sources.stroke_list import parse_strokes
+from ..gid_core.tensors import image_batch
 from .adapters import CATEGORY, SpectralVolumeType, advanced, schema, warnings_on_node
+from .brush_preview import GRAVITY_DEGREES, keep_masks, sway_volume
 from .input_checks import checks_inputs
+from .live_preview import save_live_packet
 from .masks import optional_mask
 
-GRAVITY_DEGREES = {"down": 90.0, "up": -90.0, "left": 180.0, "right": 0.0}
+
+def strokes_input(tooltip: str) -> io.Input:
+    """The strokes of the motion brush, for `parse_strokes`."""
+    return advanced(io.String.Input("strokes", default="", optional=True, tooltip=tooltip))
+
+
+def strokes_problem(strokes: str | None) -> bool | str:
+    """What is wrong with strokes, or True: a node's `validate_inputs`."""
+    try:
+        parse_strokes(strokes or "")  # None if the value comes through a link, or if there is none
+    except ValueError as error:
+        return str(error)
+    return True
 
 
 class VolumeFromMask(io.ComfyNode):
@@ -21,12 +35,25 @@ class VolumeFromMask(io.ComfyNode):
             node_id="GID_VolumeFromMask",
             display_name="Sway From Mask",
             category=CATEGORY,
-            description="Makes the masked regions sway like elastic objects that are fixed at their roots: hair, "
-            "cloth, a sign, a drawn tree. It needs no model and no clip, and works on any image.",
-            search_aliases=["elastic", "mask to motion", "hair", "cloth", "flag", "rooted", "jelly", "animate drawing"],
+            description="Makes painted regions sway like elastic objects that are fixed at their roots: hair, cloth, a "
+            "sign, a drawn tree. Paint in the node's live picture, or connect a mask. It needs no model and no clip, "
+            "and works on any image.",
+            search_aliases=[
+                "elastic",
+                "mask to motion",
+                "hair",
+                "cloth",
+                "flag",
+                "rooted",
+                "jelly",
+                "animate drawing",
+                "motion brush",
+                "paint motion",
+            ],
             inputs=[
                 io.Mask.Input(
                     "mask",
+                    optional=True,
                     tooltip="White sways, black does not move. Each connected white region sways separately. You can "
                     "paint the mask in Load Image's mask editor.",
                 ),
@@ -78,6 +105,14 @@ class VolumeFromMask(io.ComfyNode):
                         "more smoothly and take longer.",
                     )
                 ),
+                strokes_input(
+                    "The strokes of the motion brush as a JSON list; painting in the live picture writes it. kind: "
+                    "move, pin, erase or arrow. points: [x, y] in fractions of the image. radius: a fraction of the "
+                    "longer side. softness and stiffness belong to a stroke."
+                ),
+                io.Image.Input(
+                    "image", optional=True, tooltip="The image to paint on. Strokes without a mask need it."
+                ),
             ],
             outputs=[
                 SpectralVolumeType.Output(
@@ -87,31 +122,46 @@ class VolumeFromMask(io.ComfyNode):
                 )
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
+            has_intermediate_output=True,
         )
+
+    @classmethod
+    def validate_inputs(cls, strokes: str | None = None) -> bool | str:
+        return strokes_problem(strokes)
 
     @classmethod
     @checks_inputs
     def execute(
         cls,
-        mask: Tensor,
         gravity: str,
         amplitude: float,
         base_frequency: float,
         seed: int,
+        mask: Tensor | None = None,
         roots: Tensor | None = None,
         grid: int = 128,
+        strokes: str = "",
+        image: Tensor | None = None,
     ) -> io.NodeOutput:
-        check_choice("gravity", gravity, tuple(GRAVITY_DEGREES))
+        masks = [
+            optional_mask(mask, cls.hidden) if strokes.strip() else mask,
+            optional_mask(roots, cls.hidden, "roots"),
+        ]
         with warnings_on_node(cls.hidden.unique_id) as lines:
-            volume = volume_from_mask(
-                mask,
-                roots=optional_mask(roots, cls.hidden, "roots"),
-                gravity_degrees=GRAVITY_DEGREES[gravity],
-                amplitude=amplitude / 100,
+            volume = sway_volume(
+                *masks,
+                strokes=strokes,
+                size=None if image is None else image_batch(image).shape[-2:],
+                gravity=gravity,
+                amplitude=amplitude,
                 base_frequency=base_frequency,
                 seed=seed,
                 grid=grid,
             )
             moving = volume.coefficients.abs().amax((1, 2)) > 0
             lines.append(f"{100 * moving.float().mean():.0f} % of the image moves")
-        return io.NodeOutput(volume)
+        if image is None:
+            return io.NodeOutput(volume)
+        digest = save_live_packet(volume, image, volume)
+        keep_masks(digest, *masks)
+        return io.NodeOutput(volume, ui={"gid_live": [{"digest": digest}]})

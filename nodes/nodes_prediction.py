@@ -15,6 +15,9 @@ from torch import Tensor
 from ..gid_core.memory import is_out_of_memory
 from ..gid_core.motion import loop
 from ..gid_core.rendering.visualization import motion_map
+from ..gid_core.sources.motion_brush import stroke_mask
+from ..gid_core.sources.steering import steer
+from ..gid_core.sources.stroke_list import parse_strokes
 from ..gid_core.spectral_volume import SpectralVolume
 from ..gid_core.tensors import fit_size, image_batch, mask_batch
 from ..gid_core.validation import check_choice, check_integer
@@ -32,7 +35,9 @@ from .adapters import (
     thumbnail,
 )
 from .input_checks import checks_inputs
+from .live_preview import save_live_packet
 from .masks import optional_mask
+from .nodes_mask import strokes_input, strokes_problem
 
 if TYPE_CHECKING:
     from ..gid_core.models.loop_guidance import LoopGuidance
@@ -148,6 +153,10 @@ class PredictSpectralVolume(io.ComfyNode):
                         "photo of any size; a larger one only follows edges more precisely.",
                     )
                 ),
+                strokes_input(
+                    "The strokes of the motion brush as a JSON list; painting in the live picture writes it. What they "
+                    "paint may move, what they pin may not, and an arrow sets the direction in which an object sways."
+                ),
             ],
             outputs=[
                 SpectralVolumeType.Output(
@@ -167,6 +176,10 @@ class PredictSpectralVolume(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, strokes: str | None = None) -> bool | str:
+        return strokes_problem(strokes)
+
+    @classmethod
     @checks_inputs
     def execute(
         cls,
@@ -181,11 +194,15 @@ class PredictSpectralVolume(io.ComfyNode):
         mask: Tensor | None = None,
         sampler: str = "unipc",
         resolution: int = 512,
+        strokes: str = "",
     ) -> io.NodeOutput:
         check_choice("sampler", sampler, tuple(SAMPLERS))
         check_integer("variations", variations, 1, MAX_VARIATIONS)
         photos = image_batch(image).permute(0, 2, 3, 1)
         mask = optional_mask(mask, cls.hidden)
+        brush = parse_strokes(strokes)
+        if brush:
+            mask = stroke_mask(brush, fit_size(photos.shape[1:3], resolution), mask)
         # A crossfade changes the period, which all volumes of a batch share, so it is applied to the whole batch.
         crossfade_guidance = loop_guidance if loop_guidance is not None and loop_guidance.mode == "crossfade" else None
         prediction = _BatchedPrediction(
@@ -207,11 +224,13 @@ class PredictSpectralVolume(io.ComfyNode):
             seeds = [(seed + index + i) % MAX_SEED for i in range(variations)]
             volumes += prediction.predict(photo, seeds, None if masks is None else masks[index])
         volume = volumes[0].replace(coefficients=torch.cat([item.coefficients for item in volumes]))
+        volume = steer(volume, brush) if brush else volume
         volume = crossfade_guidance.apply(volume) if crossfade_guidance else volume
         images = image if variations == 1 else photos.repeat_interleave(variations, 0).to(image)
         maps = [thumbnail(motion_map) for motion_map in _motion_maps(volume, photos, variations)]
         preview = save_looping_preview(maps, fps=1.0)
-        return io.NodeOutput(volume, images, ui={"gid_loop": [preview]})
+        live = {"digest": save_live_packet(volume, photos[:1], volume)}
+        return io.NodeOutput(volume, images, ui={"gid_loop": [preview], "gid_live": [live]})
 
 
 class _BatchedPrediction:

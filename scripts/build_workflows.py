@@ -13,118 +13,43 @@ from playwright.sync_api import sync_playwright
 
 import gid_core
 from comfy_server import ROOT, ComfyServer
+from gid_core.sources.stroke_list import Stroke, format_strokes
+from workflow_notes import (
+    AUDIO_NOTE,
+    BRUSH_NOTE,
+    FLOW_NOTE,
+    LONG_NOTE,
+    LOOP_NOTE,
+    PAGE_NOTE,
+    PHOTO_NOTE,
+    POKE_NOTE,
+    RESTYLE_NOTE,
+    SWAY_NOTE,
+    TRACKS_NOTE,
+    WIND_NOTE,
+)
 
 CLIP, PHOTO, PAINTED, AUDIO = "clip.mp4", "flowers.jpg", "flowers_painted.png", "tune.mp3"
 PACK_ID = "generative-image-dynamics"
 
-LOOP_NOTE = """## Make an endless loop from a clip
-1. **Load Video**: choose a clip from a static camera, with 16 frames or more: leaves, flowers, water, hair, a candle.
-2. Queue.
-
-*Amplify Motion* makes the motion larger or smaller; *Loop Motion* sets its speed and length.
-*Softmax Splat Render* shows the finished loop, and *Save Video* saves it.
-*Preview Motion* shows where it moves and how fast. Its X-t slice shows that the seam is invisible."""
-
-PHOTO_NOTE = """## Make an endless loop from a photo
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue.
-
-You need no video: *Predict Spectral Volume* predicts the motion from the photo, and shows where it moves while it
-runs. A different `seed` gives a different motion; `amplitude` sets how large it is. To limit the motion to a region,
-paint a mask in *Load Image* and connect it to `mask`.
-
-*Loop Motion* sets the speed. *Render Loop To Video* shows the loop, and *Save Video* saves it. The model's rendering
-network draws the frames; set `mode` to *fast splat* while you search for a motion. A photo of any size fits into
-memory; one of many megapixels takes long, so resize it first if you do not need its size. For frames that other nodes
-take, use *Softmax Splat Render* instead."""
-
-POKE_NOTE = """## Poke a photo
-1. **Load Image**: choose a photo of a plant, flowers, or a hanging object. (`flowers.jpg` is in this pack's folder
-   `assets`.)
-2. Queue once. *Modal Force* then shows the photo live.
-3. Drag in it: pull a flower, hold it, release it. Queue again to render the motion.
-
-The workflow contains two pokes; *Clear* in the node removes them. `damping` sets how fast the swings die out, `speed`
-how fast things swing, `num_frames` how long the video is. The model does not run again unless you change its node."""
-
-WIND_NOTE = """## Wind on a photo
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue.
-
-The video starts with the photo at rest; then the wind rises. After the first run *Wind Force* shows the photo live:
-drag in it to set the direction and the strength of the wind. `gustiness` sets gusts and lulls, a different `seed`
-gives a different wind, and `loop` makes a seamless loop of any length."""
-
-AUDIO_NOTE = """## Make a photo dance to audio
-1. **Load Image**: choose a photo of a plant, flowers, or a hanging object.
-2. **Load Audio**: choose an audio file. (`flowers.jpg` and `tune.mp3` are in this pack's folder `assets`.)
-3. Queue.
-
-Low notes drive slow motion, high notes drive fast motion; `release` and `damping` set how long the motion continues
-after a beat. The video is as long as the audio (`num_frames` 0) and includes it as its sound track."""
-
-SWAY_NOTE = """## Sway from a painted mask
-1. **Load Image**: choose any image. (`flowers_painted.png` is in this pack's folder `assets`; its mask covers two
-   flowers.)
-2. Right-click Load Image and choose *Open in MaskEditor*. Paint the object that should sway, with its stem or support.
-3. Queue.
-
-You need no model: *Sway From Mask* treats the painted region as an elastic object that is fixed at its lowest end.
-Set `gravity` to *up* for hanging objects, or connect a second mask to `roots` to mark where the object is fixed. To
-use wind, pokes or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
-
-TRACKS_NOTE = """## Move a picture along drawn tracks
-1. **Load Image**: choose any image. (`flowers_painted.png` is in this pack's folder `assets`; its mask covers two
-   flowers.)
-2. Queue.
-
-*Tracks To Motion* moves the whole image by the tracks of a few points, here written as text. Connect the coordinates of
-a spline editor, or the tracks that another pack followed in a video, to `tracks`, and set `width` and `height` to the
-size of the picture in which they were drawn. Motion spreads along objects; the mask says what may move.
-
-*Motion To Tracks* is the way back: it follows points of any motion of this pack. Connect its `tracks` to *Wan Track To
-Video*, and a video model moves the image in the same way. *Preview Image* shows the tracks."""
-
-LONG_NOTE = """## Make a long loop in which nothing repeats
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue.
-
-*Loop Motion* repeats the same few seconds. *Long Loop* goes on for as many `seconds` as you like, without a seam, and
-no swing is like the one before: for backgrounds and picture frames. `variation` sets how much the swings vary.
-
-*Render Loop To Video* writes each frame as soon as it is made: memory does not grow with the length. Time does, so
-search for a motion with a few seconds and `mode` *fast splat*, then render the long one."""
-
-PAGE_NOTE = """## Make an interactive photo
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue. *Save Interactive Photo* shows the page: drag a flower and release it.
-
-The page is one HTML file of at most 3 MB in ComfyUI's folder `output/interactive`. It opens by a double click, also on
-a phone and without a network, and can be embedded in a website. `title` and `alt_text` are for its visitors."""
-
-FLOW_NOTE = """## Write motion as optical flow
-1. **Load Image**: choose a photo of a plant, flowers, a tree, or a hanging object. (`flowers.jpg` is in this pack's
-   folder `assets`.)
-2. Queue.
-
-*Motion To Flow* writes an EXR file for each frame to ComfyUI's folder `output/flow`: red is dx and green is dy, in
-pixels. Compositing programs move layers and titles along with the photo by them; *flo* files are for research code.
-
-The video shows the flow in colors: the hue is the direction, white is still. `num_frames` 0 writes the whole loop."""
-
-RESTYLE_NOTE = """## Move another image like a clip
-The motion of a clip fits any image with the same outlines. Here the first frame is upscaled and turned into a poster
-with a few colors. Replace these two nodes with your own image-to-image, upscale or paint-over nodes.
-
-No new frames are generated: a single image moves, so nothing flickers, and the loop has no seam."""
-
 # Two drags in the live view of flowers.jpg: the large flower to the left, the flower in front of it to the right.
 POKES = """[{"x": 0.24, "y": 0.21, "dx": -0.035, "dy": 0.0, "time": 0.3, "hold": 0.4},
  {"x": 0.51, "y": 0.76, "dx": 0.03, "dy": 0.0, "time": 2.0, "hold": 0.4}]"""
+
+# Strokes on flowers.jpg, with points in its pixels: three flowers with their stems, the ground, and two arrows.
+STROKES_SIZE = (512, 288)
+STROKES = (
+    {"kind": "move", "points": [(201, 284), (172, 196), (150, 136), (124, 70)], "radius": 0.016},
+    {"kind": "move", "points": [(60, 80), (112, 68), (160, 60)], "radius": 0.06},
+    {"kind": "move", "points": [(104, 36), (144, 24)], "radius": 0.06},
+    {"kind": "move", "points": [(222, 158), (226, 82)], "radius": 0.014},
+    {"kind": "move", "points": [(230, 82)], "radius": 0.062},
+    {"kind": "move", "points": [(254, 284), (258, 226)], "radius": 0.018, "stiffness": 4.0},
+    {"kind": "move", "points": [(228, 213), (292, 213)], "radius": 0.08, "stiffness": 4.0},
+    {"kind": "pin", "points": [(184, 280), (280, 280)], "radius": 0.022},
+    {"kind": "arrow", "points": [(120, 56), (137, 52)]},
+    {"kind": "arrow", "points": [(258, 214), (247, 214)]},
+)
 
 # Tracks in pixels of flowers.jpg: points that sway by (dx, dy), and points that rest.
 TRACKS_SIZE, TRACKS_FPS = (512, 288), 8.0
@@ -143,6 +68,13 @@ def drawn_tracks() -> str:
     return json.dumps(
         [[{"x": round(x + dx * w, 1), "y": round(y + dy * w, 1)} for w in way] for x, y, dx, dy in points]
     )
+
+
+def painted_strokes() -> str:
+    """The strokes above as the motion brush writes them."""
+    width, height = STROKES_SIZE
+    points = [[(round(x / width, 4), round(y / height, 4)) for x, y in stroke["points"]] for stroke in STROKES]
+    return format_strokes([Stroke(**{**stroke, "points": p}) for stroke, p in zip(STROKES, points, strict=True)])
 
 
 def prediction_nodes() -> dict:
@@ -295,6 +227,19 @@ WORKFLOWS = {
         "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
         **video_nodes("loop", "sway", 3, image=("photo", 0), network=False),
     },
+    "brush_to_loop": {
+        "note": ("MarkdownNote", -1, 0, [BRUSH_NOTE], {}),
+        "photo": ("LoadImage", 0, 0, {"image": PHOTO}, {}),
+        "volume": (
+            "GID_VolumeFromMask",
+            1,
+            0,
+            {"seed": 1, "control_after_generate": "fixed", "strokes": painted_strokes()},
+            {"image": ("photo", 0)},
+        ),
+        "loop": ("GID_LoopMotion", 2.3, 0, {}, {"spectral_volume": ("volume", 0)}),
+        **video_nodes("loop", "brush", 3.3, image=("photo", 0), network=False),
+    },
     "tracks_to_loop": {
         "note": ("MarkdownNote", -1, 0, [TRACKS_NOTE], {}),
         "photo": ("LoadImage", 0, 0, {"image": PAINTED}, {}),
@@ -355,8 +300,11 @@ BUILD = """(spec) => {
       if (!widget) throw new Error(`${type} has no widget ${key}`);
       if (widget.options?.values && !widget.options.values.includes?.(value)) widget.options.values = [value];
       widget.value = value;
+      if (key === "strokes") widget.callback?.(value); // opens the motion brush
     }
-    const width = node.widgets?.some((w) => w.name === "live") ? 400 : 300; // a live view grows with the width
+    const brush = node.widgets?.find((w) => w.name === "strokes");
+    const live = node.widgets?.some((w) => w.name === "live") && (!brush || brush.value);
+    const width = live ? 400 : 300; // a live view grows with the width
     node.setSize([width, 100]);
     const size = node.computeSize();
     node.setSize(type === "MarkdownNote" ? [330, 330] : [Math.max(width, size[0]), size[1]]);

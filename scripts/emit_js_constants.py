@@ -44,6 +44,22 @@ SHARED: dict[str, tuple[str | tuple[str, str], ...]] = {
         "MIN_MEAN_SQUARE",
         "MAX_SEED",
     ),
+    "sources.stroke_list": (
+        "STROKE_KEYS",
+        "STROKE_KINDS",
+        "DEFAULT_RADIUS",
+        "DEFAULT_SOFTNESS",
+        "DEFAULT_STIFFNESS",
+        "MIN_RADIUS",
+        "MAX_RADIUS",
+        "MIN_STIFFNESS",
+        "MAX_STIFFNESS",
+        "MIN_POSITION",
+        "MAX_POSITION",
+        "MAX_STROKES",
+        "MAX_POINTS",
+    ),
+    "sources.motion_brush": ("MIN_SOFTNESS", "MIN_PRESSURE", "MIN_RADIUS_PIXELS", "ERASED"),
     "rendering.live_packet": (("VERSION", "PACKET_VERSION"),),
 }
 

@@ -19,6 +19,7 @@ import gid_core as gid
 from comfy_server import ROOT
 from demo import PHOTO
 from gid_core.rendering.visualization import flows_to_images, motion_map
+from gid_core.sources.motion_brush import rasterize_strokes
 from gid_core.synthetic.random_scene import random_scene
 
 
@@ -300,6 +301,25 @@ def mask_images(photo: torch.Tensor) -> None:
     thumbnail.save(ROOT / "workflows" / "sway_from_mask.jpg", quality=85)
 
 
+def brush_images(photo: torch.Tensor) -> None:
+    """The strokes of brush_to_loop over the photo, in the page's colors; beside it, where the photo moves."""
+    *_, text = (value for value in widget_values("brush_to_loop", "GID_VolumeFromMask") if "kind" in str(value))
+    strokes, size = gid.parse_strokes(text), photo.shape[:2]
+    maps = rasterize_strokes(strokes, size)
+    green, orange, red = (torch.tensor(color) / 255 for color in ((96, 225, 110), (255, 180, 50), (235, 60, 70)))
+    stiff = maps.stiffness.log10().clamp(0, 1)[..., None]
+    color = torch.where(maps.pin[..., None] > maps.move[..., None] * 0.5, red, green + stiff * (orange - green))
+    opacity = 0.5 * torch.maximum(maps.move, maps.pin)[..., None]
+    drawn = to_pil(photo + opacity * (color - photo))
+    for stroke in maps.arrows:
+        (x, y, _), (to_x, to_y, _) = stroke.points
+        arrow(drawn, x, y, 2 * (to_x - x), 2 * (to_y - y), width=2)  # twice as long, to be seen
+    volume = gid.volume_from_mask(strokes=strokes, size=size, seed=1)
+    moving = to_pil(motion_map(gid.loop(volume), photo, photo.shape[1]))
+    side_by_side([drawn, moving]).save(ROOT / "js" / "docs" / "images" / "brush.jpg", quality=82)
+    drawn.resize((384, 216), Image.LANCZOS).save(ROOT / "workflows" / "brush_to_loop.jpg", quality=85)
+
+
 def track_images(photo: torch.Tensor) -> None:
     """The tracks of tracks_to_loop over the photo; beside it, on the help page, where the photo moves."""
     text, *size = widget_values("tracks_to_loop", "GID_TracksToMotion")[:3]
@@ -364,4 +384,5 @@ if __name__ == "__main__":
     flow_thumbnail(flowers, prediction)
     audio_images(flowers, prediction)
     mask_images(flowers)
+    brush_images(flowers)
     track_images(flowers)

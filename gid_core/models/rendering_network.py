@@ -8,49 +8,37 @@ motion's magnitude as depth, and a decoder makes the frame from them. Two things
   channel of every scale, but the result is sharp and many times cheaper.
 * The decoder starts from a finished frame. It edits the frame where something moves or is uncovered, and two pixels
   around, because outlines leave their colors in the background. Farther away a frame has the photo's exact values. The
-  decoder predicts the weights of five images, see `candidate_images`, and a color to add to their mix.
+  decoder predicts the weights of five images and a color to add to their mix, see `frame_edits`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-from ..rendering.outlines import Outlines, find_outlines, gather_pixels, local_argmax
-from ..rendering.render import FrameRenderer
-from ..rendering.warping import WarpResult, backward_warp, forward_warp, premultiply, unpremultiply, vector_length
+from ..rendering.outlines import find_outlines
+from ..rendering.renderer import FrameRenderer, Tile
+from ..rendering.warping import WarpResult, backward_warp, forward_warp, premultiply, unpremultiply
 from .config import RendererConfig
+from .frame_edits import (
+    COLOR_CHANNELS,
+    DECODED_CHANNELS,
+    FLOW_SCALE,
+    INPUT_CHANNELS,
+    candidate_images,
+    compose,
+    decoder_inputs,
+    find_departing,
+    find_edit_mask,
+    tiles,
+)
+from .fused_network import FusedNetwork, can_fuse_network
 
-# Where the network may edit a frame, see `_edit_mask`.
-# Displacement in pixels from which edits have full weight.
-FULL_EDIT_DISPLACEMENT = 0.1
-# Radius in pixels around moving pixels in which edits are made and outlines are looked for.
-EDIT_RADIUS = 2
-# Smaller changes of color (0..1) are suppressed, which keeps fine texture; from twice this on they have full weight.
-MIN_CHANGE = 0.02
-
-# Tiles of a large frame.
-# Side in pixels of the part that is decoded at once.
-TILE_SIZE = 1024
-# Surroundings that are decoded with a tile and then cut off, in strides of the network.
-TILE_MARGIN = 12
-
-# Channels of the decoder's input and output.
-COLOR_CHANNELS = 3
-# Images that a frame is mixed from, see `candidate_images`.
-NUM_CANDIDATES = 5
-# The candidates' colors and six maps, see `_decoder_inputs`.
-INPUT_CHANNELS = NUM_CANDIDATES * COLOR_CHANNELS + 6
-# Displacements in pixels and importance are divided by these in the decoder's input.
-FLOW_SCALE, IMPORTANCE_SCALE = 16.0, 6.0
-
-# Lower limit of the mean square in `rms_norm`.
-MIN_MEAN_SQUARE = 1e-12
+# Lower limit of the root mean square in `rms_norm`.
+MIN_ROOT_MEAN_SQUARE = 1e-6
 
 
 class RenderingNetwork(nn.Module):
@@ -81,7 +69,7 @@ class RenderingNetwork(nn.Module):
             for out_channels, in_channels in zip(widths, widths[1:], strict=False)
         )
         self.decoder_blocks = nn.ModuleList(ResidualBlock(width) for width in widths)
-        self.conv_out = nn.Conv2d(widths[0], 4 * (COLOR_CHANNELS + NUM_CANDIDATES - 1), 3, padding=1)
+        self.conv_out = nn.Conv2d(widths[0], 4 * DECODED_CHANNELS, 3, padding=1)
         for parameter in self.conv_out.parameters():
             nn.init.zeros_(parameter)
 
@@ -90,31 +78,36 @@ class RenderingNetwork(nn.Module):
         """Pixels of the frame per pixel of the lowest level. What is decoded is padded to multiples of it."""
         return 2 ** len(self.config.block_out_channels)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the convolutions."""
+        return self.conv_out.weight.dtype
+
     def prepare(self, photo: Tensor, importance: Tensor) -> FrameRenderer:
-        """A `rendering.Renderer`: computes the photo's features once for all frames.
+        """A `rendering.Renderer`: computes once what all frames of a photo share. Compiled on the CPU, if Numba works.
 
         Args:
             photo: [1, C, H, W] in 0..1, C = 3, or 4 with straight alpha.
             importance: [1, 1, H, W], see `rendering.motion_importance`.
         """
-        source = premultiply(photo)
-        outlines = find_outlines(source, importance)
-        return partial(self._render_frames, photo, source, importance, outlines, self.extract_features(source))
+        if can_fuse_network(self, photo, importance):
+            return FusedNetwork(self, photo, importance)
+        return self.prepare_by_operators(photo, importance)
 
-    def _render_frames(
-        self,
-        photo: Tensor,
-        source: Tensor,
-        importance: Tensor,
-        outlines: Outlines,
-        features: list[Tensor],
-        flow: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        warped = forward_warp(source, flow, importance, outlines)
-        candidates = candidate_images(source, flow, importance, warped)
-        frames, edit_mask = self.refine_frames(candidates, importance, warped, features)
-        frames = torch.where(warped.static & (edit_mask == 0), photo, unpremultiply(frames))
-        return frames.clamp_(0, 1), warped.holes
+    def prepare_by_operators(self, photo: Tensor, importance: Tensor) -> FrameRenderer:
+        """`prepare` by PyTorch's operators, on any device; defines what the compiled one computes."""
+        source = premultiply(photo)
+        outlines, departing_index = find_outlines(source, importance), find_departing(importance)
+        features = self.extract_features(source)
+
+        def render_frames(flow: Tensor) -> tuple[Tensor, Tensor]:
+            warped = forward_warp(source, flow, importance, outlines)
+            candidates = candidate_images(source, flow, departing_index, warped)
+            frames, edit_mask = self.refine_frames(candidates, importance, warped, features)
+            frames = torch.where(warped.static & (edit_mask == 0), photo, unpremultiply(frames))
+            return frames.clamp_(0, 1), warped.holes
+
+        return render_frames
 
     def extract_features(self, source: Tensor) -> list[Tensor]:
         """Features of a photo's colors at several scales.
@@ -147,64 +140,58 @@ class RenderingNetwork(nn.Module):
             frames: [n, C, H, W], premultiplied alpha, not clamped.
             edit_mask: [n, 1, H, W] in 0..1, how far each pixel may be edited.
         """
-        height, width = importance.shape[-2:]
-        inputs, edit_mask = _decoder_inputs(candidates, importance, warped), _edit_mask(warped)
+        inputs, edit_mask = decoder_inputs(candidates, importance, warped), find_edit_mask(warped)
+        decoded = edit_mask.new_zeros(len(edit_mask), DECODED_CHANNELS, *edit_mask.shape[-2:])
+        for tile in tiles(edit_mask, self.stride):
+            decoded[..., tile.rows, tile.columns] = self._decode_tile(inputs, tile, features)
+        return compose(decoded, candidates, warped.consistency, edit_mask), edit_mask
 
-        def refine_tile(top: int, left: int) -> Tensor:
-            rows, columns = (slice(first, first + TILE_SIZE) for first in (top, left))
-            decoded = self._decode_tile(inputs, (top, left), features)
-            tile_candidates = [candidate[..., rows, columns] for candidate in candidates]
-            consistency, tile_mask = (maps[..., rows, columns] for maps in (warped.consistency, edit_mask))
-            return _compose(decoded, tile_candidates, consistency, tile_mask)
-
-        if max(height, width) <= TILE_SIZE:
-            return refine_tile(0, 0), edit_mask
-        frames = torch.empty_like(warped.splatted)
-        for top in range(0, height, TILE_SIZE):
-            for left in range(0, width, TILE_SIZE):
-                frames[..., top : top + TILE_SIZE, left : left + TILE_SIZE] = refine_tile(top, left)
-        return frames, edit_mask
-
-    def _decode_tile(self, inputs: Sequence[Tensor], tile: tuple[int, int], features: Sequence[Tensor]) -> Tensor:
-        """Decode a tile, whose first pixel is (y, x) = `tile`, together with a margin that is cut off."""
-        height, width = inputs[0].shape[-2:]
-        margin = TILE_MARGIN * self.stride
-        top, left = (max(0, first - margin) for first in tile)
-        bottom, right = (first + TILE_SIZE + margin for first in tile)
-        decoded = self._decode([maps[..., top:bottom, left:right] for maps in inputs], (top, left), features)
-        rows = slice(tile[0] - top, min(tile[0] + TILE_SIZE, height) - top)
-        columns = slice(tile[1] - left, min(tile[1] + TILE_SIZE, width) - left)
-        return decoded[..., rows, columns]
-
-    def _decode(self, inputs: Sequence[Tensor], window_origin: tuple[int, int], features: Sequence[Tensor]) -> Tensor:
-        """Decode a window of the frames.
+    def _decode_tile(self, inputs: Sequence[Tensor], tile: Tile, features: Sequence[Tensor]) -> Tensor:
+        """Decode a tile.
 
         Args:
-            inputs: from `_decoder_inputs`, cut to the window; the first is the displacement.
-            window_origin: (y, x) of the window, multiples of the stride.
+            inputs: from `decoder_inputs`; the first is the displacement.
+            tile: from `tiles`.
             features: from `extract_features`, of the whole photo.
 
         Returns:
-            [n, 7, h, w]: a color to add, and the weights of all candidates but the first.
+            [n, `DECODED_CHANNELS`, h, w]: a color to add, and the weights of all candidates but the first.
         """
-        count = len(inputs[0])
-        stacked = self._pad_to_stride(torch.cat([maps.expand(count, -1, -1, -1) for maps in inputs], 1))
-        displacement, hidden = stacked[:, :2] * FLOW_SCALE, self._pixel_unshuffle(stacked)
-        skips = []
-        for level, (down_conv, projection, block) in enumerate(
-            zip(self.down_convs, self.feature_projections, self.encoder_blocks, strict=True)
+        window, count = (..., tile.window_rows, tile.window_columns), len(inputs[0])
+        stacked = self._pad_to_stride(torch.cat([maps[window].expand(count, -1, -1, -1) for maps in inputs], 1))
+        top, left = tile.window_rows.start, tile.window_columns.start
+
+        def warp_features() -> Iterator[Tensor]:
+            for level, maps in enumerate(features):
+                scale = 2 ** (level + 1)
+                displacement = F.avg_pool2d(stacked[:, :2], scale) * (FLOW_SCALE / scale)
+                yield backward_warp(maps, displacement, "bilinear", (top // scale, left // scale))
+
+        decoded = F.pixel_shuffle(self.decode(self._pixel_unshuffle(stacked), warp_features()), 2)
+        rows = slice(tile.rows.start - top, tile.rows.stop - top)
+        return decoded[..., rows, tile.columns.start - left : tile.columns.stop - left]
+
+    def decode(self, inputs: Tensor, warped_features: Iterable[Tensor]) -> Tensor:
+        """The U-Net.
+
+        Args:
+            inputs: [n, 4 * `INPUT_CHANNELS`, h, w] in the network's dtype: `pixel_unshuffle` of the maps.
+            warped_features: of every level, [n, c, h, w], [n, c', h / 2, w / 2], ...
+
+        Returns:
+            float32 [n, 4 * `DECODED_CHANNELS`, h, w], for `pixel_shuffle`.
+        """
+        hidden, skips = inputs, []
+        for down_conv, projection, block, features in zip(
+            self.down_convs, self.feature_projections, self.encoder_blocks, warped_features, strict=True
         ):
-            scale = 2 ** (level + 1)
-            level_displacement = F.avg_pool2d(displacement, scale) / scale
-            level_origin = window_origin[0] // scale, window_origin[1] // scale
-            warped_features = backward_warp(features[level], level_displacement, "bilinear", level_origin).to(hidden)
-            hidden = block(down_conv(hidden) + projection(warped_features))
+            features = features.to(hidden.dtype, memory_format=torch.channels_last)
+            hidden = block(down_conv(hidden) + projection(features))
             skips.append(hidden)
         hidden = self.decoder_blocks[-1](skips.pop())
         for up_conv, block in zip(reversed(self.up_convs), reversed(self.decoder_blocks[:-1]), strict=True):
             hidden = block(F.interpolate(up_conv(hidden), scale_factor=2, mode="nearest") + skips.pop())
-        decoded = self.conv_out(F.relu(rms_norm(hidden)))
-        return rearrange(decoded, "n (c a b) h w -> n c (h a) (w b)", a=2, b=2).float()
+        return self.conv_out(F.relu(rms_norm(hidden))).float()
 
     def _pad_to_stride(self, maps: Tensor) -> Tensor:
         """Repeat the last row and column until both sides are multiples of the stride."""
@@ -213,7 +200,7 @@ class RenderingNetwork(nn.Module):
 
     def _pixel_unshuffle(self, maps: Tensor) -> Tensor:
         """`pixel_unshuffle` by 2 in the network's dtype, channels last, which a CPU convolves 2 to 3 times as fast."""
-        return rearrange(maps.to(self.conv_out.weight), "n c (h a) (w b) -> n h w (c a b)", a=2, b=2).movedim(-1, 1)
+        return F.pixel_unshuffle(maps, 2).to(self.dtype, memory_format=torch.channels_last)
 
 
 class ResidualBlock(nn.Module):
@@ -239,71 +226,6 @@ def rms_norm(maps: Tensor) -> Tensor:
     Without a norm, activations grow without limit in training. Statistics of whole images would make tiles differ from
     the whole image.
     """
-    full = maps.float()  # in float16 the squares and the reciprocal root would overflow
-    return (full * full.square().mean(1, keepdim=True).clamp(min=MIN_MEAN_SQUARE).rsqrt()).to(maps)
-
-
-def candidate_images(source: Tensor, flow: Tensor, importance: Tensor, warped: WarpResult) -> list[Tensor]:
-    """The `NUM_CANDIDATES` images [n or 1, C, H, W], with premultiplied alpha, that a frame is mixed from.
-
-    They are the splatted photo; the photo sampled at the pixels' origins; the photo itself; the photo sampled as if a
-    moving object nearby reached this pixel, because its outline may be too tight; and the photo sampled as if the most
-    important object nearby had left this pixel, which shows the background.
-
-    Args:
-        source: [1 or n, C, H, W] from `premultiply`.
-        flow: [n, 2, H, W] in pixels.
-        importance: [1 or n, 1, H, W].
-        warped: of `forward_warp` for these.
-    """
-    displacement = warped.displacement
-    arriving = gather_pixels(displacement, local_argmax(vector_length(displacement), EDIT_RADIUS))
-    departing = gather_pixels(flow, local_argmax(importance, EDIT_RADIUS))
-    return [
-        warped.splatted,
-        warped.sampled,
-        source,
-        backward_warp(source, arriving, "bilinear"),
-        backward_warp(source, departing, "bilinear"),
-    ]
-
-
-def _decoder_inputs(candidates: Sequence[Tensor], importance: Tensor, warped: WarpResult) -> list[Tensor]:
-    """Maps [n or 1, ., H, W] of `INPUT_CHANNELS` in total: displacement, candidates, and how reliable they are."""
-    displacement = warped.displacement
-    return [
-        displacement / FLOW_SCALE,
-        *(candidate[:, :COLOR_CHANNELS] - 0.5 for candidate in candidates),
-        vector_length(displacement).clamp(max=1),
-        warped.consistency,
-        warped.holes,
-        importance / IMPORTANCE_SCALE,
-    ]
-
-
-def _edit_mask(warped: WarpResult) -> Tensor:
-    """How far the network may edit each pixel: [n, 1, H, W] in 0..1."""
-    weight = (vector_length(warped.displacement) / FULL_EDIT_DISPLACEMENT + warped.holes).clamp(max=1)
-    return F.max_pool2d(weight, 2 * EDIT_RADIUS + 1, stride=1, padding=EDIT_RADIUS)
-
-
-def _compose(decoded: Tensor, candidates: Sequence[Tensor], consistency: Tensor, edit_mask: Tensor) -> Tensor:
-    """The fast renderer's frame [n, C, H, W], edited where the mask allows it.
-
-    Args:
-        decoded: [n, 7, H, W] from `RenderingNetwork._decode`.
-        candidates: from `candidate_images`.
-        consistency: [n, 1, H, W], see `WarpResult`.
-        edit_mask: [n, 1, H, W] in 0..1.
-    """
-    splatted, sampled, *_ = candidates
-    added_color, weights = decoded[:, :COLOR_CHANNELS], decoded[:, COLOR_CHANNELS:].split(1, 1)
-    change = torch.zeros_like(splatted)
-    for weight, candidate in zip(weights, candidates[1:], strict=True):
-        change = change + weight * (candidate - splatted)
-    change = torch.cat([change[:, :COLOR_CHANNELS] + added_color, change[:, COLOR_CHANNELS:]], 1)
-    if not decoded.requires_grad:  # training needs the gradient of small changes
-        largest = F.max_pool2d(change.abs().amax(1, keepdim=True), 3, stride=1, padding=1)
-        edit_mask = edit_mask * (largest / MIN_CHANGE - 1).clamp(0, 1)
-    frames = torch.lerp(splatted, sampled, consistency)
-    return torch.where(edit_mask > 0, frames + edit_mask * change, frames)
+    dtype = torch.float32 if maps.dtype == torch.float16 else None  # in which lengths would overflow
+    length = torch.linalg.vector_norm(maps, dim=1, keepdim=True, dtype=dtype)
+    return maps / (length * maps.shape[1] ** -0.5).clamp(min=MIN_ROOT_MEAN_SQUARE).to(maps)

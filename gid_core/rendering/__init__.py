@@ -5,7 +5,8 @@ render_plan         whole or in tiles, and how many frames at once
 frame_range         which frames of which clips a render makes
 fast_renderer       the renderer without a network
 fused_splat         the same compiled, on the CPU
-splat_kernel        its kernel; imports Numba
+splat_kernel        its kernel; needs Numba
+numba_kernels       kernels that Numba compiles, and what happens without it
 renderer            the interface of renderers; large photos in tiles
 frame_memory        the memory that frames need
 host_copies         frames from an accelerator to the host

@@ -31,8 +31,9 @@ class PixelBytes(NamedTuple):
     frame: int
 
 
-# Measured with one frame: 240, and 460 to 525 for the rendering network.
-FAST, NETWORK = PixelBytes(130, 120), PixelBytes(160, 440)
+# Measured with one frame: 240, and 500 to 630 for the rendering network. Compiled, it takes 490, and 25 for each frame
+# more, because it makes them one by one.
+FAST, NETWORK = PixelBytes(130, 120), PixelBytes(160, 470)
 # The fast renderer compiled: the photo and its background interleaved, outlines, importance and mask; the holes beside
 # a frame's colors. Its outlines take what those of FAST take, and its threads have rings of rows.
 FUSED = PixelBytes(65, 4)

@@ -9,7 +9,6 @@ Frames, or bands of their rows, are rendered side by side in threads: as many as
 
 from __future__ import annotations
 
-import logging
 import math
 from functools import lru_cache, partial
 from queue import SimpleQueue
@@ -20,12 +19,11 @@ import torch
 from torch import Tensor
 
 from ..tensors import resize_flow
+from .numba_kernels import tried
 from .outlines import find_outlines
 from .renderer import Renderer, Tile, is_tiled, tiles
 from .softmax_splatting import MAX_IMPORTANCE_RANGE, PADDING, map_in_threads
 from .warping import premultiply
-
-logger = logging.getLogger(__name__)
 
 # Bytes per pixel of a ring: eight sums and the displacement, float32.
 RING_PIXEL_BYTES = 40
@@ -40,26 +38,17 @@ OUTLINE_MARGIN = 64
 @lru_cache(maxsize=1)
 def _kernel() -> ModuleType | None:
     """The kernel, compiled and tried on a small photo; None if Numba is missing, too old, or fails."""
-    try:
-        import numba
 
+    def load() -> ModuleType:
         from . import splat_kernel
 
-        vectorizes = numba.config.SLP_VECTORIZE
-        numba.config.SLP_VECTORIZE = 1  # a pixel's channels become one vector: twice as fast, but off in Numba
-        try:
-            photo = torch.arange(60).view(1, 3, 4, 5) / 60
-            frames, _ = _Splat(splat_kernel, photo, torch.ones(1, 1, 4, 5)).render(torch.ones(1, 2, 4, 5), None)
-        finally:
-            numba.config.SLP_VECTORIZE = vectorizes
+        photo = torch.arange(60).view(1, 3, 4, 5) / 60
+        frames, _ = PreparedSplat(photo, torch.ones(1, 1, 4, 5), splat_kernel).render(torch.ones(1, 2, 4, 5), None)
         if not torch.allclose(frames[..., 1:, 1:], photo[..., :-1, :-1], atol=1e-5):
             raise RuntimeError("it renders a wrong frame here")
-    except Exception as error:  # whatever fails in Numba or LLVM, PyTorch renders the same
-        missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
-        reason = "is not installed" if missing else f"fails ({str(error).strip().partition(chr(10))[0]})"
-        logger.info("The fast splat runs on PyTorch's operators, which takes several times longer: Numba %s.", reason)
-        return None
-    return splat_kernel
+        return splat_kernel
+
+    return tried("fast splat", load)
 
 
 def can_fuse(*inputs: Tensor) -> bool:
@@ -68,6 +57,11 @@ def can_fuse(*inputs: Tensor) -> bool:
     if not plain or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)):
         return False
     return _kernel() is not None
+
+
+def can_fuse_flow(flow: Tensor) -> bool:
+    """Whether the kernel can render a flow: `can_fuse`, and all of it is finite."""
+    return can_fuse(flow) and bool(torch.isfinite(flow.sum()))
 
 
 class FusedSplat:
@@ -79,9 +73,7 @@ class FusedSplat:
     """
 
     def __init__(self, photo: Tensor, importance: Tensor, reference: Renderer) -> None:
-        kernel = _kernel()
-        assert kernel is not None
-        self._splat = _Splat(kernel, photo, importance)
+        self._splat = PreparedSplat(photo, importance)
         self._reference = partial(reference, photo, importance)
 
     def __call__(self, flow: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +87,7 @@ class FusedSplat:
             displacement: [n, 2, h, w] in pixels of its own grid.
             mask: [1, 1, H, W] or [1, H, W] in 0..1, by which motion is multiplied; the photo is kept where it is 0.
         """
-        if can_fuse(displacement) and bool(torch.isfinite(displacement.sum())):
+        if can_fuse_flow(displacement):
             return self._splat.render(displacement, mask)
         photo = self._splat.photo_tensor
         flow = resize_flow(displacement, photo.shape[-2:])
@@ -103,35 +95,59 @@ class FusedSplat:
         return (frames if mask is None else torch.where(mask == 0, photo, frames)), holes
 
 
-class _Splat:
-    """A photo prepared for the kernel, and the memory of its threads."""
+class PreparedSplat:
+    """A photo prepared for the kernel, and the memory of its threads.
 
-    def __init__(self, kernel: ModuleType, photo: Tensor, importance: Tensor) -> None:
+    Args:
+        photo, importance: as for `Renderer`; `can_fuse` them.
+        kernel: the module of the kernel; None is the one that was tried.
+
+    Attributes:
+        photo_tensor: the photo.
+        photo, features: the same as arrays [H, W, 4], straight and premultiplied.
+    """
+
+    def __init__(self, photo: Tensor, importance: Tensor, kernel: ModuleType | None = None) -> None:
+        kernel = kernel or _kernel()
+        assert kernel is not None
         self.photo_tensor, self._kernel = photo, kernel
         height, width = photo.shape[-2:]
         self._outlines = _outlines(photo, importance)
         weight = (importance - importance.amax()).clamp_(min=-MAX_IMPORTANCE_RANGE).exp_()[0, 0]
-        features = _interleaved(photo)
-        straight = features
+        self.photo = self.features = _interleaved(photo)
         if photo.shape[1] == 4:
-            features = features.copy()
-            features[..., :3] *= features[..., 3:]
-        self._photo = straight, features, weight.contiguous().numpy()
+            self.features = self.photo.copy()
+            self.features[..., :3] *= self.features[..., 3:]
+        self._weight = weight.contiguous().numpy()
         self._rings: list[Tensor] = []
         self._rows = np.arange(height)
 
     def render(self, displacement: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        channels, height, width = self.photo_tensor.shape[1:]
-        grid = tuple(displacement.shape[-2:])
-        if grid[0] > height or grid[1] > width:  # with antialiasing
+        """See `FusedSplat.render`."""
+        height, width = self.photo_tensor.shape[-2:]
+        if displacement.shape[-2] > height or displacement.shape[-1] > width:  # with antialiasing
             displacement = resize_flow(displacement, (height, width))
-            grid = (height, width)
+        masked = torch.empty(0, 0) if mask is None else mask.detach().reshape(height, width).contiguous()
+        frames, holes = self._run(displacement, masked, self.photo_tensor.shape[1])
+        return frames.permute(0, 3, 1, 2), holes.unsqueeze(1)
+
+    def warp(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """The `WarpResult` of `warping.forward_warp` for flow [n, 2, H, W], as the kernel writes it.
+
+        Returns:
+            [n, H, W, `splat_kernel.WARPED`] and the holes [n, H, W].
+        """
+        return self._run(flow, torch.empty(0, 0), self._kernel.WARPED)
+
+    def _run(self, displacement: Tensor, mask: Tensor, values: int) -> tuple[Tensor, Tensor]:
+        """What the kernel writes: [n, H, W, values] and the holes [n, H, W]."""
+        height, width = self.photo_tensor.shape[-2:]
+        grid = tuple(displacement.shape[-2:])
         displacement = displacement.detach().contiguous()
         scale = np.array([width / grid[1], height / grid[0]], np.float32)
         reaches = displacement[:, 1].abs().amax((1, 2)).mul_(float(scale[1])).clamp_(max=height).ceil_().int().tolist()
         rows, columns = _neighbors(grid[0], height), _neighbors(grid[1], width)
-        masked = torch.empty(0, 0) if mask is None else mask.detach().reshape(height, width).contiguous()
-        frames = torch.empty(len(displacement), height, width, channels)
+        frames = torch.empty(len(displacement), height, width, values)
         holes = torch.empty(len(displacement), height, width)
         fields, frame_rows, hole_rows = displacement.numpy(), frames.numpy(), holes.numpy()
 
@@ -149,16 +165,16 @@ class _Splat:
             sums, flow = ring = rings.get()
             try:
                 self._kernel.render_rows(
-                    limits[band], limits[band + 1], reaches[frame] + 1, *self._photo, *self._outlines, masked.numpy(),
-                    fields[frame], scale, *rows, *columns, slots, sums, flow,
-                    np.empty((grid[1], 2), np.float32), np.empty((4, 4), np.float32),
+                    limits[band], limits[band + 1], reaches[frame] + 1, self.photo, self.features, self._weight,
+                    *self._outlines, mask.numpy(), fields[frame], scale, *rows, *columns, slots, sums, flow,
+                    np.empty((grid[1], 2), np.float32), np.empty(4, np.float32),
                     frame_rows[frame], hole_rows[frame],
                 )  # fmt: skip
             finally:
                 rings.put(ring)
 
         map_in_threads(render_band, len(fields) * bands, workers)
-        return frames.permute(0, 3, 1, 2), holes.unsqueeze(1)
+        return frames, holes
 
     def _ring(self, index: int, rows: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """The memory of a worker for a ring of some rows; kept, and enlarged when it is too small."""

@@ -1,4 +1,4 @@
-"""The fast splat of one frame as one walk over memory, compiled by Numba; `fused_splat` calls it. Imports Numba.
+"""The fast splat of one frame as one walk over memory, compiled by Numba; `fused_splat` calls it. Needs Numba.
 
 Source rows are splatted into a ring of rows that stays in the cache. As soon as no further pixel can land on a row, it
 is normalized, and as soon as its neighbors are, too, its frame is resolved: static pixels are copied, others sampled,
@@ -11,14 +11,9 @@ the first store can be one vector: the compiler does not know that arrays do not
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any
-
-import numba
 import numpy as np
 
+from .numba_kernels import compiled, inlined
 from .softmax_splatting import PADDING, PADDING_BEFORE
 from .warping import (
     BRIDGE_DEVIATION,
@@ -42,41 +37,21 @@ _A, _A2, _A3, _A4, _A5, _A8 = (_F(a) for a in (-0.75, -0.75 + 2, -0.75 + 3, -3, 
 
 # Values of a pixel of the ring: four colors (premultiplied), the displacement, the weight and the coverage.
 VALUES = 8
+# Values of a pixel of a `WarpResult`: the splatted and the sampled colors, four each (premultiplied), the displacement,
+# the consistency, and 1 if it is static.
+WARPED = 12
 # Rows of the ring beside those that a pixel can reach.
 SPARE_ROWS = 2 * BRIDGE_RADIUS + 4
 
 
-# Numba's files on disk name the module of each function and import it. Inside ComfyUI this module's own name holds the
-# path of the pack, so these files would fail for other programs, and after the folder has moved. This one always has
-# the same name. It is empty: compiled code has its constants in itself.
-MODULE = ModuleType("gid_splat_kernel")
-sys.modules[MODULE.__name__] = MODULE
-
-
-def _compiled(function: Callable, **options: bool) -> Any:
-    """The function, compiled when it is first called, and kept on disk if there is a folder that can be written."""
-    function.__module__ = MODULE.__name__
-    # Contraction to fused multiply-adds is the only liberty: infinities and NaN keep their meaning.
-    settings = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, **options}
-    try:
-        return numba.njit(cache=True, **settings)(function)
-    except RuntimeError:  # no such folder
-        return numba.njit(**settings)(function)
-
-
-def _inlined(function: Callable) -> Any:
-    """The same as a part of the functions that call it."""
-    return _compiled(function, forceinline=True)
-
-
-@_inlined
+@inlined
 def _mirror(index, side):
     """An index mirrored at the edges of pixels 0 .. side - 1."""
     index = index % (2 * side)
     return min(index, 2 * side - 1 - index)
 
 
-@_compiled
+@compiled
 def _flow_at(y, x, displacement, scale, rows, row_share, columns, column_share, mask):
     """The displacement of one pixel in pixels of the photo, interpolated on the volume's grid."""
     top, bottom, down = rows[0, y], rows[1, y], row_share[y]
@@ -92,7 +67,7 @@ def _flow_at(y, x, displacement, scale, rows, row_share, columns, column_share, 
     return fx, fy
 
 
-@_compiled
+@compiled
 def _flow_row(y, displacement, scale, rows, row_share, columns, column_share, mask, motion_offset, coarse, flow):
     """Write the displacements [W, 2] of a row; pixels at outlines take that of their neighbor."""
     width, grid_width = flow.shape[0], displacement.shape[2]
@@ -124,7 +99,7 @@ def _flow_row(y, displacement, scale, rows, row_share, columns, column_share, ma
             )
 
 
-@_compiled
+@compiled
 def _splat_row(y, first, last, features, weight, flow, sums, slots):
     """Add the pixels of a row to the rows first .. last - 1 of the ring."""
     height, width = weight.shape
@@ -177,7 +152,7 @@ def _splat_row(y, first, last, features, weight, flow, sums, slots):
                 )
 
 
-@_compiled
+@compiled
 def _normalize_row(line):
     """Divide the colors and the displacements of a row by its weights."""
     for x in range(line.shape[0]):
@@ -188,48 +163,52 @@ def _normalize_row(line):
         line[x, 4], line[x, 5] = s4 * inverse, s5 * inverse
 
 
-@_inlined
-def _sample_flow(x, y, flow, slots, height, width):
-    """The displacement at a point, bilinear, mirrored at the edges."""
+@inlined
+def corners(x, y, height, width):
+    """The rows and columns of the four pixels around a point, mirrored at the edges, and the shares of the second."""
     x0, y0 = np.floor(x), np.floor(y)
-    across, down = x - x0, y - y0
     left, top = np.int64(x0), np.int64(y0)
     right, bottom = left + 1, top + 1
     if left < 0 or top < 0 or right >= width or bottom >= height:
         left, right = _mirror(left, width), _mirror(right, width)
         top, bottom = _mirror(top, height), _mirror(bottom, height)
-    i, j, m, n = _INDEX(slots[top]), _INDEX(slots[bottom]), _INDEX(left), _INDEX(right)
+    return _INDEX(top), _INDEX(bottom), _INDEX(left), _INDEX(right), x - x0, y - y0
+
+
+@inlined
+def _sample_flow(x, y, flow, slots, height, width):
+    """The displacement at a point, bilinear."""
+    top, bottom, m, n, across, down = corners(x, y, height, width)
+    i, j = _INDEX(slots[top]), _INDEX(slots[bottom])
     back, up = _ONE - across, _ONE - down
     fx = up * (back * flow[i, m, 0] + across * flow[i, n, 0]) + down * (back * flow[j, m, 0] + across * flow[j, n, 0])
     fy = up * (back * flow[i, m, 1] + across * flow[i, n, 1]) + down * (back * flow[j, m, 1] + across * flow[j, n, 1])
     return fx, fy
 
 
-@_compiled
-def _sample_linear(x, y, maps, color):
-    """Write the four colors of maps [H, W, 4] at a point, bilinear, mirrored at the edges."""
-    height, width = maps.shape[:2]
-    x0, y0 = np.floor(x), np.floor(y)
-    across, down = x - x0, y - y0
-    left, top = _mirror(np.int64(x0), width), _mirror(np.int64(y0), height)
-    right, bottom = _mirror(np.int64(x0) + 1, width), _mirror(np.int64(y0) + 1, height)
-    for c in range(4):
-        color[c] = (_ONE - down) * ((_ONE - across) * maps[top, left, c] + across * maps[top, right, c]) + down * (
-            (_ONE - across) * maps[bottom, left, c] + across * maps[bottom, right, c]
-        )
+@inlined
+def sample_linear(x, y, maps):
+    """The four colors of maps [H, W, 4] at a point, bilinear."""
+    i, j, m, n, u, v = corners(x, y, maps.shape[0], maps.shape[1])
+    p, q = _ONE - u, _ONE - v
+    r = q * (p * maps[i, m, 0] + u * maps[i, n, 0]) + v * (p * maps[j, m, 0] + u * maps[j, n, 0])
+    g = q * (p * maps[i, m, 1] + u * maps[i, n, 1]) + v * (p * maps[j, m, 1] + u * maps[j, n, 1])
+    b = q * (p * maps[i, m, 2] + u * maps[i, n, 2]) + v * (p * maps[j, m, 2] + u * maps[j, n, 2])
+    a = q * (p * maps[i, m, 3] + u * maps[i, n, 3]) + v * (p * maps[j, m, 3] + u * maps[j, n, 3])
+    return r, g, b, a
 
 
-@_inlined
+@inlined
 def _cubic_near(d):
     return (_A2 * d - _A3) * d * d + _ONE
 
 
-@_inlined
+@inlined
 def _cubic_far(d):
     return ((_A * d - _A5) * d + _A8) * d - _A4
 
 
-@_inlined
+@inlined
 def _sample_cubic(x, y, maps, color):
     """Write the four colors of maps [H, W, 4] at a point, bicubic, mirrored at the edges."""
     height, width = maps.shape[:2]
@@ -263,7 +242,7 @@ def _sample_cubic(x, y, maps, color):
     color[0], color[1], color[2], color[3] = r, g, b, a
 
 
-@_compiled
+@compiled
 def _bridge(y, x, sums, flow, slots, height, width):
     """Mean displacement around a hole, and how far it replaces the hole's own: see `warping._bridge_holes`."""
     total = sum_x = sum_y = squares = _ZERO
@@ -287,17 +266,17 @@ def _bridge(y, x, sums, flow, slots, height, width):
     return mean_x, mean_y, min(max(share, _ZERO), _ONE)
 
 
-@_inlined
+@inlined
 def _enters_frame(y, x, fx, fy, height, width):
     """Whether what a displacement brings to a pixel comes from outside of the frame."""
     middle_x, middle_y = _F(width - 1) * _HALF, _F(height - 1) * _HALF
     return abs(_F(x) - middle_x - fx) > middle_x or abs(_F(y) - middle_y - fy) > middle_y
 
 
-@_compiled
+@compiled
 def render_rows(
     first, last, reach, photo, features, weight, motion_offset, background, background_index, mask,
-    displacement, scale, rows, row_share, columns, column_share, slots, sums, flow, coarse, colors, frame, holes,
+    displacement, scale, rows, row_share, columns, column_share, slots, sums, flow, coarse, sampled, frame, holes,
 ):  # fmt: skip
     """Render the rows first .. last - 1 of a frame.
 
@@ -314,15 +293,14 @@ def render_rows(
         row_share, column_share: [H or W], the share of the second one.
         slots: int32 [H], where rows are in the ring of R = min(H, 2 * reach + `SPARE_ROWS`) rows.
         sums, flow: the ring, [R, W + padding, 8] and [R, W, 2].
-        coarse, colors: memory for a row, [w, 2] and [4, 4].
-        frame: [H, W, 3 or 4]; written.
+        coarse, sampled: memory for a row and for a color, [w, 2] and [4].
+        frame: [H, W, 3 or 4]; written. [H, W, `WARPED`] for a `WarpResult`, without a mask.
         holes: [H, W]; written.
     """
     height, width = weight.shape
     rgba = frame.shape[2] == 4
     landing_first, landing_last = max(0, first - _RADIUS), min(height, last + _RADIUS)
     source_first, source_last = max(0, landing_first - reach), min(height, landing_last + reach)
-    splatted, sampled, filled = colors[0], colors[1], colors[2]
     sums[:] = _ZERO
     normalized, y = landing_first, first
     for source in range(source_first, source_last):
@@ -335,20 +313,21 @@ def render_rows(
             normalized += 1
         while y < last and (y + _RADIUS < normalized or normalized == landing_last):
             _resolve_row(y, rgba, photo, features, background, background_index, mask, displacement, scale, rows,
-                         row_share, columns, column_share, slots, sums, flow, splatted, sampled, filled, frame[y],
+                         row_share, columns, column_share, slots, sums, flow, sampled, frame[y],
                          holes[y])  # fmt: skip
             if y - _RADIUS >= landing_first:
                 sums[slots[y - _RADIUS]] = _ZERO
             y += 1
 
 
-@_compiled
+@compiled
 def _resolve_row(
     y, rgba, photo, features, background, background_index, mask, displacement, scale, rows, row_share, columns,
-    column_share, slots, sums, flow, splatted, sampled, filled, frame, holes,
+    column_share, slots, sums, flow, sampled, frame, holes,
 ):  # fmt: skip
     """Write a row of the frame and of its holes, from normalized sums."""
     height, width = photo.shape[:2]
+    warps = frame.shape[1] == WARPED
     line, motion = sums[slots[y]], flow[slots[y]]
     for x in range(width):
         k = x + _BEFORE
@@ -357,6 +336,11 @@ def _resolve_row(
         hole = max(_ONE - coverage * _INVERSE_COVERAGE, _ZERO)
         holes[x] = hole
         if (fx == _ZERO and fy == _ZERO and coverage == _ONE) or (mask.size and mask[y, x] == _ZERO):
+            if warps:
+                for c in range(4):
+                    frame[x, c] = frame[x, 4 + c] = features[y, x, c]
+                frame[x, 8], frame[x, 9], frame[x, 10], frame[x, 11] = line[k, 4], line[k, 5], _ONE, _ONE
+                continue
             frame[x, 0], frame[x, 1], frame[x, 2] = photo[y, x, 0], photo[y, x, 1], photo[y, x, 2]
             if rgba:
                 frame[x, 3] = photo[y, x, 3]
@@ -371,7 +355,7 @@ def _resolve_row(
         origin_x, origin_y = _sample_flow(from_x, from_y, flow, slots, height, width)
         error = np.sqrt((origin_x - dx) * (origin_x - dx) + (origin_y - dy) * (origin_y - dy))
         consistency = max(_ONE - error * _INVERSE_TOLERANCE, _ZERO)
-        if hole > _ZERO or consistency > _ZERO:
+        if hole > _ZERO or consistency > _ZERO or warps:
             _sample_cubic(from_x, from_y, features, sampled)
             if hole > _ZERO:
                 stretch = max(_STRETCH * np.sqrt(dx * dx + dy * dy), _SMALL)
@@ -381,11 +365,17 @@ def _resolve_row(
                 behind = background_index[y, x]
                 back_x, back_y = _flow_at(behind // width, behind % width, displacement, scale, rows, row_share,
                                           columns, column_share, mask)  # fmt: skip
-                _sample_linear(_F(x) - back_x, _F(y) - back_y, background, filled)
-                r += hole * (filled[0] + surface * (sampled[0] - filled[0]) - r)
-                g += hole * (filled[1] + surface * (sampled[1] - filled[1]) - g)
-                b += hole * (filled[2] + surface * (sampled[2] - filled[2]) - b)
-                a += hole * (filled[3] + surface * (sampled[3] - filled[3]) - a)
+                back_r, back_g, back_b, back_a = sample_linear(_F(x) - back_x, _F(y) - back_y, background)
+                r += hole * (back_r + surface * (sampled[0] - back_r) - r)
+                g += hole * (back_g + surface * (sampled[1] - back_g) - g)
+                b += hole * (back_b + surface * (sampled[2] - back_b) - b)
+                a += hole * (back_a + surface * (sampled[3] - back_a) - a)
+            if warps:
+                frame[x, 0], frame[x, 1], frame[x, 2], frame[x, 3] = r, g, b, a
+                for c in range(4):
+                    frame[x, 4 + c] = sampled[c]
+                frame[x, 8], frame[x, 9], frame[x, 10], frame[x, 11] = dx, dy, consistency, _ZERO
+                continue
             r += consistency * (sampled[0] - r)
             g += consistency * (sampled[1] - g)
             b += consistency * (sampled[2] - b)

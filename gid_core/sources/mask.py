@@ -8,6 +8,7 @@ paper's section 3.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,15 +17,16 @@ from torch import Tensor
 
 from ..notices import warn
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_FPS, DEFAULT_PERIOD, SpectralVolume
-from ..tensors import fit_size, mask_batch, smoothstep
-from ..validation import MAX_FRAMES, check_integer, check_number, check_rate
+from ..tensors import box_mean, fit_size, mask_batch, smoothstep
+from ..validation import MAX_FRAMES, check_integer, check_number, check_rate, check_size
 from .mask_regions import MAX_MODES, Region, bounding_box, find_regions
+from .motion_brush import BrushMaps, rasterize_strokes
 from .spring_mesh import ElasticModes
+from .steering import PAINTED, arrow_vectors, sway_along
+from .stroke_list import Stroke, check_strokes
 
 # The modes' frequencies are compressed until this many modes lie below the volume's highest frequency.
 MIN_MODES_IN_RANGE = 3
-# Value of the mask above which a pixel is painted.
-PAINTED = 0.25
 # Damping ratio of a mode's resonance: how strongly it responds to gusts at other frequencies than its own.
 DAMPING_RATIO = 0.15
 # Width of the soft rim around the moving pixels, as a multiple of the amplitude, and its limits as fractions of the
@@ -36,16 +38,23 @@ MIN_RIM_PIXELS = 2.0
 MAX_AMPLITUDE_PER_LENGTH = 0.1
 # The whole range of `amplitude`, a fraction of the width.
 MAX_AMPLITUDE = 10.0
+# About how far the farthest pixel of a region goes, in multiples of its amplitude: what the length of an arrow is.
+REACH_PER_AMPLITUDE = 4.0
+# How much more than `PAINTED` a stroke must cover a pixel for its full motion; less is a soft edge.
+FULL_MOTION = 0.5
 # Longest side of the volume in pixels; rendering scales it to the photo.
 MAX_SIZE = 512
+NOTHING_PAINTED = 'Nothing is painted that moves: draw strokes of the kind "move" in strokes, or connect a mask.'
 # Samples of one period at which the phase of the photo is chosen.
 PHASE_SAMPLES = 256
 
 
 def volume_from_mask(
-    mask: Tensor,
+    mask: Tensor | None = None,
     roots: Tensor | None = None,
     *,
+    strokes: Sequence[Stroke] = (),
+    size: Sequence[int] | None = None,
     gravity_degrees: float = 90.0,
     num_bins: int = DEFAULT_BINS,
     fps: float = DEFAULT_FPS,
@@ -69,13 +78,20 @@ def volume_from_mask(
     slender stem (1 : 6 : 18) are too far apart for the bins. The exponent c compresses their frequencies, not their
     amplitudes, until three modes fit. Modes above the last bin are left out.
 
+    Strokes of the motion brush paint a mask, too. What they paint softly moves less toward its edge. What they pin
+    stays and holds the regions that it touches; the others stand on their underside, if there are no roots. The springs
+    are as stiff as painted, and a region of the mean stiffness s sways sqrt(s) times as fast. A region with an arrow
+    sways along it, and its farthest pixel goes as far as the arrow is long, with any amplitude above 0.
+
     Args:
         mask: [H, W] or [B, H, W] in 0..1; pixels above 0.25 move. Around them the motion fades out within 4 times the
-            amplitude, at least 1 % and at most 8 % of the image's longest side.
+            amplitude, at least 1 % and at most 8 % of the image's longest side. None if strokes paint what moves.
         roots: [H', W'] or [B or 1, H', W'], the fixed pixels of the same image at any size. Roots need not lie inside
             the mask but must touch it; regions that they do not touch do not move. If None, each region is held along
             its underside, from the lowest point up to where the underside becomes steep, in a band 5 % as deep as the
             region is tall along gravity.
+        strokes: of the motion brush, see `Stroke`.
+        size: (height, width) in pixels of the image on which the strokes were drawn; needed without a mask.
         gravity_degrees: direction of gravity in the image, 0 = right, 90 = down. Use -90 for hanging objects.
         num_bins: K >= 2, frequency slices.
         fps: samples per second of the volume's window, > 0.
@@ -89,7 +105,7 @@ def volume_from_mask(
         A volume of B photos, at most 512 pixels wide and high, with F_0 = 0, so that loops begin with the photo.
 
     Raises:
-        ValueError: if a mask is empty or holds only specks, if roots touch nothing or cover everything, or if a
+        ValueError: if nothing is painted or only specks, if roots touch nothing or cover everything, or if a
             value is out of range.
 
     Warns:
@@ -110,28 +126,61 @@ def volume_from_mask(
         )
     seed = check_integer("seed", seed, 0)
     grid = check_integer("grid", grid, 8, 256, meaning="cells along the image's longer side")
-    masks = mask_batch(mask, len(mask) if getattr(mask, "ndim", 0) == 3 else 1).cpu()
+    strokes = check_strokes(strokes)
+    masks = _check_mask(mask, strokes, size)
     size = fit_size(masks.shape[-2:], MAX_SIZE)
     roots_batch = None if roots is None else (_check_roots(roots, masks, size) > PAINTED).numpy()
-    painted_batch = (_reduce_masks(masks, size) > PAINTED).numpy()
+    brush = rasterize_strokes(strokes, size)
+    masked = _reduce_masks(masks, size) > PAINTED
+    painted = masked | (brush.move > PAINTED)
+    if mask is None and not painted.any():
+        raise ValueError(NOTHING_PAINTED)
+    painted_batch, pinned = painted.numpy(), (brush.pin > PAINTED).numpy()
     frequencies = np.arange(num_bins) * (fps / period)
-    rim = max(MIN_RIM_PIXELS, min(max(RIM_PER_AMPLITUDE * amplitude, MIN_RIM), MAX_RIM) * max(size))
+    reaches = (arrow_vectors(brush.arrows, size).norm(dim=1) / size[1]).tolist() if brush.arrows else []
+    widest = max([amplitude, *(reach / REACH_PER_AMPLITUDE for reach in reaches)])
+    rim = max(MIN_RIM_PIXELS, min(max(RIM_PER_AMPLITUDE * widest, MIN_RIM), MAX_RIM) * max(size))
     slices = []
-    for index, painted in enumerate(painted_batch):
+    for index, region_pixels in enumerate(painted_batch):
         held = None if roots_batch is None else roots_batch[index % len(roots_batch)]
         name = "mask" if len(painted_batch) == 1 else f"mask {index + 1}"
-        regions = find_regions(painted, held, gravity_degrees, grid, name)
+        regions = find_regions(
+            region_pixels, held, gravity_degrees, grid, name, pinned=pinned, stiffness=brush.stiffness.numpy()
+        )
         responses = _region_responses(regions, base_frequency, frequencies, seed)
-        slices.append(_combine_regions(regions, responses, painted, held, rim))
+        slices.append(_combine_regions(regions, responses, region_pixels, held, rim))
         max_length = max(region.length for region in regions)
-        if amplitude * size[1] > MAX_AMPLITUDE_PER_LENGTH * max_length:
+        if widest * size[1] > MAX_AMPLITUDE_PER_LENGTH * max_length:
             warn(
-                f"An amplitude of {amplitude:g} is {amplitude * size[1]:.0f} of {size[1]} pixels, and the longest "
-                f"region of the {name} is {max_length:.0f} pixels long: it is distorted. Lower the amplitude."
+                f"An amplitude of {widest:g} is {widest * size[1]:.0f} of {size[1]} pixels, and the longest "
+                f"region of the {name} is {max_length:.0f} pixels long: it is distorted. Lower the amplitude"
+                f"{', or draw shorter arrows' if reaches else ''}."
             )
-    volume = SpectralVolume(torch.stack(slices), fps, period, "ramp", {"source": "sway from mask"})
-    scale = (amplitude / volume.amplitude).view(-1, 1, 1, 1, 1)
-    return volume.replace(coefficients=volume.coefficients * scale).at_rest()
+    coefficients = torch.stack(slices)
+    if strokes:
+        coefficients *= _stroke_weight(brush, masked, rim)[:, None, None]
+    volume = SpectralVolume(coefficients, fps, period, "ramp", {"source": "sway from mask"})
+    scale = (amplitude / volume.amplitude.clamp_min(1e-20)).view(-1, 1, 1, 1, 1)
+    volume = volume.replace(coefficients=volume.coefficients * scale).at_rest()
+    return sway_along(volume, painted, brush.arrows) if brush.arrows else volume
+
+
+def _stroke_weight(brush: BrushMaps, masked: Tensor, rim: float) -> Tensor:
+    """How far the motion stays where strokes paint softly or pin: float32 [B, H, W] in 0..1.
+
+    Args:
+        brush: what the strokes paint.
+        masked: bool [B, H, W], what the mask paints, which always moves fully.
+        rim: width in pixels of the rim around what moves.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    soft = torch.where(masked, 1.0, ((brush.move - PAINTED) / FULL_MOTION).clamp(0, 1))
+    for weight, inside in zip(soft, masked | (brush.move > PAINTED), strict=True):
+        nearest = distance_transform_edt(~inside.numpy(), return_distances=False, return_indices=True)
+        weight.copy_(weight[tuple(torch.from_numpy(nearest).long())])  # the rim continues what it surrounds,
+    soft = box_mean(soft[:, None], math.ceil(rim / 4))[:, 0]  # but not every single pixel of it
+    return soft * (1 - brush.pin)
 
 
 def _region_responses(
@@ -144,7 +193,7 @@ def _region_responses(
     max_frequency = max(base_frequency, frequencies[-1] / 2)
     responses = []
     for index, region in enumerate(regions):
-        first_frequency = base_frequency * max_length / region.length
+        first_frequency = base_frequency * max_length / region.length * math.sqrt(region.stiffness)
         limited = min(first_frequency, max_frequency)
         response = mode_response(region.modes.frequencies, limited, frequencies, (seed, index))
         responses.append(response * min(1.0, max_frequency / first_frequency))
@@ -240,6 +289,17 @@ def _sample_shapes(modes: ElasticModes, size: tuple[int, ...], window: tuple[sli
 def _reduce_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Masks [B, H, W] at another size, by the maximum in each pixel, so that thin lines do not fade."""
     return F.adaptive_max_pool2d(masks, size)
+
+
+def _check_mask(mask: Tensor | None, strokes: Sequence[Stroke], size: Sequence[int] | None) -> Tensor:
+    """The masks [B, H, W], black ones of the image's size if only strokes paint what moves."""
+    if mask is not None:
+        return mask_batch(mask, len(mask) if getattr(mask, "ndim", 0) == 3 else 1).cpu()
+    if not strokes:
+        raise ValueError(NOTHING_PAINTED)
+    if size is None:
+        raise ValueError("Strokes without a mask need the size of the image on which they were drawn: connect image.")
+    return torch.zeros(1, *check_size("size", size))
 
 
 def _check_roots(roots: Tensor, masks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -34,15 +34,24 @@ class Region:
         pixels: bool [H, W].
         modes: on a mesh of the whole image.
         length: distance in pixels from the held cells to the farthest cell.
+        stiffness: the mean of its cells, 1 where nothing says otherwise.
     """
 
     pixels: np.ndarray
     modes: ElasticModes
     length: float
+    stiffness: float
 
 
 def find_regions(
-    painted: np.ndarray, roots: np.ndarray | None, gravity_degrees: float, grid: int, name: str
+    painted: np.ndarray,
+    roots: np.ndarray | None,
+    gravity_degrees: float,
+    grid: int,
+    name: str,
+    *,
+    pinned: np.ndarray,
+    stiffness: np.ndarray,
 ) -> list[Region]:
     """The connected regions of a mask that can sway, largest first.
 
@@ -52,6 +61,8 @@ def find_regions(
         gravity_degrees: direction of gravity, 0 = right, 90 = down.
         grid: mesh cells along the image's longer side.
         name: of the mask in errors and warnings.
+        pinned: bool [H, W], pixels that are held, too. Regions that they do not touch are held as if there were none.
+        stiffness: float32 [H, W], of the springs, 1 is usual.
 
     Raises:
         ValueError: if no region can sway, with the reason.
@@ -70,15 +81,18 @@ def find_regions(
     regions: list[Region] = []
     for label in largest_first[:MAX_REGIONS]:
         pixels = labels == label
-        density = cell_coverage(pixels, mesh_size)
+        density = cell_means(pixels, mesh_size)
         solid = density > 0
         if np.count_nonzero(density) < MIN_CELLS:
             continue
-        held = support_cells(solid, gravity_degrees) if roots is None else _rooted_cells(pixels, solid, roots)
+        held = _rooted_cells(pixels, solid, pinned if roots is None else roots | pinned)
+        if roots is None and not held.any():
+            held = support_cells(solid, gravity_degrees)
         num_loose += int(not held.any())
         num_held += int(held.any())
         if held.any() and not held[solid].all():
-            regions.append(_build_region(pixels, density, held, gravity_degrees))
+            cells = cell_means(stiffness, mesh_size)
+            regions.append(_build_region(pixels, density, held, gravity_degrees, cells))
     if num_loose and regions:
         warn(
             f"The roots touch {num_held} of the {num_held + num_loose} regions of the {name}; the others stay still. "
@@ -96,8 +110,8 @@ def find_regions(
             f"The roots touch no region of the {name}, so nothing holds it; paint roots that overlap or adjoin what "
             "is to move, or leave them out to hold it along its underside."
         )
-    cause = "The roots hold" if roots is not None else "Its underside holds"
-    raise ValueError(f"{cause} all of the {name}; paint a larger region, or roots only where it is fixed.")
+    cause = "The roots hold" if roots is not None else "The pins hold" if pinned.any() else "Its underside holds"
+    raise ValueError(f"{cause} all of the {name}; paint a larger region, or hold it only where it is fixed.")
 
 
 def support_cells(solid: np.ndarray, gravity_degrees: float) -> np.ndarray:
@@ -135,11 +149,11 @@ def support_cells(solid: np.ndarray, gravity_degrees: float) -> np.ndarray:
     return support
 
 
-def cell_coverage(pixels: np.ndarray, mesh_size: tuple[int, int]) -> np.ndarray:
-    """The fraction of each cell [h, w] that the pixels [H, W] (bool) cover: float32."""
+def cell_means(values: np.ndarray, mesh_size: tuple[int, int]) -> np.ndarray:
+    """The mean in each cell [h, w] of values [H, W]: float32. The mean of bool is the fraction that they cover."""
     from ..packages import cv2
 
-    return cv2.resize(pixels.astype(np.float32), mesh_size[::-1], interpolation=cv2.INTER_AREA)
+    return cv2.resize(values.astype(np.float32), mesh_size[::-1], interpolation=cv2.INTER_AREA)
 
 
 def bounding_box(pixels: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
@@ -151,7 +165,9 @@ def bounding_box(pixels: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
     return rows, columns
 
 
-def _build_region(pixels: np.ndarray, density: np.ndarray, held: np.ndarray, gravity_degrees: float) -> Region:
+def _build_region(
+    pixels: np.ndarray, density: np.ndarray, held: np.ndarray, gravity_degrees: float, stiffness: np.ndarray
+) -> Region:
     """A region with its modes and its length. The sign of every mode follows gravity, so that it turns with the image.
 
     Args:
@@ -159,6 +175,7 @@ def _build_region(pixels: np.ndarray, density: np.ndarray, held: np.ndarray, gra
         density: float32 [h, w], the covered fraction of each cell.
         held: bool [h, w], the held cells.
         gravity_degrees: direction of gravity.
+        stiffness: float32 [h, w], of the cells.
     """
     from ..packages import cv2
 
@@ -167,7 +184,7 @@ def _build_region(pixels: np.ndarray, density: np.ndarray, held: np.ndarray, gra
     # Solve the mesh in the bounding box of the region: empty cells only cost time.
     box = rows, columns = bounding_box(solid)
     corners = slice(rows.start, rows.stop + 1), slice(columns.start, columns.stop + 1)
-    modes = elastic_modes(density[box], held[box], MAX_MODES)
+    modes = elastic_modes(density[box], held[box], MAX_MODES, stiffness[box])
     down = _unit_vector(gravity_degrees)
     mean_displacement = np.einsum("mdyx,yx->md", modes.shapes, modes.mass)
     across, along = mean_displacement @ [-down[1], down[0]], mean_displacement @ down
@@ -177,17 +194,18 @@ def _build_region(pixels: np.ndarray, density: np.ndarray, held: np.ndarray, gra
     mass = np.zeros(shapes.shape[2:])
     mass[corners] = modes.mass
     length = float(distance[solid].max()) * max(pixels.shape) / max(solid.shape)
-    return Region(pixels, replace(modes, shapes=shapes, mass=mass), length)
+    mean_stiffness = float(np.average(stiffness, weights=density))
+    return Region(pixels, replace(modes, shapes=shapes, mass=mass), length, mean_stiffness)
 
 
 def _rooted_cells(pixels: np.ndarray, solid: np.ndarray, roots: np.ndarray) -> np.ndarray:
     """Cells of a region that the roots overlap; if there are none, the cells beside the roots."""
     from ..packages import cv2
 
-    overlap = cell_coverage(pixels & roots, solid.shape) > 0
+    overlap = cell_means(pixels & roots, solid.shape) > 0
     if overlap.any():
         return overlap
-    root_cells = (cell_coverage(roots, solid.shape) > 0).astype(np.uint8)
+    root_cells = (cell_means(roots, solid.shape) > 0).astype(np.uint8)
     return solid & (cv2.dilate(root_cells, np.ones((3, 3), np.uint8)) > 0)
 
 

@@ -34,7 +34,9 @@ class ElasticModes:
     mass: np.ndarray
 
 
-def elastic_modes(density: np.ndarray, held: np.ndarray, count: int) -> ElasticModes:
+def elastic_modes(
+    density: np.ndarray, held: np.ndarray, count: int, stiffness: np.ndarray | None = None
+) -> ElasticModes:
     """Lowest eigenmodes of a sheet of springs (the modal analysis of Davis et al. 2015 on a mesh instead of a video).
 
     Every cell has four springs along its sides and two springs across. Together they form an isotropic sheet
@@ -45,6 +47,7 @@ def elastic_modes(density: np.ndarray, held: np.ndarray, count: int) -> ElasticM
         density: float [h, w], the filled fraction of each cell, 0..1.
         held: bool [h, w], cells whose four corners cannot move.
         count: number of modes, >= 1; a small mesh has fewer.
+        stiffness: float [h, w], a factor of each cell's stiffness, > 0; None is 1.
 
     Raises:
         ValueError: if no cell is held, or if all filled cells are held.
@@ -71,7 +74,8 @@ def elastic_modes(density: np.ndarray, held: np.ndarray, count: int) -> ElasticM
     unknowns = (2 * index[corners])[..., None] + np.arange(2)
     unknowns[index[corners] < 0] = -1
     scale = np.repeat(mass[free] ** -0.5, 2)
-    values, vectors = _lowest_eigenpairs(_stiffness_matrix(unknowns.reshape(-1, 8), weight**3, scale), count)
+    cells = weight**3 if stiffness is None else weight**3 * stiffness[rows, columns]
+    values, vectors = _lowest_eigenpairs(_stiffness_matrix(unknowns.reshape(-1, 8), cells, scale), count)
 
     shapes = np.zeros((len(values), 2, mass.size))
     shapes[:, :, free] = (vectors * scale[:, None]).T.reshape(len(values), -1, 2).transpose(0, 2, 1)

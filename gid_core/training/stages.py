@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from ..evaluation.networks.lpips import LPIPS
 from ..models.affinity_network import affinity_loss
+from ..models.frame_edits import candidate_images, find_departing
 from ..models.image_encoder import PretrainedPyramid
 from ..models.motion_model import MotionModel
 from ..models.motion_refinement import expected_displacement, rms_motion
 from ..models.noise_schedule import add_noise, alphas_cumprod, velocity
-from ..models.rendering_network import candidate_images
 from ..models.sampling import draw_noise
 from ..rendering.warping import forward_warp
 
@@ -229,7 +229,7 @@ class RendererStage(TrainingStage):
         assert network is not None  # see __init__
         with torch.no_grad():
             warped = forward_warp(photos, flow, importance)
-            images = candidate_images(photos, flow, importance, warped)
+            images = candidate_images(photos, flow, find_departing(importance), warped)
         rendered, _ = network.refine_frames(images, importance, warped, network.extract_features(photos))
         area = loss_mask.mean((1, 2, 3))
         error, fast_splat_error = (

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+import brush_vectors
 import gid_core as gid
 from browser.live_page import ACTION_TIMEOUT
 from comfy_server import PACK
 from dynamics_vectors import read_vectors
 from gid_core.dynamics.poke_list import parse_pokes
 from gid_core.rendering.live_packet import pack, unpack
+from gid_core.sources.stroke_list import parse_strokes
 
 BASE = f"/extensions/{PACK}"
 
@@ -130,6 +132,65 @@ def test_loops_are_read_without_a_seam(plain_page):
     assert read == [[2, 3], [3, 4], [2, 3]]
 
 
+PAINT = """async ([base, vectors]) => {
+  const [{ BrushMaps, Coverage, coverageAt }, { parseStrokes }] = await Promise.all(
+    ["motion_brush", "stroke_list"].map((name) => import(`${base}/${name}.js`)));
+  const difference = (actual, expected) => {
+    if (actual.length !== expected.length) throw new Error(`${actual.length} numbers for ${expected.length}`);
+    return Math.max(0, ...Array.from(actual, (value, i) => Math.abs(value - expected[i])));
+  };
+  return vectors.map((expected) => {
+    const { strokes, error } = parseStrokes(JSON.stringify(expected.strokes));
+    if (error) throw new Error(error);
+    const maps = new BrushMaps(expected.size);
+    for (const stroke of strokes) maps.add(stroke);
+    // A stroke that is drawn part by part covers the same.
+    const parts = strokes.filter(({ points }) => points.length > 2).map((stroke) => {
+      const growing = new Coverage({ ...stroke, points: stroke.points.slice(0, 2) }, expected.size);
+      growing.add(stroke.points.slice(1));
+      return difference(growing.depth, new Coverage(stroke, expected.size).depth);
+    });
+    const arrows = maps.arrows.map((arrow) => strokes.indexOf(arrow));
+    const coverage = strokes.map((stroke) => coverageAt(stroke, [0.45, 0.55], expected.size));
+    return Math.max(
+      ...["move", "pin", "stiffness"].map((name) => difference(maps[name], expected[name])),
+      difference(coverage, expected.coverage), difference(arrows, expected.arrows), ...parts,
+    );
+  });
+}"""
+
+
+def test_the_page_paints_the_same_as_gid_core(plain_page):
+    differences = plain_page.evaluate(PAINT, [BASE, brush_vectors.read_vectors()])
+    assert len(differences) == 14 and max(differences) < 1e-6
+
+
+def test_drawn_strokes_become_short_lines_that_gid_core_can_read(plain_page):
+    made = plain_page.evaluate(
+        """async (base) => {
+          const { shortenLine, parseStrokes, formatStrokes } = await import(`${base}/stroke_list.js`);
+          const circle = Array.from({ length: 400 }, (_, i) => [
+            0.5 + 0.3 * Math.cos(i / 60), 0.5 + 0.3 * Math.sin(i / 60), 0.5 + 0.5 * Math.sin(i / 100)]);
+          const line = Array.from({ length: 200 }, (_, i) => [i / 199, 0.2, 1]);
+          const stroke = (points) => ({ kind: "move", radius: 0.05, softness: 0.5, stiffness: 1,
+                                        points: shortenLine(points, 0.05, [9, 16]) });
+          const text = formatStrokes([circle, line, [[0.1, 0.1, 1]]].map(stroke)), again = parseStrokes(text);
+          const invalid = ["[", "{}", "[1]", '[{"kind":"move"}]', '[{"kind":"dance","points":[[0,0]]}]',
+                           '[{"kind":"move","points":[]}]', '[{"kind":"move","points":[[0,9]]}]',
+                           '[{"kind":"arrow","points":[[0,0]]}]', '[{"kind":"move","points":[[0,0]],"a":1}]',
+                           '[{"kind":"pin","points":[[0,0]],"radius":"1"}]'];
+          return { text, error: again.error, same: formatStrokes(again.strokes) === text, none: formatStrokes([]),
+                   invalid: invalid.map((t) => parseStrokes(t).error),
+                   empty: ["", " ", "[]"].map((t) => parseStrokes(t).error) };
+        }""",
+        BASE,
+    )
+    assert made["same"] and made["error"] == "" and made["none"] == ""
+    assert all(made["invalid"]) and not any(made["empty"])
+    circle, line, dot = parse_strokes(made["text"])
+    assert 8 < len(circle.points) < 60 and len(line.points) == 2 and len(dot.points) == 1
+
+
 def test_modules_have_no_side_effects(plain_page):
     before = "document.documentElement.outerHTML"
     html = plain_page.evaluate(before)
@@ -137,7 +198,8 @@ def test_modules_have_no_side_effects(plain_page):
         """async (base) => {
           for (const name of ["constants", "oscillators", "modes", "poke", "poke_list", "wind", "live_packet",
                               "webgl_view", "live_style", "live_panel", "poke_timeline", "force_editor", "poke_editor",
-                              "wind_editor", "photo_motion", "interactive_page"])
+                              "wind_editor", "live_editor", "text_history", "stroke_list", "motion_brush",
+                              "paint_layer", "brush_controls", "brush_editor", "photo_motion", "interactive_page"])
             await import(`${base}/${name}.js`);
         }""",
         BASE,

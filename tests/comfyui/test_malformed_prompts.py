@@ -39,6 +39,7 @@ COMMON = {
     "model": ("GID_LoadModel", dict(model_name="tiny.safetensors")),
     "guidance": ("GID_LoopGuidance", dict(mode="projection", strength=1.0, frames=20, weight=200.0)),
 }
+STROKES = '[{"kind": "move", "points": [[0.5, 0.9], [0.5, 0.2]], "radius": 0.2}]'
 FORCE = dict(spectral_volume=["volume", 0], num_frames=3, fps=30.0, strength=1.0, damping=1.0, speed=1.0)
 RENDER = dict(image=IMAGE, motion=["motion", 0], start_frame=0, num_frames=2)
 # Valid inputs of each node, cheap to run. Inputs that are not named here keep their defaults when they are optional.
@@ -46,12 +47,14 @@ VALID = {
     "GID_LoadModel": COMMON["model"][1],
     "GID_PredictSpectralVolume": dict(
         model=["model", 0], image=IMAGE, seed=0, steps=1, guidance=1.0, amplitude=1.0, variations=1, resolution=64
-    ),
+    )
+    | dict(strokes=STROKES),
     "GID_LoopGuidance": COMMON["guidance"][1],
     "GID_SpectralVolumeFromVideo": dict(
         video=["clip", 0], fps=30.0, start_frame=0, window_seconds=0.5, detrend="ramp", stabilise=False, max_size=64
     ),
-    "GID_VolumeFromMask": dict(mask=MASK, gravity="down", amplitude=1.0, base_frequency=0.5, seed=0, grid=8),
+    "GID_VolumeFromMask": dict(mask=MASK, gravity="down", amplitude=1.0, base_frequency=0.5, seed=0, grid=8)
+    | dict(strokes=STROKES, image=IMAGE),
     "GID_LoopMotion": COMMON["motion"][1],
     "GID_LongLoop": dict(spectral_volume=["volume", 0], seconds=6.0, variation=0.5, speed=1.0, fps=4.0, seed=0),
     "GID_AmplifyMotion": dict(

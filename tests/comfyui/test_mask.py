@@ -1,13 +1,16 @@
 """Sway From Mask: the node against the library, its notes and its refusals."""
 
 import json
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
 import torch
 
 import gid_core as gid
-from comfy_server import NodeFailed
+from comfy_server import NodeFailed, PromptRejected
+from gid_core.rendering.live_packet import pack_without_photo
 
 POKE = {"x": 0.5, "y": 0.2, "dx": 0.08, "dy": -0.02, "time": 0.1}
 
@@ -116,6 +119,131 @@ def test_masks_that_cannot_sway(graph, case):
     roots = {"beside": stems(5), "all": np.ones((72, 96))}.get(case)
     source = graph.image(np.zeros((72, 96, 3)))[1] if case == "no alpha" else mask
     node = swaying(graph, source, **({} if roots is None else {"roots": painted(graph, roots)}))
+    graph.show(graph.add("GID_LoopMotion", spectral_volume=node)[2])
+    with pytest.raises(NodeFailed) as failed:
+        graph.run()
+    assert failed.value.node_type == "GID_VolumeFromMask" and message in failed.value.exception_message
+
+
+# ---- the motion brush ----
+
+BRUSH = [
+    gid.Stroke("move", ((0.3, 0.9), (0.32, 0.2, 0.5)), 0.1),
+    gid.Stroke("move", ((0.7, 0.9), (0.7, 0.3)), 0.06, stiffness=3.0),
+    gid.Stroke("pin", ((0.6, 0.3), (0.8, 0.3)), 0.04),
+    gid.Stroke("arrow", ((0.3, 0.3), (0.33, 0.28))),
+    gid.Stroke("erase", ((0.1, 0.5),), 0.05),
+]
+PHOTO = np.random.default_rng(0).integers(0, 256, (72, 96, 3)) / 255
+
+
+def saved_volume(graph, node):
+    save = graph.add("GID_SaveSpectralVolume", spectral_volume=node, filename_prefix="sway")
+    name = graph.run().text(save).removesuffix(" [output]")
+    return gid.SpectralVolume.load(graph.server.base / "output" / name)
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+def test_strokes_sent_by_the_api_render_as_in_the_library(graph, with_mask):
+    mask = stems(70) if with_mask else None
+    inputs = {"strokes": gid.format_strokes(BRUSH), "image": graph.image(PHOTO)[0], "grid": 48}
+    if with_mask:
+        inputs["mask"] = painted(graph, mask)
+    made = saved_volume(graph, graph.add("GID_VolumeFromMask", **inputs))
+    expected = gid.volume_from_mask(
+        None if mask is None else torch.from_numpy(mask).float(), strokes=BRUSH, size=(72, 96), grid=48
+    )
+    scale = float(expected.coefficients.abs().max())
+    assert float((made.coefficients - expected.coefficients).abs().max()) < 1e-3 * scale
+
+
+def test_load_images_placeholder_mask_is_no_mask_beside_strokes(graph):
+    image = graph.image(PHOTO)
+    node = graph.add("GID_VolumeFromMask", strokes=gid.format_strokes(BRUSH), image=image[0], mask=image[1], grid=48)
+    expected = gid.volume_from_mask(strokes=BRUSH, size=(72, 96), grid=48)
+    assert torch.allclose(saved_volume(graph, node).coefficients, expected.coefficients, rtol=1e-3, atol=0.1)
+
+
+def preview(server, **changes):
+    """What the server answers to the page that shows what is painted: (status, content)."""
+    request = {"strokes": gid.format_strokes(BRUSH), "size": [72, 96], "gravity": "down", "amplitude": 1.0}
+    request |= {"base_frequency": 0.5, "seed": 0, "grid": 48, "digest": None, **changes}
+    request = {name: value for name, value in request.items() if value != "missing"}
+    call = urllib.request.Request(f"{server.url}/gid/sway", json.dumps(request).encode(), method="POST")
+    try:
+        with urllib.request.urlopen(call, timeout=600) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_the_preview_is_the_packet_of_a_run(graph):
+    status, content = preview(graph.server)
+    volume = gid.volume_from_mask(strokes=BRUSH, size=(72, 96), grid=48)
+    assert status == 200 and content == pack_without_photo(volume, (72, 96))
+
+    # After a run it knows what is connected.
+    image, mask = graph.image(PHOTO)[0], stems(70)
+    node = swaying(graph, mask, image=image, grid=48)
+    graph.show(graph.add("GID_LoopMotion", spectral_volume=node)[2])
+    graph.run()
+    digest = graph.entry["outputs"][node.id]["gid_live"][0]["digest"]
+    status, content = preview(graph.server, digest=digest)
+    both = gid.volume_from_mask(torch.from_numpy(mask).float(), strokes=BRUSH, grid=48)
+    assert status == 200 and content == pack_without_photo(both, (72, 96))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strokes": "["}, "The strokes are not valid JSON"),
+        ({"strokes": ""}, "Nothing is painted that moves"),
+        ({"strokes": 7}, "strokes must be JSON text"),
+        ({"strokes": '[{"kind": "move", "points": []}]'}, "Stroke 1: points must be a list of 1 to 2000 points"),
+        ({"strokes": '[{"kind": "move", "points": [[NaN, 0]]}]'}, "Stroke 1: points[0] x must be a number"),
+        ({"size": [72]}, "size must be (height, width)"),
+        ({"size": [72, 10**6]}, "width must be"),
+        ({"gravity": "sideways"}, "gravity must be one of"),
+        ({"amplitude": None}, "amplitude must be a finite number"),
+        ({"grid": 10**6}, "grid must be"),
+        ({"digest": "missing"}, "the request must be an object with"),
+        ({"more": 1}, "the request must be an object with"),
+    ],
+)
+def test_malformed_previews_are_refused_in_words(server, changes, message):
+    status, content = preview(server, **changes)
+    assert status == 400 and message in content.decode()
+
+
+@pytest.mark.parametrize(
+    ("strokes", "message"),
+    [
+        ("[", "The strokes are not valid JSON"),
+        ('[{"kind": "move", "points": [[NaN, 0]]}]', "Stroke 1: points[0] x must be a number from -1 to 2; got nan"),
+        ('[{"kind": "move", "points": []}]', "Stroke 1: points must be a list of 1 to 2000 points"),
+        ('[{"kind": "dance", "points": [[0, 0]]}]', "Stroke 1: kind must be one of move, pin, erase, arrow"),
+    ],
+)
+def test_bad_strokes_are_refused_before_the_run(graph, strokes, message):
+    node = graph.add("GID_VolumeFromMask", strokes=strokes, image=graph.image(PHOTO)[0])
+    graph.show(graph.add("GID_LoopMotion", spectral_volume=node)[2])
+    with pytest.raises(PromptRejected) as refused:
+        graph.run()
+    (error,) = refused.value.node_errors[node.id]["errors"]
+    assert message in error["details"]
+
+
+@pytest.mark.parametrize(
+    ("strokes", "with_image", "message"),
+    [
+        ("", True, "Nothing is painted that moves"),
+        ("[]", True, "Nothing is painted that moves"),
+        (gid.format_strokes(BRUSH), False, "connect image"),
+    ],
+)
+def test_strokes_that_cannot_sway(graph, strokes, with_image, message):
+    image = {"image": graph.image(PHOTO)[0]} if with_image else {}
+    node = graph.add("GID_VolumeFromMask", strokes=strokes, **image)
     graph.show(graph.add("GID_LoopMotion", spectral_volume=node)[2])
     with pytest.raises(NodeFailed) as failed:
         graph.run()

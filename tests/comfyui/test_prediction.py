@@ -189,6 +189,18 @@ def test_black_in_the_mask_does_not_move(graph, photo):
     assert (made[..., 48:] == 0).all() and made[..., :40].abs().mean() > 0.01
 
 
+def test_strokes_say_what_may_move_and_where_to(graph, photo):
+    strokes = [gid.Stroke("move", ((0.3, 0.1), (0.3, 0.9)), 0.15), gid.Stroke("arrow", ((0.3, 0.5), (0.3, 0.4)))]
+    free = predicted(graph, photo, strokes=gid.format_strokes(strokes[:1]))
+    steered = predicted(graph, photo, strokes=gid.format_strokes(strokes))
+    for volume in (free, steered):
+        assert volume.coefficients[..., 60:].abs().max() == 0 < volume.coefficients[..., 20:36].abs().max()
+    expected = gid.steer(free, strokes).coefficients
+    assert float((steered.coefficients - expected).abs().max()) < 2e-3 * float(expected.abs().max())
+    across, along = (steered.coefficients[:, 1:, part].square().sum() for part in (slice(0, 2), slice(2, 4)))
+    assert along > 3 * across
+
+
 def test_nothing_moves_where_alpha_is_zero_and_the_placeholder_mask_is_ignored(graph, photo):
     full = predicted(graph, photo).coefficients
     graph.prompt.clear()

@@ -17,6 +17,7 @@ from workflow_prompt import to_prompt
 REFERENCE = Path(__file__).with_name("reference")
 FRAMES = {
     "audio_reactive": (60, 190),
+    "brush_to_loop": (40, 110),
     "clip_to_loop": (40, 110),
     "photo_to_loop": (40, 110),
     "poke_a_photo": (20, 80),

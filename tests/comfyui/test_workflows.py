@@ -27,6 +27,7 @@ EXPECTED = {
     "long_loop": (600, 30, (72, 128)),
     "poke_a_photo": (120, 30, (72, 128)),
     "audio_reactive": (225, 30, (72, 128)),
+    "brush_to_loop": (150, 30, (72, 128)),
     "sway_from_mask": (150, 30, (72, 128)),
     "tracks_to_loop": (90, 30, (72, 128)),
     "wind_on_a_photo": (300, 30, (72, 128)),

@@ -53,9 +53,10 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
     force = dict(num_frames=6, fps=24.0, damping=gid.Damping(), speed=1.0, strength=1.0, max_displacement=0.2)
     force |= dict(integrator="exact")
     wind = dict(volume=volume(), direction_degrees=0.0, gustiness=0.5, seed=0, loops=False, **force)
+    strokes = [gid.Stroke("move", ((0.5, 0.9), (0.5, 0.2)), 0.1), gid.Stroke("arrow", ((0.5, 0.2), (0.6, 0.2)))]
+    sway = dict(mask=mask, roots=None, strokes=(), size=None, gravity_degrees=90.0, num_bins=4, fps=30.0)
+    sway |= dict(period=30, amplitude=0.01, base_frequency=0.5, seed=0, grid=16)
     sway_on = dict(volume=volume(), seconds=0.5, variation=0.5, speed=1.0, fps=None, seed=0)
-    sway = dict(mask=mask, roots=None, gravity_degrees=90.0, num_bins=4, fps=30.0, period=30, amplitude=0.01)
-    sway |= dict(base_frequency=0.5, seed=0, grid=16)
     frames = dict(image=photo, motion=motion, start=0, count=2, mask=None, renderer=None, chunk=None, device=None)
     output = dict(output_device="cpu", dtype=torch.float32, return_holes=False, progress=None)
     predict = dict(image=photo, num_inference_steps=1, guidance_scale=1.0, loop_guidance=None, seed=0, mask=None)
@@ -102,6 +103,12 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
         "from_audio": (gid.from_audio, dict(one_bin, volume=volume(), attack=0.02, release=0.2, **force)),
         "from_audio.one_bin": (gid.from_audio, one_bin | dict(num_frames=None, fps=None)),
         "volume_from_mask": (gid.volume_from_mask, sway),
+        "volume_from_mask.strokes": (gid.volume_from_mask, sway | dict(mask=None, strokes=strokes, size=(40, 40))),
+        "Stroke": (gid.Stroke, dict(kind="move", points=((0.5, 0.5),), radius=0.1, softness=0.5, stiffness=1.0)),
+        "parse_strokes": (gid.parse_strokes, dict(text="[]")),
+        "format_strokes": (gid.format_strokes, dict(strokes=strokes)),
+        "stroke_mask": (gid.stroke_mask, dict(strokes=strokes, size=(8, 10), mask=torch.ones(8, 10))),
+        "steer": (gid.steer, dict(volume=volume(), strokes=strokes)),
         "softmax_splat": (gid.softmax_splat, dict(zip(("features", "flow", "importance"), maps, strict=True))),
         "render": (gid.render, frames | output),
         "render_chunks": (lambda **arguments: list(gid.render_chunks(**arguments)), frames),
@@ -145,7 +152,8 @@ def calls(tmp_path_factory, tiny_model) -> dict[str, tuple[Callable, dict[str, A
 NAMES = """SpectralVolume SpectralVolume.replace SpectralVolume.to SpectralVolume.resize SpectralVolume.amplify
 SpectralVolume.mask SpectralVolume.save SpectralVolume.load modal_sum Motion Motion.displacement
 Motion.magnitude Motion.retime loop playback limit_displacement Damping Poke poke parse_pokes format_pokes
-wind long_loop from_audio from_audio.one_bin volume_from_mask softmax_splat render render_chunks render_to_video
+wind long_loop from_audio from_audio.one_bin volume_from_mask volume_from_mask.strokes Stroke parse_strokes
+format_strokes stroke_mask steer softmax_splat render render_chunks render_to_video
 motion_flow write_flow Tracks parse_tracks parse_points format_tracks choose_points choose_points.grid
 choose_points.picked grid_points weighted_points follow_points draw_tracks motion_from_tracks
 interactive_page save_interactive_page
@@ -155,6 +163,7 @@ probe_video iterate_frames
 write_video extract_spectral_volume""".split()
 SLOW = {"GIDPipeline.call", "GIDPipeline.projection", "volume_from_mask", "GIDPipeline.from_pretrained", "load_model"}
 SLOW |= {"read_video", "iterate_frames", "write_video", "render_to_video", "extract_spectral_volume"}
+SLOW |= {"volume_from_mask.strokes"}
 
 
 def test_every_public_function_is_called(calls):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gid_core.models import rendering_network
+from gid_core.models import frame_edits, rendering_network
 from gid_core.models.config import RendererConfig
 from gid_core.models.motion_model import MotionModel
 from gid_core.models.rendering_network import RenderingNetwork
@@ -23,7 +23,7 @@ CONFIG = RendererConfig((8, 12, 16), (4, 8, 8))
 
 
 @pytest.fixture
-def network():
+def network(both_ways):
     """A network with random weights everywhere, which changes every pixel that it may edit by a lot."""
     torch.manual_seed(0)
     network = RenderingNetwork(CONFIG)
@@ -90,7 +90,7 @@ def test_images_of_any_size(network, size):
 def test_tiled_frames_equal_whole_frames(network, monkeypatch):
     photo, flow, importance = random_uniform(1, 3, 250, 330), random_flow(1, 250, 330), torch.zeros(1, 1, 250, 330)
     whole, _ = network.prepare(photo, importance)(flow)
-    monkeypatch.setattr(rendering_network, "TILE_SIZE", 128)
+    monkeypatch.setattr(frame_edits, "TILE_SIZE", 128)
     tiled, _ = network.prepare(photo, importance)(flow)
     torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=0)
 

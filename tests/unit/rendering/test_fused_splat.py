@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gid_core.motion import Motion, loop
-from gid_core.rendering import fused_splat
+from gid_core.rendering import fused_splat, numba_kernels
 from gid_core.rendering.fast_renderer import fast_splat, torch_splat
 from gid_core.rendering.frame_memory import FAST, FUSED, working_bytes
 from gid_core.rendering.fused_splat import FusedSplat, _division
@@ -117,7 +117,7 @@ def test_all_threads_have_work_and_their_rings_fit(monkeypatch):
 
 def test_nothing_is_read_that_was_not_written(compiled, monkeypatch):
     photo, motion = random_uniform(60, 50, 3), motion_of(60, 50, 3)
-    expected, ring = render(photo, motion, return_holes=True), fused_splat._Splat._ring
+    expected, ring = render(photo, motion, return_holes=True), fused_splat.PreparedSplat._ring
 
     def poisoned(*arguments):
         arrays = ring(*arguments)
@@ -125,7 +125,7 @@ def test_nothing_is_read_that_was_not_written(compiled, monkeypatch):
             array.fill(float("nan"))
         return arrays
 
-    monkeypatch.setattr(fused_splat._Splat, "_ring", poisoned)
+    monkeypatch.setattr(fused_splat.PreparedSplat, "_ring", poisoned)
     for a, b in zip(render(photo, motion, return_holes=True), expected, strict=True):
         assert torch.equal(a, b)
 
@@ -170,8 +170,8 @@ def test_with_little_memory_a_large_photo_is_rendered_in_tiles(compiled, monkeyp
     assert needs[0] > needs[1]
     for module in ("gid_core.memory", "gid_core.rendering.render_plan"):
         monkeypatch.setattr(f"{module}.free_memory", lambda device: needs[0] - 1)
-    fused = fused_splat._Splat.render
-    monkeypatch.setattr(fused_splat._Splat, "render", lambda *arguments: made.append(1) or fused(*arguments))
+    fused = fused_splat.PreparedSplat.render
+    monkeypatch.setattr(fused_splat.PreparedSplat, "render", lambda *arguments: made.append(1) or fused(*arguments))
     frames = render(photo, motion, start=3, count=1)
     assert not made and ((frames - expected).abs() > 0.01).float().mean() < 0.005
 
@@ -246,7 +246,7 @@ def test_without_a_folder_for_its_cache_it_compiles_all_the_same(compiled, monke
         return njit(**settings)
 
     monkeypatch.setattr(numba, "njit", no_folder)
-    assert compiled._compiled(lambda x: 2 * x)(4) == 8 and caching == [True, False]
+    assert numba_kernels.compiled(lambda x: 2 * x)(4) == 8 and caching == [True, False]
 
 
 def test_numba_is_imported_by_the_first_frame_and_not_before(compiled, repo):

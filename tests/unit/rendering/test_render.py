@@ -12,7 +12,7 @@ from gid_core.synthetic.random_scene import stems_scene
 from peak_memory import PeakMemory
 from random_tensors import random_uniform
 
-pytestmark = pytest.mark.usefixtures("both_fast_splats")
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 
 def random_motion(batch=1, size=(12, 17), seed=0, pixels=2.0, frames=10):

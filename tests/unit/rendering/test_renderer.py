@@ -47,7 +47,7 @@ def test_tiles_cover_the_frame_once_and_windows_hold_their_margins(size, margin)
 
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("network", [False, True])
-def test_tiles_make_the_frame_that_the_whole_photo_makes(monkeypatch, small_tiles, both_fast_splats, channels, network):
+def test_tiles_make_the_frame_that_the_whole_photo_makes(monkeypatch, small_tiles, both_ways, channels, network):
     photo = smooth(1, channels, 150, 210)[0].permute(1, 2, 0)
     motion = loop(SpectralVolume((smooth(1, 24, 75, 105, seed=1) - 0.5).view(1, 6, 4, 75, 105) * 300), 10)
     prepare = None
@@ -66,7 +66,7 @@ def test_tiles_make_the_frame_that_the_whole_photo_makes(monkeypatch, small_tile
         assert (a - b).abs().mean() < 1e-4
 
 
-def test_tiles_keep_still_pixels_exactly_and_frames_do_not_depend_on_the_chunk(small_tiles, both_fast_splats):
+def test_tiles_keep_still_pixels_exactly_and_frames_do_not_depend_on_the_chunk(small_tiles, both_ways):
     photo = smooth(1, 3, 100, 140)[0].permute(1, 2, 0)
     coefficients = torch.zeros(1, 4, 4, 50, 70)
     coefficients[:, 1, 0, 20:30, 20:50] = 300
