@@ -6,6 +6,7 @@
 # make evaluate  baselines (METHODS) on a folder of clips (CLIPS, USE), with a report in OUT
 # make blind   a blind test: sheets that show A and B animating PHOTOS, for a judge; SCORE="answers.json ...": its result
 # make corpus  a synthetic training corpus (COUNT samples in SAMPLES); needs Python 3.11 and 2 GB for Blender
+# make docs    the documentation as a site, in out/docs
 # make run     ComfyUI with this pack, to play with
 # make clean   remove what setup made
 #
@@ -31,10 +32,11 @@ BIN := .venv/bin
 LIBRARY := .venv/.library-installed
 COMFYUI := .comfyui/.installed
 WEIGHTS := .venv/.weights-installed
+MKDOCS := .venv/.mkdocs-installed
 BLENDER := .corpus/.installed
 PINS := scripts/comfyui-requirements.txt
 
-.PHONY: setup demo test evaluate blind bench corpus run lint clean chromium
+.PHONY: setup demo test evaluate blind bench corpus docs run lint clean chromium
 .DELETE_ON_ERROR:
 
 setup: $(LIBRARY) $(COMFYUI)
@@ -88,6 +90,13 @@ $(BLENDER):
 
 corpus: $(LIBRARY) $(BLENDER)
 	nice -n 19 $(BIN)/python -m scripts.corpus --out "$(SAMPLES)" --count $(COUNT) --workers $(WORKERS)
+
+$(MKDOCS): $(LIBRARY)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c $(PINS) -e '.[docs]'
+	@touch $@
+
+docs: $(MKDOCS)
+	$(BIN)/python scripts/build_docs.py
 
 run: setup
 	$(BIN)/python scripts/comfyui.py run

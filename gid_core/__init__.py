@@ -20,7 +20,8 @@ rendering         frames, and the interactive page
 tracks            points followed over time, and motion from them
 media             image, video and audio files
 synthetic         scenes with exact motion
-training, evaluation, cli   the commands
+training, evaluation   models of one's own, and metrics
+cli, commands     the command line
 edge_aware_smoothing   maps smoothed inside objects and not across outlines
 memory            what is free on a device, and what fits
 tensors           helpers on images, masks and maps

@@ -14,6 +14,8 @@ from ..tensors import image_batch
 from ..validation import check_path
 from .atomic import atomic_write
 
+# Of files in a folder of photos; in lower case.
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 # Clockwise quarter turns, and whether to mirror first, of each orientation of the EXIF standard.
 EXIF_TURNS = {1: (0, False), 3: (2, False), 6: (1, False), 8: (3, False)}
 EXIF_TURNS |= {2: (0, True), 4: (2, True), 5: (3, True), 7: (1, True)}

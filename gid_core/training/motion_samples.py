@@ -13,10 +13,8 @@ from pathlib import Path
 from torch import Tensor
 
 from ..media.atomic import finished_files
-from ..media.image_io import read_image, write_image
+from ..media.image_io import PHOTO_SUFFIXES, read_image, write_image
 from ..spectral_volume import SpectralVolume
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)

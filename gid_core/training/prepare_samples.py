@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..media.atomic import atomic_write, finished_files
-from ..media.image_io import read_image
+from ..media.image_io import PHOTO_SUFFIXES, read_image
 from ..media.video_io import WINDOW_SECONDS, clip_windows, read_video
 from ..media.video_probe import probe_video
 from ..models.normalization import FPS_TOLERANCE
@@ -23,7 +23,7 @@ from ..sources.video import extract_spectral_volume
 from ..spectral_volume import SpectralVolume
 from ..synthetic.cutout_scene import cutout_scene, load_cutouts
 from ..tensors import fit_size, resize_maps
-from .motion_samples import PHOTO_SUFFIXES, write_motion_sample
+from .motion_samples import write_motion_sample
 
 if TYPE_CHECKING:
     from ..evaluation.clip_folder import Clip

