@@ -137,7 +137,7 @@ def test_poke_and_wind_refuse(files, capsys, arguments, message):
     before = sorted(os.listdir())
     assert main(arguments) == 1
     error = capsys.readouterr().err
-    assert f"gid_core {arguments[0]}: " in error and message in error and "Traceback" not in error
+    assert f"gid {arguments[0]}: " in error and message in error and "Traceback" not in error
     assert sorted(os.listdir()) == before
 
 
