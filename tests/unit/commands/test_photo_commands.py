@@ -68,7 +68,7 @@ def test_animate_refuses(model, capsys, arguments, message):
     before = sorted(os.listdir())
     assert main([*ANIMATE, "loop.mp4", *arguments]) == 1
     error = capsys.readouterr().err
-    assert "gid_core animate: " in error and message in error and "Traceback" not in error
+    assert "gid animate: " in error and message in error and "Traceback" not in error
     assert sorted(os.listdir()) == before
 
 
@@ -137,7 +137,7 @@ def test_poke_and_wind_refuse(files, capsys, arguments, message):
     before = sorted(os.listdir())
     assert main(arguments) == 1
     error = capsys.readouterr().err
-    assert f"gid_core {arguments[0]}: " in error and message in error and "Traceback" not in error
+    assert f"gid {arguments[0]}: " in error and message in error and "Traceback" not in error
     assert sorted(os.listdir()) == before
 
 
@@ -188,5 +188,5 @@ def test_page_refuses(files, capsys, arguments, message):
     before = sorted(os.listdir())
     assert main(arguments) == 1
     error = capsys.readouterr().err
-    assert "gid_core page: " in error and message in error and "Traceback" not in error
+    assert "gid page: " in error and message in error and "Traceback" not in error
     assert sorted(os.listdir()) == before
