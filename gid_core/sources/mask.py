@@ -292,14 +292,14 @@ def _reduce_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _check_mask(mask: Tensor | None, strokes: Sequence[Stroke], size: Sequence[int] | None) -> Tensor:
-    """The masks [B, H, W], black ones of the image's size if only strokes paint what moves."""
+    """The masks [B, H, W]; a black one of the volume's size if only strokes paint what moves."""
     if mask is not None:
         return mask_batch(mask, len(mask) if getattr(mask, "ndim", 0) == 3 else 1).cpu()
     if not strokes:
         raise ValueError(NOTHING_PAINTED)
     if size is None:
         raise ValueError("Strokes without a mask need the size of the image on which they were drawn: connect image.")
-    return torch.zeros(1, *check_size("size", size))
+    return torch.zeros(1, *fit_size(check_size("size", size), MAX_SIZE))
 
 
 def _check_roots(roots: Tensor, masks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -7,6 +7,7 @@ from gid_core.sources.mask import volume_from_mask
 from gid_core.sources.motion_brush import rasterize_strokes
 from gid_core.sources.steering import PAINTED
 from gid_core.sources.stroke_list import Stroke
+from peak_memory import PeakMemory
 
 
 def swing(volume):
@@ -80,3 +81,13 @@ def test_long_arrows_give_a_note():
     strokes = [Stroke("move", ((0.5, 0.9), (0.5, 0.5)), 0.1), Stroke("arrow", ((0.5, 0.5), (1.0, 0.5)))]
     with pytest.warns(UserWarning, match="or draw shorter arrows"):
         volume_from_mask(strokes=strokes, size=(64, 64))
+
+
+def test_strokes_on_a_huge_picture_take_no_more_memory():
+    stroke = Stroke("move", ((0.5, 0.9), (0.5, 0.2)), 0.2)
+    with PeakMemory() as memory:
+        huge = volume_from_mask(strokes=[stroke], size=(8192, 16384), grid=16)
+    assert memory.peak < 2e8
+    torch.testing.assert_close(
+        huge.coefficients, volume_from_mask(strokes=[stroke], size=(256, 512), grid=16).coefficients
+    )
