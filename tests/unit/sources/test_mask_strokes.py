@@ -91,3 +91,10 @@ def test_strokes_on_a_huge_picture_take_no_more_memory():
     torch.testing.assert_close(
         huge.coefficients, volume_from_mask(strokes=[stroke], size=(256, 512), grid=16).coefficients
     )
+
+
+def test_roots_of_another_picture_are_refused_by_the_sizes_that_the_user_knows():
+    with pytest.raises(ValueError, match="roots is 300 x 300 and what sways is painted on 4000 x 2000: .* one image"):
+        volume_from_mask(
+            None, torch.ones(300, 300), strokes=[Stroke("move", ((0.5, 0.9), (0.5, 0.2)), 0.2)], size=(2000, 4000)
+        )
