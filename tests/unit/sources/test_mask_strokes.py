@@ -98,3 +98,14 @@ def test_roots_of_another_picture_are_refused_by_the_sizes_that_the_user_knows()
         volume_from_mask(
             None, torch.ones(300, 300), strokes=[Stroke("move", ((0.5, 0.9), (0.5, 0.2)), 0.2)], size=(2000, 4000)
         )
+
+
+def test_a_region_between_its_roots_is_held_and_does_not_stop_the_others():
+    """The middle one of three columns of cells has no corner of its own."""
+    mask, roots = torch.zeros(2, 32, 32).unbind()
+    mask[:, :12], roots[:, [0, 1, 2, 3, 8, 9, 10, 11]] = 1, 1
+    with pytest.raises(ValueError, match="The roots hold all of the mask; paint a larger region"):
+        volume_from_mask(mask, roots, grid=8)
+    mask[:, 20:], roots[28:, 20:] = 1, 1
+    rms = swing(volume_from_mask(mask, roots, grid=8))
+    assert rms[2, 28] > 10 * rms[:, :12].max()
