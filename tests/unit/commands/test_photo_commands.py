@@ -1,6 +1,7 @@
 """animate, poke, wind and page: what they write, and their errors."""
 
 import os
+import sys
 
 import pytest
 import torch
@@ -156,6 +157,13 @@ def test_page_of_a_stored_motion(files, capsys):
     assert main([*PAGE, "b.html", "--gain", "0.5"]) == 0
     expected = interactive_page(photo, volume.amplify(0.5), title="photo")
     assert (files / "b.html").read_text("utf-8") == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such file names")
+def test_page_of_a_photo_whose_name_is_no_text(files):
+    os.rename("photo.png", b"a\xff<b>.png")
+    assert main(["page", os.fsdecode(b"a\xff<b>.png"), *PAGE[2:], "a.html"]) == 0
+    assert "<title>a\ufffd&lt;b&gt;</title>" in (files / "a.html").read_text("utf-8")
 
 
 def test_page_keeps_black_mask_pixels_still(files):
