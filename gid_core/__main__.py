@@ -15,7 +15,7 @@ def main() -> int:
     except ImportError as error:
         if error.name not in packages.PACKAGES:
             raise
-        sys.stderr.write(f"gid_core: {error}\n")
+        sys.stderr.write(f"gid: {error}\n")
         return 1
 
 

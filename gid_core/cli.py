@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         _check_outputs(options)
         options.command(options)
     except (ValueError, OSError, MemoryError) as error:
-        print(f"gid_core {options.name}: {error}", file=sys.stderr)
+        print(f"gid {options.name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -60,7 +60,7 @@ def command_parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gid_core", description=__doc__)
+    parser = argparse.ArgumentParser(prog="gid", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
     def command(

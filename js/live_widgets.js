@@ -23,7 +23,7 @@ const MIN_WIDTH = 380; // pixels
 const TEXT_HEIGHT = 64; // pixels, of the text widget with the pokes
 const MARGIN = 20; // pixels between node and widget, left and right together
 const HINT = "Run the workflow once to see it live";
-const BRUSH_HINT = "Connect an image, or run the workflow once, to paint on it";
+const BRUSH_HINT = "Connect an image, then run the workflow once, to paint on it";
 const PICTURE_NODES = new Set(["LoadImage", "LoadImageMask", "LoadImageOutput"]);
 const STORAGE_KEY = "gid.live"; // in the session storage: the packet that each node shows
 

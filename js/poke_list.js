@@ -29,9 +29,8 @@ export function parsePokes(text) {
   for (const [index, item] of list.entries()) {
     const problem = findProblem(item);
     if (problem) return { pokes: [], error: `Poke ${index + 1}: ${problem}` };
-    const path = (item.path ?? []).map((point) => point.map(Number));
-    const poke = { time: 0, hold: DEFAULT_HOLD, kind: "pull", ...item, path };
-    if (path.length) [poke.hold, poke.dx, poke.dy] = path.at(-1);
+    const poke = { time: 0, hold: DEFAULT_HOLD, kind: "pull", path: [], ...item };
+    if (poke.path.length) [poke.hold, poke.dx, poke.dy] = poke.path.at(-1);
     pokes.push(poke);
   }
   return { pokes, error: "" };
@@ -54,9 +53,9 @@ function findProblem(item) {
   if (item === null || typeof item !== "object" || Array.isArray(item)) return "it must be an object.";
   const unknown = Object.keys(item).find((key) => !POKE_KEYS.includes(key));
   if (unknown !== undefined) return `"${unknown}" is not known.`;
-  const path = item.path ?? [];
+  const { path = [], kind = POKE_KINDS[0] } = item; // null is neither
   if (!Array.isArray(path)) return "path must be a list of [seconds, dx, dy].";
-  if (path.length && item.kind === "kick") return "path belongs to a pull; a kick has none.";
+  if (path.length && kind === "kick") return "path belongs to a pull; a kick has none.";
   const checkRange = (name, low, high, required = true) => {
     const value = item[name];
     if (value === undefined && !required) return "";
@@ -70,11 +69,12 @@ function findProblem(item) {
   ];
   const problem = problems.find(Boolean);
   if (problem) return problem;
-  const kinds = POKE_KINDS.map((kind) => `"${kind}"`).join(" or ");
-  if (!POKE_KINDS.includes(item.kind ?? POKE_KINDS[0])) return `kind must be ${kinds}.`;
+  const kinds = POKE_KINDS.map((each) => `"${each}"`).join(" or ");
+  if (!POKE_KINDS.includes(kind)) return `kind must be ${kinds}.`;
   let previous = -Infinity;
   for (const point of path) {
-    const [time, dx, dy] = Array.isArray(point) && point.length === 3 ? point : [NaN, NaN, NaN];
+    const isSample = Array.isArray(point) && point.length === 3 && point.every((value) => typeof value === "number");
+    const [time, dx, dy] = isSample ? point : [NaN, NaN, NaN];
     if (!(time >= 0 && time > previous && Math.abs(dx) <= 1 && Math.abs(dy) <= 1)) {
       return "path must be [seconds, dx, dy] in increasing time, with dx and dy in -1 to 1.";
     }

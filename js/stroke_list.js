@@ -54,8 +54,8 @@ function findProblem(item) {
   if (!STROKE_KINDS.includes(item.kind)) return `kind must be one of ${STROKE_KINDS.join(", ")}.`;
   const inside = (value, low, high) => typeof value === "number" && value >= low && value <= high;
   const isPoint = (point) =>
-    Array.isArray(point) && (point.length === 2 || point.length === 3) && inside(point[2] ?? 1, 0, 1) &&
-    point.slice(0, 2).every((value) => inside(value, MIN_POSITION, MAX_POSITION));
+    Array.isArray(point) && (point.length === 2 || point.length === 3) &&
+    point.every((value, i) => (i < 2 ? inside(value, MIN_POSITION, MAX_POSITION) : inside(value, 0, 1)));
   const { points } = item;
   if (!Array.isArray(points) || !points.length || points.length > MAX_POINTS || !points.every(isPoint)) {
     return `points must be a list of 1 to ${MAX_POINTS} points [x, y] or [x, y, pressure].`;
@@ -63,7 +63,7 @@ function findProblem(item) {
   const [[x, y], [toX, toY] = [x, y]] = points;
   if (item.kind === "arrow" && (points.length !== 2 || (x === toX && y === toY))) return "an arrow has two ends.";
   for (const [name, [low, high]] of Object.entries(LIMITS)) {
-    const value = item[name] ?? DEFAULTS[name];
+    const { [name]: value = DEFAULTS[name] } = item; // null is no number
     if (!inside(value, low, high)) return `${name} is ${JSON.stringify(value)}; it must be ${low} to ${high}.`;
   }
   return "";

@@ -63,6 +63,7 @@ def sway_volume(
 def keep_masks(digest: str, mask: Tensor | None, roots: Tensor | None) -> None:
     """Keep what is connected to a node for previews, by the digest of the live packet of its run."""
     _kept_masks[digest] = mask, roots
+    _kept_masks.move_to_end(digest)  # also if an earlier run had the same
     while len(_kept_masks) > MAX_KEPT_MASKS:
         _kept_masks.popitem(last=False)
 
@@ -100,8 +101,8 @@ async def _serve_preview(request: web.Request) -> web.Response:
     from aiohttp import web
 
     try:
-        content = json.loads(await request.text())
-        packet = await asyncio.get_running_loop().run_in_executor(None, preview_packet, content)
+        content = await request.read()  # JSON has one encoding, whatever the request says
+        packet = await asyncio.get_running_loop().run_in_executor(None, lambda: preview_packet(json.loads(content)))
     except (ValueError, RecursionError) as error:
         return web.Response(status=400, text=str(error))
     return web.Response(body=packet, content_type="application/octet-stream")

@@ -125,9 +125,12 @@ class MotionToFlow(io.ComfyNode):
 
 
 def _write_flows(flows: Tensor, prefix: str, suffix: str, progress: Progress) -> str:
-    """Write flows [N, 2, H, W] to numbered files in the output folder; their path with %05d for the number."""
+    """Write flows [N, 2, H, W] to numbered files in the output folder; their path with %05d for the number.
+
+    Other percent signs of the path are doubled, as in every pattern of this kind.
+    """
     start = next_output_file(prefix, "", flows.shape[-2:])
     for index, flow in enumerate(flows):
         write_flow(f"{start}{index:05}{suffix}", flow)
         progress(index + 1, len(flows))
-    return f"{start}%05d{suffix}"
+    return f"{str(start).replace('%', '%%')}%05d{suffix}"

@@ -6,6 +6,7 @@ place in the template browser.
 
 import json
 import math
+import re
 
 import workflow_notes as notes
 from gid_core.sources.stroke_list import Stroke, format_strokes
@@ -68,8 +69,9 @@ MUTED_GROUPS = {
 
 
 def note(text: str, height: int = 430) -> dict:
-    """The note at the left."""
-    return {"note": ("MarkdownNote", -1.2, 0, [text], {}, height)}
+    """The note at the left, with one line per paragraph: ComfyUI loses the space of a line break after italics."""
+    lines = re.sub(r"(?<=\S) *\n *(?=\S)(?!\d+\. )", " ", text)
+    return {"note": ("MarkdownNote", -1.2, 0, [lines], {}, height)}
 
 
 def sample_nodes(sample: str = "flowers", column: float = 0) -> dict:

@@ -20,6 +20,7 @@ OWN_MASK = """
 to `mask` of *Load Sample*, too."""
 
 PHOTO = f"""## Make an endless loop from a photo
+
 Press Run: a sample moves. *Render Loop To Video* shows the loop, and *Save Video* saves it in the folder
 `output/video`. {OWN_PHOTO.format(what=PLANTS)}
 
@@ -29,6 +30,7 @@ draws the frames in a fraction of the time, with less clean edges. For frames th
 Splat Render* instead of *Render Loop To Video*."""
 
 CINEMAGRAPH = f"""## Let only a part of a photo move
+
 Press Run: two flowers of the sample move. Everything else stays exactly as it is.
 {OWN_PHOTO.format(what=PLANTS)}
 {OWN_MASK.format(what="what may move, with its stem")}
@@ -37,6 +39,7 @@ The mask is used twice: *Predict Spectral Volume* adapts the motion to it, and *
 outside of it."""
 
 POKE = f"""## Poke a photo
+
 1. Press Run. *Modal Force* then shows the photo live, and two flowers were pulled and released.
 2. Drag in it: pull a flower, hold it, release it. Press Run again to render the motion.
 {OWN_PHOTO.format(what=PLANTS)} Press *Clear* in *Modal Force* before: the pokes belong to the sample.
@@ -45,6 +48,7 @@ POKE = f"""## Poke a photo
 model does not run again unless you change its node."""
 
 WIND = f"""## Wind on a photo
+
 Press Run. The video starts with the photo at rest; then the wind rises.
 {OWN_PHOTO.format(what=PLANTS)}
 
@@ -53,6 +57,7 @@ After the first run *Wind Force* shows the photo live: drag in it to set the dir
 length."""
 
 SOUND = f"""## Let a photo dance to a sound
+
 Press Run: the sample dances to a music box.
 {OWN_PHOTO.format(what=PLANTS)}
 
@@ -63,6 +68,7 @@ Low notes drive slow motion, high notes drive fast motion; `release` and `dampin
 after a beat."""
 
 SWAY = f"""## Sway from a painted mask
+
 Press Run: two flowers sway. This needs no model: *Sway From Mask* treats what is painted as an elastic object that is
 fixed at its lowest end.
 {OWN_PHOTO.format(what=ANYTHING)}
@@ -72,6 +78,7 @@ Set `gravity` to *up* for hanging objects, or connect a second mask to `roots` t
 use wind, pokes or audio, replace *Loop Motion* with *Wind Force*, *Modal Force* or *Audio Force*."""
 
 BRUSH = f"""## Paint motion into a picture
+
 1. Press Run. The strokes in the live picture of *Sway From Mask* let the flowers of the sample sway.
 2. Paint with *Move* what should sway, with its stem or support. It sways at once. *Pin* holds, an *Arrow* from an
    object sets in which direction and how far it sways, *Stiff* sets how stiff the next stroke is. Press Run again to
@@ -82,6 +89,7 @@ You need no model. To use wind, pokes or audio, replace *Loop Motion* with *Wind
 Force*."""
 
 TRACKS = f"""## Move a picture along drawn tracks
+
 Press Run: the tracks of a few points, here written as text, move two flowers of the sample. *Preview Image* shows
 them. {OWN_PHOTO.format(what=ANYTHING)} Its tracks are others: connect the coordinates of a spline editor, or the
 tracks that another pack followed in a video, to `tracks`, and set `width` and `height` to the size of the picture in
@@ -92,6 +100,7 @@ which they were drawn.
 To Video*, and a video model moves the image in the same way."""
 
 CLIP = f"""## Make an endless loop from a clip
+
 Press Run: the first frame of the sample moves as the clip does, without an end.
 {OWN_CLIP}
 
@@ -100,6 +109,7 @@ folder `output/video`. *Preview Motion* shows where it moves and how fast; its X
 invisible."""
 
 RESTYLE = f"""## Move another image like a clip
+
 Press Run. The motion of a clip fits any image with the same outlines. Here the first frame is enlarged and turned
 into a poster with few colors. Replace these two nodes with your own image-to-image, upscale or paint-over nodes.
 {OWN_CLIP}
@@ -107,6 +117,7 @@ into a poster with few colors. Replace these two nodes with your own image-to-im
 No new frames are generated: a single image moves, so nothing flickers, and the loop has no seam."""
 
 AMPLIFY = f"""## Amplify the motion of a clip
+
 Press Run: the pots of the sample, which hardly move, swing.
 {OWN_CLIP}
 
@@ -115,19 +126,21 @@ and `fast_gain` change its slow, middle and fast part only; 0 removes a part, su
 keeps the largest motion in bounds. A mask limits it to a region. *Preview Motion* shows where it moves and how
 fast."""
 
-GENERATE = f"""## Generate an image, then animate it
+GENERATE = """## Generate an image, then animate it
+
 Press Run: a sample moves, because the group that generates images is muted. To generate one:
 
 1. Put a Stable Diffusion checkpoint, such as `v1-5-pruned-emaonly-fp16.safetensors`, into `models/checkpoints`, press
    R, and choose it in *Load Checkpoint*.
 2. Right-click the title of the group and choose *Set Group Nodes to Always*.
-3. Press Run. {PLANTS} Say so in the prompt.
+3. Write a prompt with a plant, flowers, a tree or something that hangs, and press Run.
 
 Any other nodes that make an image can take the place of the group: connect their IMAGE to `image` of *Load Sample*.
 While nothing is connected there, or what is connected is muted, the sample moves. The motion of an image is predicted
 anew for each image; set `control after generate` of *KSampler* to *fixed* to work on the motion."""
 
 STICKER = """## An animated sticker with a transparent background
+
 Press Run: *Save Animated WEBP* and *Save Animated PNG* write the sticker with its transparency in the folder
 `output`.
 
@@ -139,6 +152,7 @@ something that hangs. *Loop Motion* sets the length: the fewer frames, the small
 motion with its transparency, connect *Predict Spectral Volume* instead."""
 
 LONG = f"""## Make a long loop in which nothing repeats
+
 Press Run: the sample sways for twenty seconds, and no swing is like the one before.
 {OWN_PHOTO.format(what=PLANTS)} Here it is 1920, for Full HD.
 
@@ -149,6 +163,7 @@ backgrounds and picture frames. `variation` sets how much the swings vary.
 `mode` is *fast splat*; *network* draws cleaner edges in about four times the time."""
 
 PAGE = f"""## Make an interactive photo
+
 Press Run. *Save Interactive Photo* shows the page: drag a flower and release it.
 {OWN_PHOTO.format(what=PLANTS)}
 
@@ -156,6 +171,7 @@ The page is one HTML file of at most 3 MB in ComfyUI's folder `output/interactiv
 on a phone and without a network, and can be embedded in a website. `title` and `alt_text` are for its visitors."""
 
 FLOW = f"""## Write motion as optical flow
+
 Press Run. *Motion To Flow* writes an EXR file for each frame to ComfyUI's folder `output/flow`: red is dx and green
 is dy, in pixels. Compositing programs move layers and titles along with the photo by them; *flo* files are for
 research code. {OWN_PHOTO.format(what=PLANTS)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def page(options: argparse.Namespace) -> None:
     mask = read_mask(options)
     if mask is not None:
         volume = volume.mask(mask, options.feather)
-    title = Path(options.photo).stem if options.title is None else options.title
+    name = os.fsencode(Path(options.photo).stem).decode(errors="replace")  # file systems allow bytes that are no text
+    title = name if options.title is None else options.title
     texts = {"title": title} | ({} if options.alt is None else {"alt": options.alt})
     path = save_interactive_page(
         options.output, photo, volume, **texts, autoplay=options.autoplay, max_size=options.size

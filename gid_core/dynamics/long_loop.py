@@ -19,6 +19,7 @@ which order pixels move, stays that of the volume.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -116,7 +117,9 @@ def breathing_phasor(cycles: float, position: np.ndarray, variation: float, rand
 
 
 def _without_common_divisor(numbers: np.ndarray) -> np.ndarray:
-    """Whole numbers; if there are several and they have a common divisor, the last one is increased by one."""
-    if len(numbers) > 1 and math.gcd(*map(int, numbers)) > 1:
-        numbers[-1] += 1
+    """Whole numbers; of several with a common divisor, the last one is raised until they have none."""
+    if len(numbers) > 1:
+        *others, last = map(int, numbers)
+        divisor = math.gcd(*others)
+        numbers[-1] = next(number for number in itertools.count(last) if math.gcd(divisor, number) == 1)
     return numbers

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..tensors import smoothstep
-from ..validation import check_instance, parse_json, refuse
+from ..validation import check_instance, describe, parse_json, refuse
 
 POKE_KINDS = ("pull", "kick")
 DEFAULT_HOLD = 0.2  # seconds
@@ -69,7 +69,7 @@ class Poke:
         ):
             object.__setattr__(self, name, _check_number(getattr(self, name), name, low, high, unit))
         if self.kind not in POKE_KINDS:
-            _fail(f"kind is one of {POKE_KINDS}; got {self.kind!r}")
+            _fail(f"kind is one of {POKE_KINDS}; got {describe(self.kind)}")
 
     @property
     def release(self) -> float:
@@ -137,7 +137,7 @@ def check_pokes(pokes: Sequence[Poke]) -> list[Poke]:
 def _parse_poke(item: Any, number: int) -> Poke:
     """One item of a JSON list as a poke; `number` is its position for error messages, from 1."""
     if not isinstance(item, dict):
-        raise ValueError(f"Poke {number} must be an object, for example {_EXAMPLE[1:-1]}; got {json.dumps(item)}.")
+        raise ValueError(f"Poke {number} must be an object, for example {_EXAMPLE[1:-1]}; got {describe(item)}.")
     for key in item:
         if key not in POKE_KEYS:
             raise ValueError(f"Poke {number}: {key!r} is not known; the names are {', '.join(POKE_KEYS)}.")
@@ -177,7 +177,7 @@ def _check_number(value: Any, name: str, low: float = -math.inf, high: float = m
     # Compared before it is converted: an integer of JSON can be too large for a float.
     if not (is_number and max(low, -_MAX_FLOAT) <= value <= min(high, _MAX_FLOAT)):
         expected = "a number" if low == -math.inf else f">= {low}" if high == math.inf else f"{low} to {high}"
-        _fail(f"{name} is {value!r}; it must be {expected}" + (f" ({unit})" if unit else ""))
+        _fail(f"{name} is {describe(value)}; it must be {expected}" + (f" ({unit})" if unit else ""))
     return float(value)
 
 

@@ -11,6 +11,7 @@ from .warping import premultiply, unpremultiply
 
 # A video of H.264 or VP9 stores color at half the size, so its sides are even.
 EVEN = 2
+MAX_LONGEST_SIDE = 2**31  # pixels
 
 
 def fit_image(image: Tensor | np.ndarray, longest_side: int = 1280) -> Tensor:
@@ -20,7 +21,7 @@ def fit_image(image: Tensor | np.ndarray, longest_side: int = 1280) -> Tensor:
 
     Args:
         image: [H, W, C] or [B, H, W, C] in 0..1, C = 3, or 4 with straight alpha.
-        longest_side: pixels of the longer side, at most; >= 2.
+        longest_side: pixels of the longer side, at most; 2 to 2**31.
 
     Returns:
         float32 [B, H', W', C]; H' and W' are even.
@@ -29,7 +30,7 @@ def fit_image(image: Tensor | np.ndarray, longest_side: int = 1280) -> Tensor:
         ValueError: for another image, or another number.
     """
     photos = image_batch(image)
-    longest_side = check_integer("longest_side", longest_side, EVEN)
+    longest_side = check_integer("longest_side", longest_side, EVEN, MAX_LONGEST_SIDE, meaning="pixels")
     before = tuple(photos.shape[-2:])
     fitted = fit_size(before, longest_side)
     height, width = (max(EVEN, side // EVEN * EVEN) for side in fitted)

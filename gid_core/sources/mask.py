@@ -128,8 +128,9 @@ def volume_from_mask(
     grid = check_integer("grid", grid, 8, 256, meaning="cells along the image's longer side")
     strokes = check_strokes(strokes)
     masks = _check_mask(mask, strokes, size)
+    painted_size = masks.shape[-2:] if size is None or mask is not None else size
     size = fit_size(masks.shape[-2:], MAX_SIZE)
-    roots_batch = None if roots is None else (_check_roots(roots, masks, size) > PAINTED).numpy()
+    roots_batch = None if roots is None else (_check_roots(roots, len(masks), painted_size, size) > PAINTED).numpy()
     brush = rasterize_strokes(strokes, size)
     masked = _reduce_masks(masks, size) > PAINTED
     painted = masked | (brush.move > PAINTED)
@@ -292,24 +293,24 @@ def _reduce_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _check_mask(mask: Tensor | None, strokes: Sequence[Stroke], size: Sequence[int] | None) -> Tensor:
-    """The masks [B, H, W], black ones of the image's size if only strokes paint what moves."""
+    """The masks [B, H, W]; a black one of the volume's size if only strokes paint what moves."""
     if mask is not None:
         return mask_batch(mask, len(mask) if getattr(mask, "ndim", 0) == 3 else 1).cpu()
     if not strokes:
         raise ValueError(NOTHING_PAINTED)
     if size is None:
         raise ValueError("Strokes without a mask need the size of the image on which they were drawn: connect image.")
-    return torch.zeros(1, *check_size("size", size))
+    return torch.zeros(1, *fit_size(check_size("size", size), MAX_SIZE))
 
 
-def _check_roots(roots: Tensor, masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Roots at the volume's size, after a check that they match the masks: [B or 1, H, W]."""
-    root_masks = mask_batch(roots, len(masks), "roots").cpu()
-    (height, width), (root_height, root_width) = masks.shape[-2:], root_masks.shape[-2:]
+def _check_roots(roots: Tensor, batch: int, painted_size: Sequence[int], size: tuple[int, int]) -> Tensor:
+    """Roots at the volume's size, after a check that they match what was painted on: [B or 1, H, W]."""
+    root_masks = mask_batch(roots, batch, "roots").cpu()
+    (height, width), (root_height, root_width) = painted_size, root_masks.shape[-2:]
     if abs(root_width * height - root_height * width) > 0.02 * root_height * width + max(root_width, width):
         raise ValueError(
-            f"roots is {root_width} x {root_height} and mask {width} x {height}: they are not of one image. "
-            "Paint the roots on the same image as the mask."
+            f"roots is {root_width} x {root_height} and what sways is painted on {width} x {height}: they are not of "
+            "one image. Paint the roots on the same image."
         )
     if not bool((root_masks > PAINTED).any()):
         raise ValueError(

@@ -90,7 +90,7 @@ def find_regions(
             held = support_cells(solid, gravity_degrees)
         num_loose += int(not held.any())
         num_held += int(held.any())
-        if held.any() and not held[solid].all():
+        if held.any() and (_corners(solid) & ~_corners(held & solid)).any():
             cells = cell_means(stiffness, mesh_size)
             regions.append(_build_region(pixels, density, held, gravity_degrees, cells))
     if num_loose and regions:
@@ -147,6 +147,12 @@ def support_cells(solid: np.ndarray, gravity_degrees: float) -> np.ndarray:
     support = np.zeros_like(solid)
     support[rows[held], columns[held]] = True
     return support
+
+
+def _corners(cells: np.ndarray) -> np.ndarray:
+    """The corners of true cells [h, w]: bool [h + 1, w + 1]."""
+    padded = np.pad(cells, 1)
+    return padded[:-1, :-1] | padded[:-1, 1:] | padded[1:, :-1] | padded[1:, 1:]
 
 
 def cell_means(values: np.ndarray, mesh_size: tuple[int, int]) -> np.ndarray:

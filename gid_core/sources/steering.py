@@ -128,7 +128,9 @@ def _shares(arrows: Sequence[Stroke], size: Sequence[int]) -> Tensor:
 def _directions(arrows: Sequence[Stroke], size: Sequence[int]) -> Tensor:
     """The blended unit vectors of arrows: float32 [2, H, W], shorter than 1 where arrows contradict each other."""
     vectors = arrow_vectors(arrows, size)
-    units = (vectors / vectors.norm(dim=1, keepdim=True)).float()
+    units = (
+        vectors / torch.hypot(*vectors.T)[:, None]
+    ).float()  # also of arrows whose squares are too small for a float
     return torch.einsum("ad,ayx->dyx", units, _shares(arrows, size))
 
 

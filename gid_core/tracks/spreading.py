@@ -18,7 +18,7 @@ from ..motion import Motion, playback_coordinates
 from ..notices import warn
 from ..spectral_volume import DEFAULT_BINS, SpectralVolume, temporal_dft
 from ..tensors import fit_size, image_batch, mask_batch, resize_mask, to_tensor
-from ..validation import check_instance, check_integer, check_number
+from ..validation import MAX_FRAMES, check_instance, check_integer, check_number
 from .photo_view import PhotoView
 from .track_list import Tracks
 
@@ -77,6 +77,9 @@ def motion_from_tracks(
     check_instance("tracks", tracks, Tracks, "Tracks, of follow_points or parse_tracks")
     if len(tracks) < 2:
         raise ValueError("Tracks of a single point do not move; give each track at least 2 points.")
+    closed = _are_closed(tracks)
+    longest, kind = (MAX_FRAMES, "a loop") if closed else (MAX_FRAMES // 2 + 1, "no loop: it goes forth and back")
+    check_integer("The number of points of a track", len(tracks), 2, longest, meaning=kind)
     num_bins = check_integer("num_bins", num_bins, 1, 100)
     spread = check_number("spread", spread, 0, 1, meaning="a fraction of the longer side")
     max_size = check_integer("max_size", max_size, 8, 4096, meaning="pixels")
@@ -91,7 +94,6 @@ def motion_from_tracks(
     if len(photos) < batch:
         affinities = affinities.repeat_interleave(batch)
 
-    closed = _are_closed(tracks)
     displacement = tracks.displacement.permute(0, 2, 3, 1).unsqueeze(-2)  # [B, T, 2, 1, N]
     displacement = displacement / displacement.new_tensor(view.pixels_per_cell(size)).view(2, 1, 1)
     period = displacement[:, :-1] if closed else torch.cat([displacement, displacement[:, 1:-1].flip(1)], 1)

@@ -16,11 +16,13 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from ..memory import check_fits
 from ..tensors import to_tensor
-from ..validation import MAX_FRAMES, check_instance, check_rate, check_size, parse_json
+from ..validation import MAX_FRAMES, check_instance, check_rate, check_size, describe, parse_json
 
 DECIMALS = 3  # of coordinates in JSON
 MAX_COORDINATE = 1e6  # pixels: beyond this a coordinate is a mistake
+JSON_BYTES = 370  # of memory for a point while the text is written, measured
 PIXEL_CENTER = 0.5  # coordinates of the first pixel's center in JSON; inside the library it is at 0
 
 _EXAMPLE = '[[{"x": 100, "y": 80}, {"x": 104, "y": 81}]]'
@@ -68,8 +70,8 @@ def parse_tracks(text: str, size: Sequence[int], fps: float = 24.0) -> Tracks:
     """Read tracks from JSON: one track, a list of tracks, or a list of lists of tracks (one for each of B pictures).
 
     Args:
-        text: for example '[[{"x": 100, "y": 80}, {"x": 104, "y": 81}]]'. Other keys of a point are ignored, and single
-            quotes are read as double ones.
+        text: for example '[[{"x": 100, "y": 80}, {"x": 104, "y": 81}]]'. Other keys of a point are ignored. A text
+            in single quotes is read as well.
         size: (H, W) of the picture in whose pixels x and y are.
         fps: points of a track per second.
 
@@ -77,7 +79,7 @@ def parse_tracks(text: str, size: Sequence[int], fps: float = 24.0) -> Tracks:
         ValueError: if it is no such list, or the tracks have different lengths; the message names the track (counted
             from 1).
     """
-    items = parse_json("tracks", _double_quoted(text), _EXAMPLE)
+    items = _parse_list("tracks", text)
     depth, first = 0, items
     while isinstance(first, list):
         depth, first = depth + 1, first[0] if first else None
@@ -95,8 +97,14 @@ def format_tracks(tracks: Tracks) -> str:
     """Write tracks as JSON: a list of tracks, or for a batch of several motions a list of such lists.
 
     `parse_tracks` and ComfyUI's WanTrackToVideo read both; spline editors read a list of tracks.
+
+    Raises:
+        ValueError: if it is given something else, or the text does not fit into memory.
     """
     check_instance("tracks", tracks, Tracks, "Tracks, of follow_points or parse_tracks")
+    count = tracks.positions.shape[:-1].numel()
+    remedies = ("follow fewer points (count)", "make the tracks shorter (num_points)")
+    check_fits(f"Tracks of {count} points as JSON", count * JSON_BYTES, torch.device("cpu"), remedies)
     positions = (tracks.positions.double() + PIXEL_CENTER).cpu().tolist()
     batch = [
         [[{"x": round(x, DECIMALS), "y": round(y, DECIMALS)} for x, y in track] for track in picture]
@@ -121,7 +129,7 @@ def parse_points(text: str, size: Sequence[int]) -> Tensor:
         ValueError: if it is no such list, or a point lies outside the picture.
     """
     height, width = check_size("size", size)
-    items = parse_json("points", _double_quoted(text), _EXAMPLE)
+    items = _parse_list("points", text)
     if not isinstance(items, list) or not items:
         raise ValueError(f"The points must be a list with at least one point; got {text.strip()[:60]!r}.")
     firsts = [item[0] if isinstance(item, list) and item else item for item in items]
@@ -132,19 +140,24 @@ def parse_points(text: str, size: Sequence[int]) -> Tensor:
     return points - PIXEL_CENTER
 
 
-def _double_quoted(text: Any) -> Any:
-    """A text as spline editors write it, for a parser of JSON."""
-    return text.replace("'", '"') if isinstance(text, str) else text
+def _parse_list(name: str, text: Any) -> Any:
+    """What a text holds. If it is no JSON, its single quotes count as double ones: some spline editors write them."""
+    try:
+        return parse_json(name, text, _EXAMPLE)
+    except ValueError:
+        if not (isinstance(text, str) and "'" in text):
+            raise
+    return parse_json(name, text.replace("'", '"'), _EXAMPLE)
 
 
 def _parse_picture(tracks: Any) -> Tensor:
     """The tracks of one picture as float32 [N, T, 2]."""
     if not isinstance(tracks, list) or not tracks:
-        _fail(f"a picture's tracks must be a list with at least one track; got {_short(tracks)}")
+        _fail(f"a picture's tracks must be a list with at least one track; got {describe(tracks)}")
     points = []
     for number, track in enumerate(tracks, 1):
         if not isinstance(track, list) or not track:
-            _fail(f"track {number} must be a list of points, for example {_EXAMPLE[1:-1]}; got {_short(track)}")
+            _fail(f"track {number} must be a list of points, for example {_EXAMPLE[1:-1]}; got {describe(track)}")
         points.append([_parse_point(point, f"track {number}, point {i}") for i, point in enumerate(track, 1)])
         if len(track) != len(tracks[0]):
             _fail(
@@ -158,16 +171,12 @@ def _parse_picture(tracks: Any) -> Tensor:
 
 def _parse_point(point: Any, name: str) -> tuple[float, float]:
     if not isinstance(point, dict):
-        _fail(f'{name} must be an object such as {{"x": 100, "y": 80}}; got {_short(point)}')
+        _fail(f'{name} must be an object such as {{"x": 100, "y": 80}}; got {describe(point)}')
     for key in ("x", "y"):
         value = point.get(key)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= MAX_COORDINATE:
-            _fail(f"{name}: {key} must be a number of pixels, at most {MAX_COORDINATE:g}; got {_short(value)}")
+            _fail(f"{name}: {key} must be a number of pixels, at most {MAX_COORDINATE:g}; got {describe(value)}")
     return float(point["x"]), float(point["y"])
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value)[:40]
 
 
 def _fail(problem: str) -> NoReturn:

@@ -178,7 +178,9 @@ def test_drawn_strokes_become_short_lines_that_gid_core_can_read(plain_page):
           const invalid = ["[", "{}", "[1]", '[{"kind":"move"}]', '[{"kind":"dance","points":[[0,0]]}]',
                            '[{"kind":"move","points":[]}]', '[{"kind":"move","points":[[0,9]]}]',
                            '[{"kind":"arrow","points":[[0,0]]}]', '[{"kind":"move","points":[[0,0]],"a":1}]',
-                           '[{"kind":"pin","points":[[0,0]],"radius":"1"}]'];
+                           '[{"kind":"pin","points":[[0,0]],"radius":"1"}]',
+                           '[{"kind":"pin","points":[[0,0]],"radius":null}]',
+                           '[{"kind":"pin","points":[[0,0,null]]}]'];
           return { text, error: again.error, same: formatStrokes(again.strokes) === text, none: formatStrokes([]),
                    invalid: invalid.map((t) => parseStrokes(t).error),
                    empty: ["", " ", "[]"].map((t) => parseStrokes(t).error) };
@@ -226,7 +228,10 @@ def test_drags_become_short_paths_that_gid_core_can_read(plain_page):
           return { text, deviation, error: again.error, same: formatPokes(again.pokes) === text,
                    end: offset(0.5),
                    invalid: ['[1]', '{}', '[{"x":0.5,"y":2,"dx":0,"dy":0}]', '[{"x":0,"y":0}]', '[{"a":1}]', '[',
-                           '[{"x":0,"y":0,"path":[[0.2,0,0],[0.1,0,0]]}]'].map((t) => parsePokes(t).error),
+                           '[{"x":0,"y":0,"path":[[0.2,0,0],[0.1,0,0]]}]',
+                           '[{"x":0,"y":0,"path":[["0.2",0,0]]}]', '[{"x":0,"y":0,"path":[[0.2,null,0]]}]',
+                           '[{"x":0,"y":0,"dx":0,"dy":0,"path":null}]',
+                           '[{"x":0,"y":0,"dx":0,"dy":0,"kind":null}]'].map((t) => parsePokes(t).error),
                    empty: ["", " ", "[]"].map((t) => parsePokes(t).error) };
         }""",
         BASE,

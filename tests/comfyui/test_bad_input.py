@@ -96,7 +96,7 @@ def test_an_unknown_option(graph, refused):
     ("node", "widget", "value", "choices"),
     [
         ("GID_SoftmaxSplatRender", "mode", "Network", "network, fast splat"),
-        ("GID_PredictSpectralVolume", "sampler", "euler", "dpm, ddim (paper)"),
+        ("GID_PredictSpectralVolume", "sampler", "euler", "unipc, dpm, ddim (paper)"),
         ("GID_LoadModel", "dtype", "fp16", "auto, float32"),
         ("GID_VolumeFromMask", "gravity", "sideways", "down, up"),
         ("GID_LoopGuidance", "mode", "magic", "projection, crossfade"),

@@ -166,10 +166,17 @@ def test_load_images_placeholder_mask_is_no_mask_beside_strokes(graph):
 
 def preview(server, **changes):
     """What the server answers to the page that shows what is painted: (status, content)."""
+    return answer(server, preview_request(**changes))
+
+
+def preview_request(**changes) -> bytes:
     request = {"strokes": gid.format_strokes(BRUSH), "size": [72, 96], "gravity": "down", "amplitude": 1.0}
     request |= {"base_frequency": 0.5, "seed": 0, "grid": 48, "digest": None, **changes}
-    request = {name: value for name, value in request.items() if value != "missing"}
-    call = urllib.request.Request(f"{server.url}/gid/sway", json.dumps(request).encode(), method="POST")
+    return json.dumps({name: value for name, value in request.items() if value != "missing"}).encode()
+
+
+def answer(server, content: bytes, **headers):
+    call = urllib.request.Request(f"{server.url}/gid/sway", content, headers, method="POST")
     try:
         with urllib.request.urlopen(call, timeout=600) as answer:
             return answer.status, answer.read()
@@ -213,6 +220,16 @@ def test_the_preview_is_the_packet_of_a_run(graph):
 def test_malformed_previews_are_refused_in_words(server, changes, message):
     status, content = preview(server, **changes)
     assert status == 400 and message in content.decode()
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 10_000, b"\xff\xfe\xff", b"9" * 5000, b'{"strokes": "\xff"}'])
+def test_previews_that_are_no_json_are_refused(server, content):
+    assert answer(server, content)[0] == 400
+
+
+def test_a_preview_is_json_whatever_its_header_says(server):
+    headers = {"Content-Type": "text/plain; charset=nothing"}
+    assert answer(server, preview_request(), **headers) == preview(server)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_flow_is_the_librarys_and_is_written(graph, volume, kind, file_format):
         "GID_MotionToFlow",
         motion=graph.volume(volume),
         file_format=file_format,
-        filename_prefix=f"flow/{file_format}",
+        filename_prefix=f"flow/100%d {file_format}",
         **arguments,
     )
     files, colors, fps = graph.show(flow[2]), graph.save(flow[1]), graph.show(flow[3])
@@ -83,7 +83,7 @@ def test_flow_is_the_librarys_and_is_written(graph, volume, kind, file_format):
     expected = gid.motion_flow(gid.loop(volume, fps=30.0), kind, start=149, count=3)[0].permute(0, 2, 3, 1).numpy()
     pattern = graph.text(files)
     assert Path(pattern).parent == graph.server.base / "output" / "flow"
-    assert re.fullmatch(rf"{file_format}_\d{{5}}_%05d\.{file_format}", Path(pattern).name)
+    assert re.fullmatch(rf"100%%d {file_format}_\d{{5}}_%05d\.{file_format}", Path(pattern).name)
     for number in range(3):
         if file_format == "flo":
             assert np.allclose(cv2.readOpticalFlow(pattern % number), expected[number], atol=1e-3)

@@ -15,7 +15,7 @@ ANIMATE = ["animate", "photo.png", "-o"]
 def test_wrong_usage_shows_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
-    assert stop.value.code == 2 and "usage: gid_core" in capsys.readouterr().err
+    assert stop.value.code == 2 and "usage: gid " in capsys.readouterr().err
 
 
 def test_an_interrupt_leaves_no_file(files, monkeypatch):

@@ -161,7 +161,7 @@ choose_points.picked grid_points weighted_points follow_points draw_tracks motio
 interactive_page save_interactive_page
 GIDPipeline GIDPipeline.from_pretrained GIDPipeline.to GIDPipeline.call GIDPipeline.outlines
 GIDPipeline.projection LoopGuidance LoopGuidance.apply load_model save_model read_image write_image read_video
-probe_video iterate_frames
+probe_video iterate_frames fit_image read_audio
 write_video extract_spectral_volume""".split()
 SLOW = {"GIDPipeline.call", "GIDPipeline.projection", "volume_from_mask", "GIDPipeline.from_pretrained", "load_model"}
 SLOW |= {"read_video", "iterate_frames", "write_video", "render_to_video", "extract_spectral_volume"}

@@ -128,5 +128,5 @@ def test_what_would_fail_for_every_photo_is_refused(photos, monkeypatch, capsys,
     (photos / "photo.tif").touch()
     assert main(["batch", "-o", "videos", *OPTIONS, *arguments]) == 1
     error = capsys.readouterr().err
-    assert "gid_core batch: " in error and message in error and "Traceback" not in error
+    assert "gid batch: " in error and message in error and "Traceback" not in error
     assert not list(photos.glob("videos/*"))

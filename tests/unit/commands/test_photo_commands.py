@@ -1,6 +1,7 @@
 """animate, poke, wind and page: what they write, and their errors."""
 
 import os
+import sys
 
 import pytest
 import torch
@@ -68,7 +69,7 @@ def test_animate_refuses(model, capsys, arguments, message):
     before = sorted(os.listdir())
     assert main([*ANIMATE, "loop.mp4", *arguments]) == 1
     error = capsys.readouterr().err
-    assert "gid_core animate: " in error and message in error and "Traceback" not in error
+    assert "gid animate: " in error and message in error and "Traceback" not in error
     assert sorted(os.listdir()) == before
 
 
@@ -137,7 +138,7 @@ def test_poke_and_wind_refuse(files, capsys, arguments, message):
     before = sorted(os.listdir())
     assert main(arguments) == 1
     error = capsys.readouterr().err
-    assert f"gid_core {arguments[0]}: " in error and message in error and "Traceback" not in error
+    assert f"gid {arguments[0]}: " in error and message in error and "Traceback" not in error
     assert sorted(os.listdir()) == before
 
 
@@ -156,6 +157,13 @@ def test_page_of_a_stored_motion(files, capsys):
     assert main([*PAGE, "b.html", "--gain", "0.5"]) == 0
     expected = interactive_page(photo, volume.amplify(0.5), title="photo")
     assert (files / "b.html").read_text("utf-8") == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such file names")
+def test_page_of_a_photo_whose_name_is_no_text(files):
+    os.rename("photo.png", b"a\xff<b>.png")
+    assert main(["page", os.fsdecode(b"a\xff<b>.png"), *PAGE[2:], "a.html"]) == 0
+    assert "<title>a\ufffd&lt;b&gt;</title>" in (files / "a.html").read_text("utf-8")
 
 
 def test_page_keeps_black_mask_pixels_still(files):
@@ -188,5 +196,5 @@ def test_page_refuses(files, capsys, arguments, message):
     before = sorted(os.listdir())
     assert main(arguments) == 1
     error = capsys.readouterr().err
-    assert "gid_core page: " in error and message in error and "Traceback" not in error
+    assert "gid page: " in error and message in error and "Traceback" not in error
     assert sorted(os.listdir()) == before

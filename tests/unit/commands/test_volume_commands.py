@@ -137,7 +137,7 @@ LOOP = ["loop", *FAST, "-o", "a.mp4"]
 def test_bad_input_gives_one_line_and_no_file(files, capsys, arguments, message):
     assert main(arguments) == 1
     captured = capsys.readouterr()
-    said = [line for line in captured.err.splitlines() if line.startswith(f"gid_core {arguments[0]}: ")]
+    said = [line for line in captured.err.splitlines() if line.startswith(f"gid {arguments[0]}: ")]
     assert len(said) == 1 and message in said[0]
     assert "Traceback" not in captured.err and captured.out == ""
     assert sorted(os.listdir()) == ["photo.png", "volume.safetensors"]
@@ -190,5 +190,5 @@ def test_animate_clip(clip):
 def test_bad_clips_are_refused(clip, capsys, arguments, message):
     assert main(arguments) == 1
     error = capsys.readouterr().err
-    assert f"gid_core {arguments[0]}: " in error and message in error and "Traceback" not in error
+    assert f"gid {arguments[0]}: " in error and message in error and "Traceback" not in error
     assert sorted(os.listdir()) == ["clip.mp4", "photo.png", "volume.safetensors"]

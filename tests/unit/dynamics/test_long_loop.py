@@ -62,9 +62,10 @@ def test_swings_of_a_single_frequency_differ():
 
 def test_the_whole_loop_is_its_shortest_period():
     for seconds in (5, 7.5, 10, 60):
-        for seed in range(20):
-            cycles = whole_cycles(16, seconds / 5, np.random.default_rng(seed))
-            assert cycles.min() >= 1 and math.gcd(*map(int, cycles)) == 1
+        for seed in range(100):
+            for num_bins in (3, 4, 16):
+                cycles = whole_cycles(num_bins, seconds / 5, np.random.default_rng(seed))
+                assert cycles.min() >= 1 and math.gcd(*map(int, cycles)) == 1
 
 
 # ---- no seam ----

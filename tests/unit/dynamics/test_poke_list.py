@@ -90,3 +90,13 @@ def test_pokes_built_in_python_are_checked_too():
         Poke(1.4, 0.5)
     with pytest.raises(ValueError, match="Poke: time is nan"):
         Poke(0.4, 0.5, time=float("nan"))
+
+
+@pytest.mark.parametrize(
+    "text", ["[%s]", '[{"x": %s, "y": 0, "dx": 0, "dy": 0}]', '[{"x": 0, "y": 0, "path": [[%s, 0, 0]]}]']
+)
+@pytest.mark.parametrize("value", ["[" + "7," * 10_000 + "7]", "[" * 500 + "]" * 500, '"' + "a" * 10_000 + '"'])
+def test_messages_are_short(text, value):
+    with pytest.raises(ValueError, match="Poke 1") as refused:
+        parse_pokes(text % value)
+    assert len(str(refused.value)) < 300

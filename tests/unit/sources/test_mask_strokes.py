@@ -7,6 +7,7 @@ from gid_core.sources.mask import volume_from_mask
 from gid_core.sources.motion_brush import rasterize_strokes
 from gid_core.sources.steering import PAINTED
 from gid_core.sources.stroke_list import Stroke
+from peak_memory import PeakMemory
 
 
 def swing(volume):
@@ -80,3 +81,31 @@ def test_long_arrows_give_a_note():
     strokes = [Stroke("move", ((0.5, 0.9), (0.5, 0.5)), 0.1), Stroke("arrow", ((0.5, 0.5), (1.0, 0.5)))]
     with pytest.warns(UserWarning, match="or draw shorter arrows"):
         volume_from_mask(strokes=strokes, size=(64, 64))
+
+
+def test_strokes_on_a_huge_picture_take_no_more_memory():
+    stroke = Stroke("move", ((0.5, 0.9), (0.5, 0.2)), 0.2)
+    with PeakMemory() as memory:
+        huge = volume_from_mask(strokes=[stroke], size=(8192, 16384), grid=16)
+    assert memory.peak < 2e8
+    torch.testing.assert_close(
+        huge.coefficients, volume_from_mask(strokes=[stroke], size=(256, 512), grid=16).coefficients
+    )
+
+
+def test_roots_of_another_picture_are_refused_by_the_sizes_that_the_user_knows():
+    with pytest.raises(ValueError, match="roots is 300 x 300 and what sways is painted on 4000 x 2000: .* one image"):
+        volume_from_mask(
+            None, torch.ones(300, 300), strokes=[Stroke("move", ((0.5, 0.9), (0.5, 0.2)), 0.2)], size=(2000, 4000)
+        )
+
+
+def test_a_region_between_its_roots_is_held_and_does_not_stop_the_others():
+    """The middle one of three columns of cells has no corner of its own."""
+    mask, roots = torch.zeros(2, 32, 32).unbind()
+    mask[:, :12], roots[:, [0, 1, 2, 3, 8, 9, 10, 11]] = 1, 1
+    with pytest.raises(ValueError, match="The roots hold all of the mask; paint a larger region"):
+        volume_from_mask(mask, roots, grid=8)
+    mask[:, 20:], roots[28:, 20:] = 1, 1
+    rms = swing(volume_from_mask(mask, roots, grid=8))
+    assert rms[2, 28] > 10 * rms[:, :12].max()

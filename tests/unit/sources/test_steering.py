@@ -88,3 +88,10 @@ def test_wrong_arguments_are_refused():
         steer(None, [])
     with pytest.raises(ValueError, match="strokes must be"):
         steer(random_volume(), "[]")
+
+
+def test_the_shortest_arrows_still_have_a_direction():
+    tiny = Stroke("arrow", ((0.0, 0.5), (1e-300, 0.5)))
+    assert not volume_from_mask(strokes=[LEFT, tiny], size=SIZE, grid=32).coefficients.any()  # it goes nowhere
+    steered, long = (steer(random_volume(), [each]) for each in (tiny, Stroke("arrow", ((0.0, 0.5), (0.3, 0.5)))))
+    torch.testing.assert_close(steered.coefficients, long.coefficients)

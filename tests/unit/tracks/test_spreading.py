@@ -120,6 +120,14 @@ def test_single_points_in_time_are_refused():
         moved(torch.tensor([[32.0, 24.0]]))
 
 
+@pytest.mark.parametrize(("end", "longest"), [(0, 100_000), (9, 50_001)])
+def test_tracks_of_too_many_points_are_refused_by_their_number(end, longest):
+    path = 32 + 9 * (torch.arange(longest + 1) / 10).sin()
+    path[-1] = path[0] + end
+    with pytest.raises(ValueError, match=f"number of points of a track .* 2 to {longest} .* got {longest + 1}"):
+        moved(torch.stack([path, torch.full_like(path, 24)], -1))
+
+
 @pytest.mark.parametrize("kind", ["grid", "weighted"])
 def test_tracks_of_a_scene_come_back_within_a_third_of_a_pixel(kind):
     """Through the JSON, in a picture of another size and proportions than the photo and the volume."""

@@ -1,11 +1,13 @@
 """Tracks as JSON: what is written is read back, in all forms that editors write, and nothing else is accepted."""
 
 import json
+import sys
 
 import pytest
 import torch
 
 import gid_core as gid
+from gid_core import memory
 
 SIZE = (60, 80)
 
@@ -34,6 +36,28 @@ def test_editors_write_one_track_or_single_quotes_or_more_keys():
     assert torch.equal(one.displacement, torch.tensor([[[[0.0, 0.0], [2.0, 3.0]]]]))
 
 
+def test_an_apostrophe_in_another_key_is_no_quote():
+    text = json.dumps([[{"x": 1, "y": 2, "name": 'it\'s "that" point'}]])
+    assert torch.equal(gid.parse_tracks(text, SIZE).positions, torch.tensor([[[[0.5, 1.5]]]]))
+    assert torch.equal(gid.parse_points(text, SIZE), torch.tensor([[0.5, 1.5]]))
+
+
+@pytest.mark.parametrize("text", ['[{"x": %s, "y": 1}]', '[[{"x": 1, "y": 1}], %s]', '[[{"x": 1, "y": 1}], [%s]]'])
+@pytest.mark.parametrize("parse", [gid.parse_tracks, gid.parse_points])
+def test_nested_lists_are_refused_at_every_depth(parse, text):
+    """Also where Python can just read them, but not write them into a message."""
+    for depth in range(sys.getrecursionlimit() // 2, sys.getrecursionlimit()):
+        with pytest.raises(ValueError, match="[Tt]rack|[Pp]oint"):
+            parse(text % ("[" * depth + "]" * depth), SIZE)
+
+
+def test_a_text_that_does_not_fit_into_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda device: 1e4)
+    assert gid.format_tracks(moving(count=5))
+    with pytest.raises(ValueError, match=r"Tracks of 30 points as JSON need .*num_points"):
+        gid.format_tracks(moving(count=6))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -47,7 +71,7 @@ def test_editors_write_one_track_or_single_quotes_or_more_keys():
         ('[[[[{"x": 1, "y": 2}]]]]', "lists of points"),
         ('[[{"x": 1, "y": 2}], []]', "track 2 must be a list"),
         ('[[{"x": 1, "y": 2}], [3]]', "track 2, point 1 must be an object"),
-        ('[[{"x": 1}]]', "track 1, point 1: y must be a number .* got null"),
+        ('[[{"x": 1}]]', "track 1, point 1: y must be a number .* got None"),
         ('[[{"x": 1, "y": NaN}]]', "y must be a number"),
         ('[[{"x": 1, "y": true}]]', "y must be a number"),
         ('[[{"x": "1", "y": 2}]]', "x must be a number"),

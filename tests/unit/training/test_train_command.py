@@ -148,7 +148,7 @@ def test_bad_options_give_one_clear_line(case, sample_folder, config_file, tmp_p
     arguments = [word for name, values in defaults.items() if name not in options for word in (name, *values)]
     assert main(["train", stage, *arguments, *options]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
-    assert lines[-1].startswith("gid_core train: ")
+    assert lines[-1].startswith("gid train: ")
     assert expected in lines[-1]
     assert not any("Traceback" in line for line in lines)
 
