@@ -96,30 +96,3 @@ def test_each_node_shows_its_widgets_and_connects_to_matching_types(page, tmp_pa
     # The types that each socket accepts and refuses.
     joined = page.evaluate(JOIN)
     assert all(joined.values()), joined
-
-
-# The colors of the wires of a small graph, as drawn: of the link in the canvas, of the slot in Nodes 2.0.
-WIRES = """() => {
-  const graph = app.rootGraph ?? app.graph;
-  graph.clear();
-  const make = (type, x) => { const n = LiteGraph.createNode(type); n.pos = [x, 60]; graph.add(n); return n; };
-  const load = make("GID_LoadSpectralVolume", 40), loop = make("GID_LoopMotion", 440);
-  load.connect(0, loop, loop.inputs.findIndex((i) => i.name === "spectral_volume"));
-  const drawn = (type) => LGraphCanvas.link_type_colors[type];
-  const slot = (type) => getComputedStyle(document.body).getPropertyValue(`--color-datatype-${type}`).trim();
-  const types = ["GID_SPECTRAL_VOLUME", "GID_MOTION", "GID_MODEL", "GID_GUIDANCE"];
-  return types.map((type) => [drawn(type), slot(type), app.canvas.default_connection_color_byType[type]]);
-}"""
-
-
-def test_each_type_of_wire_has_a_color_of_its_own(page):
-    """Also after a change of palette, which resets colors that it does not know."""
-
-    def colors() -> list:
-        return page.evaluate(WIRES)
-
-    for palette in ("dark", "light"):
-        page.evaluate("(id) => app.extensionManager.setting.set('Comfy.ColorPalette', id)", palette)
-        wait_equal(lambda: [len(set(triple)) == 1 and triple[0][:1] for triple in colors()], ["#"] * 4)
-        assert len({triple[0] for triple in colors()}) == 4
-    page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
