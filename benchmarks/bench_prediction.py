@@ -26,7 +26,7 @@ from gid_core.tensors import resize_maps
 
 PHOTO = ROOT / "assets" / "flowers.jpg"
 SIZE, COARSE_SIZE = (288, 512), (72, 128)
-ROUNDS = 5
+ROUNDS = 3
 
 
 def main() -> None:
@@ -43,13 +43,13 @@ def main() -> None:
         condition = Condition(*model.encoder(image))
         shape = (1, model.config.volume.num_bins, model.config.autoencoder.latent_channels)
         latents = torch.randn(*shape, *condition.features.shape[-2:], device=device)
-        timestep = torch.tensor([500], device=device)
+        inputs = latents.to(model.dtype), torch.tensor([500], device=device), condition.features.to(model.dtype)
         volume = pipe(photo)
         coarse = volume.resize(COARSE_SIZE).to(device)
         affinities = model.affinities(image)
         parts = {
             "image encoder": lambda: model.encoder(image),
-            "one step of the denoiser": lambda: model.denoiser(latents, timestep, condition.features, condition.prior),
+            "one step of the denoiser": lambda: model.denoiser(*inputs, condition.prior),
             "decoder": lambda: model.to_coefficients(latents, condition.prior),
             "affinities": lambda: model.affinities(image),
             "smoothing along objects": lambda: smooth_along_objects(coarse.coefficients, affinities),
