@@ -12,7 +12,7 @@ import math
 import os
 import reprlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -128,6 +128,36 @@ def parse_json(name: str, text: Any, example: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"The {name} are not valid JSON: {error}. Write a list, for example {example}.") from None
+
+
+def parse_json_objects(name: str, text: Any, keys: Sequence[str], example: str) -> list[dict[str, Any]]:
+    """The objects of a JSON list, with no other names than `keys`; an empty text has none.
+
+    Args:
+        name: of the argument, in the plural with s, such as "pokes"; messages count from "Poke 1".
+    """
+    if isinstance(text, str) and not text.strip():
+        return []
+    items = parse_json(name, text, example)
+    if not isinstance(items, list):
+        raise ValueError(f"The {name} must be a list, for example {example}; got {type(items).__name__}.")
+    for number, item in enumerate(items, 1):
+        one = f"{name[:-1].capitalize()} {number}"
+        if not isinstance(item, dict):
+            raise ValueError(f"{one} must be an object, for example {example[1:-1]}; got {describe(item)}.")
+        for key in item:
+            if key not in keys:
+                raise ValueError(f"{one}: {key!r} is not known; the names are {', '.join(keys)}.")
+    return items
+
+
+def check_instances(name: str, values: Any, types: type[Checked], example: str) -> list[Checked]:
+    """The values as a list, if all are of a type, such as `Poke`, whose JSON `parse_pokes` reads."""
+    one = types.__name__
+    if isinstance(values, str) or not isinstance(values, Iterable) or getattr(values, "shape", None) == ():
+        refuse(name, f"a list of {one} (parse_{name} makes one from JSON)", values)
+    meaning = f"a {one}, such as {example}"
+    return [check_instance(f"{name}[{i}]", value, types, meaning) for i, value in enumerate(values)]
 
 
 def check_path(name: str, value: Any) -> Path:

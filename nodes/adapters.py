@@ -77,6 +77,30 @@ def as_motion(value: Motion | SpectralVolume) -> Motion:
     return loop(value, fps=DEFAULT_FPS) if isinstance(value, SpectralVolume) else value
 
 
+def seed_input(tooltip: str, max_seed: int = 2**64) -> io.Input:
+    """The seed of whatever is random, below `max_seed`."""
+    return io.Int.Input("seed", default=0, min=0, max=max_seed - 1, control_after_generate=True, tooltip=tooltip)
+
+
+def speed_input(tooltip: str, **options: Any) -> io.Input:
+    """Relative speed of a motion."""
+    return io.Float.Input("speed", default=1.0, min=0.05, max=8.0, step=0.05, tooltip=tooltip, **options)
+
+
+def fps_input(tooltip: str) -> io.Input:
+    """Frames per second of a motion."""
+    return io.Float.Input("fps", default=30.0, min=1.0, max=240.0, step=0.01, tooltip=tooltip)
+
+
+def motion_outputs(motion_tooltip: str, count_tooltip: str) -> list[io.Output]:
+    """A motion, and what Create Video needs to know of it."""
+    return [
+        MotionType.Output("motion", display_name="motion", tooltip=motion_tooltip),
+        io.Float.Output("frame_rate", display_name="fps", tooltip="Frames per second, for Create Video."),
+        io.Int.Output("frame_count", display_name="frames", tooltip=count_tooltip),
+    ]
+
+
 def duration_text(motion: Motion) -> str:
     """The length of a motion for the text on its node."""
     return f"{len(motion)} frames, {len(motion) / motion.fps:.2f} s at {motion.fps:g} fps"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from ..gid_core.sources.mask import volume_from_mask
 from ..gid_core.sources.stroke_list import parse_strokes
 from ..gid_core.spectral_volume import SpectralVolume
 from ..gid_core.validation import check_choice, check_number, check_size, refuse
+from .routes import add_route
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -88,12 +88,8 @@ def preview_packet(request: Any) -> bytes:
 
 
 def register_sway_route() -> None:
-    """Add the route to ComfyUI's server, as `live_preview.register_route`."""
-    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
-    if server is None or getattr(server, "gid_sway_route", False):
-        return
-    server.gid_sway_route = True
-    server.routes.post(ROUTE)(_serve_preview)
+    """Add the route to ComfyUI's server, see `add_route`."""
+    add_route("post", ROUTE, _serve_preview)
 
 
 async def _serve_preview(request: web.Request) -> web.Response:

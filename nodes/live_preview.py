@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from ..gid_core.media.atomic import atomic_write
 from ..gid_core.motion import Motion
 from ..gid_core.rendering.live_packet import pack
 from ..gid_core.spectral_volume import SpectralVolume
+from .routes import add_route
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -70,13 +70,8 @@ def _write_again(digest: str) -> bool:
 
 
 def register_route() -> None:
-    """Add the route to ComfyUI's server. Does nothing without a server, or if the route exists already."""
-    # Looked up, not imported: if the server does not run, its module may fail to import.
-    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
-    if server is None or getattr(server, "gid_live_route", False):
-        return
-    server.gid_live_route = True
-    server.routes.get(ROUTE)(_serve_packet)
+    """Add the route to ComfyUI's server, see `add_route`."""
+    add_route("get", ROUTE, _serve_packet)
 
 
 async def _serve_packet(request: web.Request) -> web.StreamResponse:

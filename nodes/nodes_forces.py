@@ -15,12 +15,26 @@ from ..gid_core.dynamics.poke_list import parse_pokes
 from ..gid_core.dynamics.wind import MAX_SEED, wind
 from ..gid_core.motion import Motion
 from ..gid_core.spectral_volume import SpectralVolume
-from .adapters import CATEGORY, MotionType, advanced, as_volume, duration_text, schema, volume_input, warnings_on_node
+from .adapters import (
+    CATEGORY,
+    advanced,
+    as_volume,
+    duration_text,
+    fps_input,
+    motion_outputs,
+    schema,
+    seed_input,
+    speed_input,
+    volume_input,
+    warnings_on_node,
+)
 from .input_checks import checks_inputs
 from .live_preview import save_live_packet
 
 # Schema fields of nodes with a live view. ComfyUI sends cached results to a new page only for output nodes.
 LIVE_VIEW_FLAGS = {"has_intermediate_output": True, "is_output_node": True}
+MOTION_TOOLTIP, COUNT_TOOLTIP = "The motion, for Softmax Splat Render.", "Number of frames of the motion."
+SPEED_TOOLTIP = "How fast things swing: 1 is natural, 0.5 is half as fast, as if they were larger and heavier."
 
 
 class ModalForce(io.ComfyNode):
@@ -44,15 +58,15 @@ class ModalForce(io.ComfyNode):
                     "seconds. hold: seconds until the release.",
                 ),
                 _num_frames_input(120),
-                _fps_input(),
+                fps_input("Frames per second."),
                 _strength_input("Factor for every pull: 0 gives no motion, 1 pulls as far as drawn, 2 twice as far."),
                 _damping_input(),
-                _speed_input(),
+                speed_input(SPEED_TOOLTIP),
                 _image_input(),
                 *_physics_inputs(),
                 _integrator_input(),
             ],
-            outputs=_outputs(),
+            outputs=motion_outputs(MOTION_TOOLTIP, COUNT_TOOLTIP),
             hidden=[io.Hidden.unique_id],
             **LIVE_VIEW_FLAGS,
         )
@@ -123,15 +137,8 @@ class Wind(io.ComfyNode):
                     tooltip="0 is a steady breeze, 1 has strong gusts and lulls.",
                 ),
                 _num_frames_input(300),
-                _fps_input(),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED - 1,
-                    control_after_generate=True,
-                    tooltip="Each seed gives a different wind; the same seed gives the same wind.",
-                ),
+                fps_input("Frames per second."),
+                seed_input("Each seed gives a different wind; the same seed gives the same wind.", MAX_SEED),
                 io.Boolean.Input(
                     "loop",
                     default=False,
@@ -139,12 +146,12 @@ class Wind(io.ComfyNode):
                     "whose first frame is already in motion.",
                 ),
                 advanced(_damping_input(optional=True)),
-                advanced(_speed_input(optional=True)),
+                advanced(speed_input(SPEED_TOOLTIP, optional=True)),
                 _image_input(),
                 *_physics_inputs(),
                 _integrator_input(),
             ],
-            outputs=_outputs(),
+            outputs=motion_outputs(MOTION_TOOLTIP, COUNT_TOOLTIP),
             hidden=[io.Hidden.unique_id],
             **LIVE_VIEW_FLAGS,
         )
@@ -215,7 +222,7 @@ class AudioForce(io.ComfyNode):
                 ),
                 seconds_input("attack", 0.02, "Seconds that the force takes to rise when the audio gets louder."),
                 seconds_input("release", 0.25, "Seconds that the force takes to fall when the audio gets softer."),
-                _fps_input(),
+                fps_input("Frames per second."),
                 io.Int.Input(
                     "num_frames",
                     default=0,
@@ -224,11 +231,11 @@ class AudioForce(io.ComfyNode):
                     tooltip="Number of frames; 0 covers the whole audio. After the end of the audio the motion fades.",
                 ),
                 _damping_input(),
-                advanced(_speed_input(optional=True)),
+                advanced(speed_input(SPEED_TOOLTIP, optional=True)),
                 *_physics_inputs(),
                 _integrator_input(),
             ],
-            outputs=_outputs(),
+            outputs=motion_outputs(MOTION_TOOLTIP, COUNT_TOOLTIP),
             hidden=[io.Hidden.unique_id],
         )
 
@@ -283,10 +290,6 @@ def _num_frames_input(default: int) -> io.Input:
     return io.Int.Input("num_frames", default=default, min=1, max=100_000, tooltip="Number of frames.")
 
 
-def _fps_input() -> io.Input:
-    return io.Float.Input("fps", default=30.0, min=1.0, max=240.0, step=0.01, tooltip="Frames per second.")
-
-
 def _strength_input(tooltip: str) -> io.Input:
     return io.Float.Input("strength", default=1.0, min=0.0, max=10.0, step=0.05, tooltip=tooltip)
 
@@ -300,18 +303,6 @@ def _damping_input(**options: Any) -> io.Input:
         step=0.05,
         tooltip="How fast swings die out; a factor for alpha and beta. 1 is natural, 0.3 swings long, 5 moves like "
         "honey.",
-        **options,
-    )
-
-
-def _speed_input(**options: Any) -> io.Input:
-    return io.Float.Input(
-        "speed",
-        default=1.0,
-        min=0.05,
-        max=8.0,
-        step=0.05,
-        tooltip="How fast things swing: 1 is natural, 0.5 is half as fast, as if they were larger and heavier.",
         **options,
     )
 
@@ -364,14 +355,6 @@ def _integrator_input() -> io.Input:
             "is the paper's); the node refuses them if they would diverge.",
         )
     )
-
-
-def _outputs() -> list[io.Output]:
-    return [
-        MotionType.Output("motion", display_name="motion", tooltip="The motion, for Softmax Splat Render."),
-        io.Float.Output("frame_rate", display_name="fps", tooltip="Frames per second, for Create Video."),
-        io.Int.Output("frame_count", display_name="frames", tooltip="Number of frames of the motion."),
-    ]
 
 
 def _physics_arguments(

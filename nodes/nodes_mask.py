@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..gid_core.sources.stroke_list import parse_strokes
 from ..gid_core.tensors import image_batch
-from .adapters import CATEGORY, SpectralVolumeType, advanced, schema, warnings_on_node
+from .adapters import CATEGORY, SpectralVolumeType, advanced, schema, seed_input, warnings_on_node
 from .brush_preview import GRAVITY_DEGREES, keep_masks, sway_volume
 from .input_checks import checks_inputs
 from .live_preview import save_live_packet
@@ -81,14 +81,7 @@ class VolumeFromMask(io.ComfyNode):
                     tooltip="Swings per second of the longest region: 0.3 for a tree, 0.5 for a flower, 1 for grass. "
                     "Shorter regions swing faster.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**64 - 1,
-                    control_after_generate=True,
-                    tooltip="Each seed gives a different motion; the same seed gives the same motion.",
-                ),
+                seed_input("Each seed gives a different motion; the same seed gives the same motion."),
                 io.Mask.Input(
                     "roots",
                     optional=True,

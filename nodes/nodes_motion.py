@@ -11,16 +11,23 @@ from ..gid_core.motion import limit_displacement, loop
 from ..gid_core.spectral_volume import SpectralVolume
 from .adapters import (
     CATEGORY,
-    MotionType,
     SpectralVolumeType,
     as_volume,
     duration_text,
+    fps_input,
+    motion_outputs,
     schema,
+    seed_input,
     show_text,
+    speed_input,
     volume_input,
 )
 from .input_checks import checks_inputs
 from .masks import optional_mask
+
+SPEED_TOOLTIP = "1 is natural speed, 0.5 is half speed (slow motion), 2 is double speed."
+FPS_TOOLTIP = "Frames per second of the loop. It may differ from the clip's, because motion is continuous in time."
+COUNT_TOOLTIP = "Number of frames of the loop."
 
 
 class LoopMotion(io.ComfyNode):
@@ -43,10 +50,10 @@ class LoopMotion(io.ComfyNode):
                     tooltip="Number of frames of the loop. 0 plays one natural period at this speed. Any other number "
                     "plays the nearest whole number of periods in exactly that many frames.",
                 ),
-                _speed_input(),
-                _fps_input(),
+                speed_input(SPEED_TOOLTIP),
+                fps_input(FPS_TOOLTIP),
             ],
-            outputs=_outputs("The looping motion, for Softmax Splat Render."),
+            outputs=motion_outputs("The looping motion, for Softmax Splat Render.", COUNT_TOOLTIP),
             hidden=[io.Hidden.unique_id],
         )
 
@@ -93,18 +100,11 @@ class LongLoop(io.ComfyNode):
                     step=0.05,
                     tooltip="How much the swings vary in speed and size: 0 is even, 1 swells and calms down most.",
                 ),
-                _speed_input(),
-                _fps_input(),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED - 1,
-                    control_after_generate=True,
-                    tooltip="Each seed gives a different sway; the same seed gives the same sway.",
-                ),
+                speed_input(SPEED_TOOLTIP),
+                fps_input(FPS_TOOLTIP),
+                seed_input("Each seed gives a different sway; the same seed gives the same sway.", MAX_SEED),
             ],
-            outputs=_outputs("The looping motion, for Render Loop To Video."),
+            outputs=motion_outputs("The looping motion, for Render Loop To Video.", COUNT_TOOLTIP),
             hidden=[io.Hidden.unique_id],
         )
 
@@ -201,34 +201,3 @@ class AmplifyMotion(io.ComfyNode):
         if limit > 0:
             volume = limit_displacement(volume, limit / 100)
         return io.NodeOutput(volume)
-
-
-def _speed_input() -> io.Input:
-    return io.Float.Input(
-        "speed",
-        default=1.0,
-        min=0.05,
-        max=8.0,
-        step=0.05,
-        tooltip="1 is natural speed, 0.5 is half speed (slow motion), 2 is double speed.",
-    )
-
-
-def _fps_input() -> io.Input:
-    return io.Float.Input(
-        "fps",
-        default=30.0,
-        min=1.0,
-        max=240.0,
-        step=0.01,
-        tooltip="Frames per second of the loop. It may differ from the clip's, because motion is continuous in time.",
-    )
-
-
-def _outputs(motion_tooltip: str) -> list[io.Output]:
-    """The outputs of both loops."""
-    return [
-        MotionType.Output("motion", display_name="motion", tooltip=motion_tooltip),
-        io.Float.Output("frame_rate", display_name="fps", tooltip="Frames per second, for Create Video."),
-        io.Int.Output("frame_count", display_name="frames", tooltip="Number of frames of the loop."),
-    ]

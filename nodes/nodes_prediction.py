@@ -32,6 +32,7 @@ from .adapters import (
     logger,
     save_looping_preview,
     schema,
+    seed_input,
     thumbnail,
 )
 from .input_checks import checks_inputs
@@ -79,14 +80,7 @@ class PredictSpectralVolume(io.ComfyNode):
                     tooltip="The photo, of any size: plants, flowers, trees, hanging things. Where alpha is 0, nothing "
                     "moves.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED - 1,
-                    control_after_generate=True,
-                    tooltip="Each seed gives a different motion; the same seed gives the same motion.",
-                ),
+                seed_input("Each seed gives a different motion; the same seed gives the same motion."),
                 io.Int.Input(
                     "steps",
                     default=10,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..tensors import smoothstep
-from ..validation import check_instance, describe, parse_json, refuse
+from ..validation import check_instances, describe, parse_json_objects
 
 POKE_KINDS = ("pull", "kick")
 DEFAULT_HOLD = 0.2  # seconds
@@ -100,11 +100,7 @@ def parse_pokes(text: str) -> list[Poke]:
     Raises:
         ValueError: if it is not such a list; the message names the poke (counted from 1) and the key.
     """
-    if isinstance(text, str) and not text.strip():
-        return []
-    items = parse_json("pokes", text, _EXAMPLE)
-    if not isinstance(items, list):
-        raise ValueError(f"The pokes must be a list, for example {_EXAMPLE}; got {type(items).__name__}.")
+    items = parse_json_objects("pokes", text, POKE_KEYS, _EXAMPLE)
     return [_parse_poke(item, number) for number, item in enumerate(items, 1)]
 
 
@@ -126,21 +122,11 @@ def check_pokes(pokes: Sequence[Poke]) -> list[Poke]:
     Raises:
         ValueError: if it holds anything else.
     """
-    if isinstance(pokes, str) or not isinstance(pokes, Iterable) or getattr(pokes, "shape", None) == ():
-        refuse("pokes", "a list of Poke (parse_pokes makes one from JSON)", pokes)
-    return [
-        check_instance(f"pokes[{i}]", poke, Poke, "a Poke, such as Poke(0.5, 0.4, 0.05)")
-        for i, poke in enumerate(pokes)
-    ]
+    return check_instances("pokes", pokes, Poke, "Poke(0.5, 0.4, 0.05)")
 
 
-def _parse_poke(item: Any, number: int) -> Poke:
+def _parse_poke(item: dict[str, Any], number: int) -> Poke:
     """One item of a JSON list as a poke; `number` is its position for error messages, from 1."""
-    if not isinstance(item, dict):
-        raise ValueError(f"Poke {number} must be an object, for example {_EXAMPLE[1:-1]}; got {describe(item)}.")
-    for key in item:
-        if key not in POKE_KEYS:
-            raise ValueError(f"Poke {number}: {key!r} is not known; the names are {', '.join(POKE_KEYS)}.")
     for key in ("x", "y") if item.get("path") else ("x", "y", "dx", "dy"):
         if key not in item:
             raise ValueError(f"Poke {number}: {key} is missing.")

@@ -41,7 +41,7 @@ from .upsampling import upsample_to_photo
 # Defaults of the pipeline.
 RESOLUTION = 512  # longest side of the returned volume in pixels; the renderer resizes it to the photo
 GUIDANCE_SCALE = 1.75
-NUM_STEPS = 10  # of UniPC; as near to 250 steps as 14 steps of DPM-Solver++
+NUM_STEPS = 10  # of UniPC; nearer to 100 steps than 14 steps of DPM-Solver++ are
 # Volumes are divided by the amplitude of their sample, which is near 1, but by no less than this.
 MIN_AMPLITUDE = 0.25
 # Range of settings.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..validation import check_choice, check_instance, check_number, describe, parse_json, refuse
+from ..validation import check_choice, check_instances, check_number, parse_json_objects, refuse
 
 STROKE_KINDS = ("move", "pin", "erase", "arrow")
 DEFAULT_RADIUS, DEFAULT_SOFTNESS, DEFAULT_STIFFNESS = 0.04, 0.5, 1.0
@@ -72,11 +72,7 @@ def parse_strokes(text: str) -> list[Stroke]:
     Raises:
         ValueError: if it is not such a list; the message names the stroke (counted from 1) and the key.
     """
-    if isinstance(text, str) and not text.strip():
-        return []
-    items = parse_json("strokes", text, _EXAMPLE)
-    if not isinstance(items, list):
-        raise ValueError(f"The strokes must be a list, for example {_EXAMPLE}; got {type(items).__name__}.")
+    items = parse_json_objects("strokes", text, STROKE_KEYS, _EXAMPLE)
     if len(items) > MAX_STROKES:
         raise ValueError(f"The strokes must be at most {MAX_STROKES}; got {len(items)}. Join or erase some.")
     return [_parse_stroke(item, number) for number, item in enumerate(items, 1)]
@@ -100,21 +96,11 @@ def check_strokes(strokes: Sequence[Stroke]) -> list[Stroke]:
     Raises:
         ValueError: if it holds anything else.
     """
-    if isinstance(strokes, str) or not isinstance(strokes, Iterable) or getattr(strokes, "shape", None) == ():
-        refuse("strokes", "a list of Stroke (parse_strokes makes one from JSON)", strokes)
-    return [
-        check_instance(f"strokes[{i}]", stroke, Stroke, 'a Stroke, such as Stroke("move", ((0.5, 0.5),))')
-        for i, stroke in enumerate(strokes)
-    ]
+    return check_instances("strokes", strokes, Stroke, 'Stroke("move", ((0.5, 0.5),))')
 
 
-def _parse_stroke(item: Any, number: int) -> Stroke:
+def _parse_stroke(item: dict[str, Any], number: int) -> Stroke:
     """One item of a JSON list as a stroke; `number` is its position for error messages, from 1."""
-    if not isinstance(item, dict):
-        raise ValueError(f"Stroke {number} must be an object, for example {_EXAMPLE[1:-1]}; got {describe(item)}.")
-    for key in item:
-        if key not in STROKE_KEYS:
-            raise ValueError(f"Stroke {number}: {key!r} is not known; the names are {', '.join(STROKE_KEYS)}.")
     for key in ("kind", "points"):
         if key not in item:
             raise ValueError(f"Stroke {number}: {key} is missing.")
