@@ -19,6 +19,9 @@ SIGMA = 1.5  # standard deviation in cells of the coarse volume
 COLOR_SIGMA = 3.0  # CIE Lab difference between neighboring pixels that counts as an outline
 MIN_CONFIDENCE = 0.02  # of coarse cells on an outline, whose motion is a mixture of both sides
 ROUNDS = 1
+# Frequencies are upsampled a few at a time. Blocks of this size are reused by the allocator of the C library; larger
+# ones come back from the kernel as new pages, which cost twice the time of the arithmetic.
+CHUNK_BYTES = 20 * 2**20
 
 
 def upsample_to_photo(
@@ -43,20 +46,22 @@ def upsample_to_photo(
         return volume.resize(size)
     outlines = (color_affinities(photo, volume.size) if affinities is None else affinities).outlines()
     near_outlines = resize_maps(F.max_pool2d(outlines, 3, 1, 1), size)
-    interpolated = volume.resize(size).coefficients
-    maps = torch.lerp(interpolated.flatten(1, 2), _guided_upsampling(volume, photo, size), near_outlines)
     confidence = resize_maps((1 - outlines).square().clamp_min(MIN_CONFIDENCE), size)
     fine = color_affinities(photo, size, COLOR_SIGMA, outlines)
-    smoothed = edge_aware_smooth(maps, fine, SIGMA * size[1] / volume.size[1], confidence, ROUNDS)
-    return volume.replace(coefficients=smoothed.view_as(interpolated))
-
-
-def _guided_upsampling(volume: SpectralVolume, photo: Tensor, size: tuple[int, int]) -> Tensor:
-    """The volume upsampled by the guided filter, [B, K * 4, H, W] in pixels of the new grid."""
-    guided_filter = GuidedFilter(resize_maps(photo, volume.size).split(1, 1), GUIDED_RADIUS, GUIDED_EPSILON)
-    slopes, offset = guided_filter.coefficients(volume.coefficients.flatten(1, 2))
-    upsampled = resize_maps(offset, size)
-    for slope, channel in zip(slopes, resize_maps(photo, size).split(1, 1), strict=True):
-        upsampled.addcmul_(resize_maps(slope, size), channel)
-    ratio = upsampled.new_tensor([size[1] / volume.size[1]] * 2 + [size[0] / volume.size[0]] * 2)
-    return upsampled.mul_(ratio.repeat(volume.num_bins).view(1, -1, 1, 1))
+    coarse_guide, guide = resize_maps(photo, volume.size).split(1, 1), resize_maps(photo, size).split(1, 1)
+    guided_filter = GuidedFilter(coarse_guide, GUIDED_RADIUS, GUIDED_EPSILON)
+    ratio = volume.coefficients.new_tensor([size[1] / volume.size[1]] * 2 + [size[0] / volume.size[0]] * 2)
+    result = volume.coefficients.new_empty(*volume.coefficients.shape[:3], *size)
+    bins_at_once = max(1, CHUNK_BYTES // result[:, 0].nbytes)
+    for coarse, fine_bins in zip(
+        volume.coefficients.split(bins_at_once, 1), result.split(bins_at_once, 1), strict=True
+    ):
+        maps = (coarse * ratio.view(-1, 1, 1)).flatten(1, 2)  # in pixels of the new grid
+        slopes, offset = guided_filter.coefficients(maps)
+        guided = resize_maps(offset, size)
+        for slope, channel in zip(slopes, guide, strict=True):
+            guided.addcmul_(resize_maps(slope, size), channel)
+        guided = torch.lerp(resize_maps(maps, size), guided, near_outlines)
+        smoothed = edge_aware_smooth(guided, fine, SIGMA * size[1] / volume.size[1], confidence, ROUNDS)
+        fine_bins.copy_(smoothed.view_as(fine_bins))
+    return volume.replace(coefficients=result)
