@@ -13,6 +13,7 @@ NAMES = (
     "coordination",
     "guidance",
     "prediction",
+    "animate",
     "upsampling",
     "dynamics",
     "live",

@@ -3,6 +3,7 @@
 python -m benchmarks rendering
 """
 
+import itertools
 import json
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from functools import partial
 import torch
 
 import gid_core as gid
-from benchmarks.measure import interleaved_times, median_ms, write_results
+from benchmarks.measure import ROOT, interleaved_times, median_ms, write_results
+from gid_core.tensors import resize_maps
 
+PHOTO = ROOT / "assets" / "flowers.jpg"
 FRAMES = 24
 SIZES = ((160, 256, 3), (288, 512, 3), (288, 512, 4), (720, 1280, 3))  # height, width, channels
 
@@ -44,6 +47,12 @@ def large_photo(height: int, width: int) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, (height, width))[0].permute(1, 2, 0).contiguous()
 
 
+def fit(image: torch.Tensor, height: int, width: int, channels: int) -> torch.Tensor:
+    """An image [H, W, C] in another size and with another number of channels; a new one is opaque."""
+    resized = resize_maps(image[..., :3].permute(2, 0, 1)[None], (height, width))[0].permute(1, 2, 0).clamp(0, 1)
+    return torch.cat([resized, torch.ones_like(resized)], -1)[..., :channels].contiguous()
+
+
 def random_volume(height: int, width: int) -> gid.SpectralVolume:
     """A smooth random volume with natural amplitudes."""
     rng = torch.Generator().manual_seed(0)
@@ -54,28 +63,35 @@ def random_volume(height: int, width: int) -> gid.SpectralVolume:
 def measure_speed() -> None:
     """Write results/rendering.md."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = gid.GIDPipeline.from_pretrained(device=device).renderer
+    pipe = gid.GIDPipeline.from_pretrained(device=device)
     rows = []
-    for height, width, channels in SIZES:
-        photo = torch.rand(height, width, channels)
-        motion = gid.loop(random_volume(min(height, 288), min(width, 512)))
+    for (height, width, channels), noise in itertools.product(SIZES, (False, True)):
+        if noise:
+            photo = torch.rand(height, width, channels)
+            motion = gid.loop(random_volume(min(height, 288), min(width, 512)))
+        else:
+            photo = fit(gid.read_image(PHOTO), height, width, channels)
+            motion = gid.loop(pipe(photo, seed=1))
         render = partial(gid.render, photo, motion, count=FRAMES, device=device)
         times = interleaved_times(
             {
                 "fast splat": partial(render, renderer=None),
-                "network": partial(render, renderer=network),
+                "network": partial(render, renderer=pipe.renderer),
             },
             rounds=5,
         )
         fast_splat_fps, network_fps = (1000 * FRAMES / median_ms(seconds) for seconds in times.values())
-        rows.append([f"{width} x {height}, {channels} channels", f"{fast_splat_fps:.0f}", f"{network_fps:.1f}"])
+        content = "noise, all of it moves" if noise else "sample photo, predicted motion"
+        rows.append(
+            [f"{width} x {height}, {channels} channels", content, f"{fast_splat_fps:.0f}", f"{network_fps:.1f}"]
+        )
     write_results(
         "rendering",
         "Whole renders",
-        ["image", "fast splat, frames per second", "rendering network, frames per second"],
+        ["image", "content", "fast splat, frames per second", "rendering network, frames per second"],
         rows,
-        f"`gid_core.render` of {FRAMES} frames with a volume of the image's size (at most 512 x 288): flow, splat, "
-        "holes, output. On the CPU both are compiled where Numba is installed.",
+        f"`gid_core.render` of {FRAMES} frames with a volume of the image's size (at most 512 x 288): preparation, "
+        "flow, splat, holes, output. On the CPU both are compiled where Numba is installed.",
     )
 
 

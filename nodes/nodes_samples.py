@@ -19,7 +19,7 @@ from .masks import optional_mask
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 # Pictures with alpha, by the names in saved workflows. As in Load Image, the mask is white where they are transparent.
-PICTURES = {"flowers": "flowers_painted.png", "sticker": "sticker.png"}
+PICTURES = {"flowers": "flowers_painted.png", "sticker": "sticker.png", "dandelions": "dandelions_painted.webp"}
 CLIP, TUNE = "pots.mp4", "tune.mp3"
 MASK_OUTPUT = 1
 
@@ -38,9 +38,9 @@ class LoadSample(io.ComfyNode):
                 io.Combo.Input(
                     "sample",
                     options=list(PICTURES),
-                    default="flowers",
-                    tooltip="flowers: a photo, with a mask painted over two flowers. sticker: a drawing on a "
-                    "transparent background.",
+                    default="dandelions",
+                    tooltip="dandelions: a photo, with a mask painted over the largest one. flowers: a rendered "
+                    "picture, with a mask painted over two flowers. sticker: a drawing on a transparent background.",
                 ),
                 io.Image.Input("image", optional=True, tooltip="Your picture, from Load Image, instead of the sample."),
                 io.Mask.Input(

@@ -1,6 +1,6 @@
 """Make a video with a real ComfyUI server and this pack's nodes, workflows and model.
 
-    python scripts/demo.py                     flowers in the wind, from a single photo
+    python scripts/demo.py                     dandelions that sway, from a single photo
     python scripts/demo.py --photo photo.jpg   your photo
     python scripts/demo.py --clip clip.mp4     an endless loop of the clip's first frame with the clip's motion
 
@@ -19,7 +19,7 @@ from workflow_prompt import to_prompt, use_own_file
 
 SERVER_FOLDER = ROOT / ".comfyui" / "demo"
 OUTPUT_FOLDER = ROOT / "out"
-PHOTO = ROOT / "assets" / "flowers.jpg"
+PHOTO = ROOT / "assets" / "dandelions.jpg"
 # Each demo: the workflow, and what takes the place of its sample.
 PHOTO_DEMO = ("01_photo_to_loop", "image")
 CLIP_DEMO = ("09_clip_to_loop", "video")

@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/make_pictures.py
 
-The sources are this project's synthetic scenes, assets/flowers.jpg (a frame of this project's synthetic corpus, from a
-scene that the bundled model was not trained on), and scikit-learn's flower.jpg (CC BY; the README gives the credit).
+The sources are assets/dandelions.jpg (CC0, see make_samples), assets/flowers.jpg (a frame of this project's synthetic
+corpus, from a scene that the bundled model was not trained on), and this project's synthetic scenes.
 """
 
 import json
@@ -16,9 +16,12 @@ from PIL import Image, ImageDraw, ImageFont
 import gid_core as gid
 from comfy_server import ROOT
 from demo import PHOTO
+from gid_core.rendering.renderer import Renderer
 from gid_core.rendering.visualization import flows_to_images, motion_map
 from gid_core.sources.motion_brush import rasterize_strokes
-from make_samples import CLIP, draw_sticker, paint_mask, write_tune
+from make_samples import CLIP, draw_sticker, paint_dandelion_mask, paint_mask, write_tune
+
+HEAD = 0.33, slice(290, 390)  # a row of dandelions.jpg, as a fraction, and columns of it: the edge of the large one
 
 
 def to_pil(tensor: torch.Tensor) -> Image.Image:
@@ -26,71 +29,15 @@ def to_pil(tensor: torch.Tensor) -> Image.Image:
     return Image.fromarray((tensor.clamp(0, 1) * 255).round().byte().numpy())
 
 
-def flower_photo() -> torch.Tensor:
-    """scikit-learn's flower.jpg (CC BY): float32 [426, 640, 3], without the last row, since H.264 needs even sides."""
-    from sklearn.datasets import load_sample_image
-
-    return torch.from_numpy(load_sample_image("flower.jpg")[:426].copy()).float() / 255
-
-
-def node(class_type: str, **inputs) -> dict:
-    """One node of a prompt."""
-    return {"class_type": class_type, "inputs": inputs}
-
-
-def dahlia_volume(photo: torch.Tensor, size=(108, 160)) -> gid.SpectralVolume:
-    """Hand-made motion for flower.jpg: two flower heads sway on their stems, with a small motion of the petals.
-
-    It takes the place of a prediction. Orange pixels move. Each head turns about a point below the image, with a
-    spectrum of gusts that falls off as in nature; a ripple runs outward from its center.
-    """
-    from gid_core.tensors import resize_maps
-
-    height, width = size
-    thumbnail = resize_maps(photo.permute(2, 0, 1)[None], size)[0]
-    orange = ((thumbnail[0] - thumbnail[2] - 0.12) / 0.12).clamp(0, 1)
-    # The petals' edges move with the head. The motion fades out in the blurred background, where stretching does not
-    # show.
-    weight = torch.nn.functional.max_pool2d((orange > 0.5).float()[None], 11, 1, 5)
-    for _ in range(2):
-        weight = torch.nn.functional.avg_pool2d(weight, 9, 1, 4, count_include_pad=False)
-    weight = weight[0]
-    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
-    heads = ((y < 0.86).float(), (y >= 0.86).float())
-    centers, strengths = ((0.48, 0.52), (0.6, 1.05)), (1.0, 0.6)
-
-    rng = np.random.default_rng(2)
-    coefficients = torch.zeros(1, 16, 4, height, width)
-    for bin_number in range(1, 13):
-        hertz = bin_number / 5
-        gust = 70 / (1 + (hertz / 0.35) ** 2) + 35 * np.exp(-(((hertz - 0.8) / 0.25) ** 2))
-        for head, (center_x, center_y), strength in zip(heads, centers, strengths, strict=True):
-            phase = rng.uniform(0, 2 * np.pi)
-            dx, dy = x - center_x, y - center_y
-            distance = torch.hypot(dx, dy * height / width)
-            lag = phase - 5.0 * distance  # the petals lag behind the center
-            sway = strength * gust * (1.3 - dy)
-            ripple = strength * gust * 1.2 * distance
-            real, imaginary = torch.cos(lag), torch.sin(lag)
-            motion_x = head * weight * (sway + ripple)
-            motion_y = head * weight * (0.35 * sway * dx * 3 + 0.5 * ripple)
-            coefficients[0, bin_number] += torch.stack(
-                [motion_x * real, motion_x * imaginary, motion_y * imaginary, -motion_y * real]
-            )
-    return gid.SpectralVolume(coefficients, metadata={"source": "made by hand for the demo"})
-
-
-def readme_loop() -> None:
+def readme_loop(photo: torch.Tensor, volume: gid.SpectralVolume, renderer: Renderer) -> None:
     """Every other frame of a loop as an animated WebP: assets/loop.webp."""
-    photo = flower_photo()
-    frames = gid.render(photo, gid.loop(dahlia_volume(photo), num_frames=60))
-    images = [to_pil(frame).resize((480, 320), Image.LANCZOS) for frame in frames]
-    (ROOT / "assets").mkdir(exist_ok=True)
+    frames = gid.render(photo, gid.loop(volume), renderer=renderer)[::2]
+    images = [to_pil(frame).resize((576, 324), Image.LANCZOS) for frame in frames]
     images[0].save(
         ROOT / "assets" / "loop.webp",
         save_all=True,
         append_images=images[1:],
-        duration=83,
+        duration=67,
         loop=0,
         quality=60,
         method=6,
@@ -129,14 +76,14 @@ def side_by_side(images: list[Image.Image], gap: int = 6) -> Image.Image:
 
 
 def poke_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
-    """The second poke of 03_poke_a_photo before, during and after the pull; and the photo with arrows for both."""
+    """The first poke of 03_poke_a_photo before, during and after the pull; and the photo with arrows for both."""
     pokes = gid.parse_pokes(widget_values("03_poke_a_photo", "GID_ModalForce")[0])
-    second = pokes[1]
-    motion = gid.poke(volume, [second], num_frames=120, fps=30, damping=gid.Damping(0.2, 0.04))
-    start, release = (round(seconds * 30) for seconds in (second.time, second.release))
+    first = pokes[0]
+    motion = gid.poke(volume, [first], num_frames=120, fps=30, damping=gid.Damping(0.2, 0.04))
+    start, release = (round(seconds * 30) for seconds in (first.time, first.release))
     frames = [to_pil(gid.render(photo, motion, start=frame, count=1)[0]) for frame in (start, release, release + 12)]
-    arrow(frames[1], second.x, second.y, 2 * second.dx, 2 * second.dy)
-    crops = [frame.crop((130, 38, 380, 288)) for frame in frames]
+    arrow(frames[1], first.x, first.y, 2 * first.dx, 2 * first.dy)
+    crops = [frame.crop((60, 0, 480, 420)).resize((280, 280), Image.LANCZOS) for frame in frames]
     side_by_side(crops).save(ROOT / "js" / "docs" / "images" / "poke.jpg", quality=85)
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     for poke in pokes:
@@ -164,12 +111,11 @@ def stacked(strips: list[Image.Image]) -> Image.Image:
 def wind_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     """One row of the photo in a steady and in a gusty wind; and the photo with arrows for the wind."""
     strips = [
-        to_pil(row_over_time(photo, gid.wind(volume, gustiness=gustiness, seed=1), 0.21, slice(100, 200)))
-        for gustiness in (0.0, 1.0)
+        to_pil(row_over_time(photo, gid.wind(volume, gustiness=gustiness, seed=1), *HEAD)) for gustiness in (0.0, 1.0)
     ]
     stacked(strips).save(ROOT / "js" / "docs" / "images" / "wind.jpg", quality=85)
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
-    for x, y, length in ((0.02, 0.3, 0.25), (0.3, 0.55, 0.35), (0.08, 0.8, 0.22)):
+    for x, y, length in ((0.02, 0.62, 0.22), (0.5, 0.2, 0.3), (0.42, 0.8, 0.25)):
         arrow(thumbnail, x, y, length, 0)
     thumbnail.save(ROOT / "workflows" / "04_wind_on_a_photo.jpg", quality=85)
 
@@ -177,7 +123,7 @@ def wind_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
 def long_loop_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     """One row of the photo in twenty seconds of a loop and of a long loop; and the photo over the latter."""
     motions = gid.loop(volume, num_frames=600), gid.long_loop(volume, seconds=20)
-    strips = [to_pil(row_over_time(photo, motion, 0.21, slice(100, 200))) for motion in motions]
+    strips = [to_pil(row_over_time(photo, motion, *HEAD)) for motion in motions]
     stacked(strips).save(ROOT / "js" / "docs" / "images" / "long_loop.jpg", quality=85)
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     thumbnail.paste(strips[1].resize((384, 72), Image.LANCZOS), (0, 144))
@@ -192,7 +138,7 @@ def page_thumbnail(photo: torch.Tensor) -> None:
     for number, color in enumerate(((237, 106, 94), (245, 191, 79), (98, 197, 84))):
         draw.ellipse([(10 + 16 * number, 5), (20 + 16 * number, 15)], fill=color)
     picture = to_pil(photo).resize((384, 216), Image.LANCZOS).crop((0, 0, 384, 196))
-    arrow(picture, 0.51, 0.82, 0.12, -0.04)
+    arrow(picture, 0.29, 0.33, 0.12, -0.04)
     thumbnail.paste(picture, (0, 20))
     thumbnail.save(ROOT / "workflows" / "15_interactive_photo.jpg", quality=85)
 
@@ -210,7 +156,7 @@ def audio_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     """The tune above a row of the photo that moves to it; and the photo with the tune at its lower border."""
     waveform, sample_rate = write_tune()
     motion = gid.from_audio(volume, torch.from_numpy(waveform), sample_rate, fps=30.0, strength=2.0)
-    strip = to_pil(row_over_time(photo, motion, 0.21, slice(100, 200))).resize((600, 200), Image.LANCZOS)
+    strip = to_pil(row_over_time(photo, motion, *HEAD)).resize((600, 200), Image.LANCZOS)
     stacked = Image.new("RGB", (600, 286), "white")
     stacked.paste(draw_waveform(waveform, 600, 80), (0, 0))
     stacked.paste(strip, (0, 86))
@@ -234,8 +180,7 @@ def mask_images(photo: torch.Tensor) -> None:
     """The mask over the photo, and where the photo moves."""
     mask = paint_mask(photo)
     volume = gid.volume_from_mask(torch.from_numpy(np.asarray(mask) / 255).float(), seed=1)
-    image = to_pil(photo)
-    tinted = Image.composite(Image.new("RGB", image.size, (255, 60, 60)), image, mask.point(lambda value: value // 2))
+    tinted = with_mask(photo, mask)
     motion = to_pil(motion_map(gid.loop(volume), photo, photo.shape[1]))
     side_by_side([tinted, motion]).save(ROOT / "js" / "docs" / "images" / "mask.jpg", quality=82)
     thumbnail = tinted.resize((384, 216), Image.LANCZOS)
@@ -283,7 +228,7 @@ def prediction_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     thumbnail.save(ROOT / "workflows" / "01_photo_to_loop.jpg", quality=85)
 
 
-def renderer_images(photo: torch.Tensor, volume: gid.SpectralVolume, renderer) -> None:
+def renderer_images(photo: torch.Tensor, volume: gid.SpectralVolume, renderer: Renderer) -> None:
     """The region of a frame in which the fast splat and the network differ most, enlarged."""
     motion = gid.loop(volume.amplify(2.5))
     frames = [gid.render(photo, motion, start=40, count=1, renderer=choice)[0] for choice in (None, renderer)]
@@ -298,7 +243,7 @@ def renderer_images(photo: torch.Tensor, volume: gid.SpectralVolume, renderer) -
 
 def cinemagraph_thumbnail(photo: torch.Tensor) -> None:
     """The photo, gray where the mask keeps it still."""
-    image, mask = to_pil(photo), paint_mask(photo)
+    image, mask = to_pil(photo), paint_dandelion_mask(photo)
     still = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, "black"), 0.25)
     thumbnail = Image.composite(image, still, mask).resize((384, 216), Image.LANCZOS)
     thumbnail.save(ROOT / "workflows" / "02_masked_cinemagraph.jpg", quality=85)
@@ -346,20 +291,25 @@ def on_checkerboard(image: Image.Image, side: int = 12) -> Image.Image:
     return board
 
 
-def sample_images(photo: torch.Tensor) -> None:
-    """The samples side by side, for the help page of Load Sample; two frames of the moving sticker as a thumbnail."""
-    sticker, mask = draw_sticker(), paint_mask(photo)
+def with_mask(photo: torch.Tensor, mask: Image.Image) -> Image.Image:
+    """The photo, tinted in red where the mask is white."""
     image = to_pil(photo)
-    tinted = Image.composite(Image.new("RGB", image.size, (255, 60, 60)), image, mask.point(lambda value: value // 2))
+    return Image.composite(Image.new("RGB", image.size, (255, 60, 60)), image, mask.point(lambda value: value // 2))
+
+
+def sample_images(dandelions: torch.Tensor, flowers: torch.Tensor) -> None:
+    """The samples side by side, for the help page of Load Sample; two frames of the moving sticker as a thumbnail."""
+    sticker = draw_sticker()
     clip, _ = gid.read_video(ROOT / "assets" / CLIP, max_frames=1)
     pictures = [
-        tinted.resize((384, 216)),
+        with_mask(dandelions, paint_dandelion_mask(dandelions)).resize((384, 216)),
+        with_mask(flowers, paint_mask(flowers)).resize((384, 216)),
         on_checkerboard(sticker.resize((216, 216))),
         to_pil(clip[0]).resize((384, 216)),
     ]
-    joined = Image.new("RGB", (384 + 216 + 384 + 12, 216), "white")
-    for picture, x in zip(pictures, (0, 390, 612), strict=True):
-        joined.paste(picture, (x, 0))
+    joined = Image.new("RGB", (384 + 6 + 384, 216 + 6 + 216), "white")
+    for picture, corner in zip(pictures, ((0, 0), (390, 0), (84, 222), (390, 222)), strict=True):
+        joined.paste(picture, corner)
     joined.save(ROOT / "js" / "docs" / "images" / "sample.jpg", quality=85)
     pixels = gid.read_image(ROOT / "assets" / "sticker.png")
     motion = gid.loop(gid.volume_from_mask(pixels[..., 3], amplitude=0.03, seed=1))
@@ -372,22 +322,22 @@ def sample_images(photo: torch.Tensor) -> None:
 
 
 if __name__ == "__main__":
-    readme_loop()
     clip_thumbnails()
-    flowers = gid.read_image(PHOTO)
+    dandelions, flowers = gid.read_image(PHOTO), gid.read_image(ROOT / "assets" / "flowers.jpg")
     pipeline = gid.GIDPipeline.from_pretrained()
-    prediction = pipeline(flowers, seed=1)
-    prediction_images(flowers, prediction)
-    renderer_images(flowers, prediction, pipeline.renderer)
-    poke_images(flowers, prediction)
-    wind_images(flowers, prediction)
-    long_loop_images(flowers, prediction)
-    page_thumbnail(flowers)
-    flow_thumbnail(flowers, prediction)
-    audio_images(flowers, prediction)
+    prediction = pipeline(dandelions, seed=1)
+    readme_loop(dandelions, prediction, pipeline.renderer)
+    prediction_images(dandelions, prediction)
+    renderer_images(dandelions, prediction, pipeline.renderer)
+    poke_images(dandelions, prediction)
+    wind_images(dandelions, prediction)
+    long_loop_images(dandelions, prediction)
+    page_thumbnail(dandelions)
+    flow_thumbnail(dandelions, prediction)
+    audio_images(dandelions, prediction)
     mask_images(flowers)
-    cinemagraph_thumbnail(flowers)
-    generate_thumbnail(flowers)
-    sample_images(flowers)
+    cinemagraph_thumbnail(dandelions)
+    generate_thumbnail(dandelions)
+    sample_images(dandelions, flowers)
     brush_images(flowers)
     track_images(flowers)

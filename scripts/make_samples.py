@@ -1,7 +1,9 @@
 """Make the samples that Load Sample gives, except the clip: files in assets/.
 
-The photo is assets/flowers.jpg. The clip assets/pots.mp4 shows a scene of this project's synthetic corpus, moved by the
-scene's own motion three times as far, and drawn by the bundled model's rendering network.
+The photos are assets/dandelions.jpg (by Clemens Engelhardt, CC0-1.0: seeding_by_Clements_Engelhardt.jpg of Debian's
+package lomiri-wallpapers-16.04, cropped and made smaller) and assets/flowers.jpg. The clip assets/pots.mp4 shows a
+scene of this project's synthetic corpus, moved by the scene's own motion three times as far, and drawn by the bundled
+model's rendering network.
 """
 
 import math
@@ -14,8 +16,26 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from comfy_server import ROOT
 
-PAINTED, STICKER, CLIP, TUNE = "flowers_painted.png", "sticker.png", "pots.mp4", "tune.mp3"
+FLOWERS_PAINTED, DANDELIONS_PAINTED = "flowers_painted.png", "dandelions_painted.webp"
+STICKER, CLIP, TUNE = "sticker.png", "pots.mp4", "tune.mp3"
 SUPERSAMPLING = 4  # of the drawn sticker
+
+
+def paint_dandelion_mask(photo: torch.Tensor) -> Image.Image:
+    """dandelions.jpg with a mask over the large dandelion and its stem: assets/dandelions_painted.webp.
+
+    Returns:
+        The mask, white on the dandelion.
+    """
+    mask = Image.new("L", (768, 432), 0)
+    draw = ImageDraw.Draw(mask)
+    draw.ellipse((92, 26, 358, 258), fill=255)
+    draw.polygon([(210, 240), (244, 240), (240, 440), (206, 440)], fill=255)
+    mask = mask.filter(ImageFilter.GaussianBlur(3))
+    image = Image.fromarray((photo * 255).round().byte().numpy())
+    image.putalpha(mask.point(lambda value: 255 - value))
+    image.save(ROOT / "assets" / DANDELIONS_PAINTED, quality=95, method=6, exact=True)
+    return mask
 
 
 def paint_mask(photo: torch.Tensor) -> Image.Image:
@@ -41,7 +61,7 @@ def paint_mask(photo: torch.Tensor) -> Image.Image:
     image = Image.fromarray((photo * 255).round().byte().numpy())
     mask = mask.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.GaussianBlur(2)).resize(image.size, Image.LANCZOS)
     image.putalpha(mask.point(lambda value: 255 - value))  # the editor makes painted pixels transparent
-    image.save(ROOT / "assets" / PAINTED, optimize=True)
+    image.save(ROOT / "assets" / FLOWERS_PAINTED, optimize=True)
     return mask
 
 

@@ -11,9 +11,9 @@ import re
 import workflow_notes as notes
 from gid_core.sources.stroke_list import Stroke, format_strokes
 
-# Two drags in the live view of flowers.jpg: the large flower to the left, the flower in front of it to the right.
-POKES = """[{"x": 0.24, "y": 0.21, "dx": -0.035, "dy": 0.0, "time": 0.3, "hold": 0.4},
- {"x": 0.51, "y": 0.76, "dx": 0.03, "dy": 0.0, "time": 2.0, "hold": 0.4}]"""
+# Two drags in the live view of dandelions.jpg: the large dandelion to the right, and later to the left.
+POKES = """[{"x": 0.29, "y": 0.3, "dx": 0.03, "dy": 0.0, "time": 0.3, "hold": 0.4},
+ {"x": 0.29, "y": 0.3, "dx": -0.02, "dy": 0.005, "time": 2.2, "hold": 0.3}]"""
 
 # Strokes on flowers.jpg, with points in its pixels: three flowers with their stems, the ground, and two arrows.
 STROKES_SIZE = (512, 288)
@@ -74,7 +74,7 @@ def note(text: str, height: int = 430) -> dict:
     return {"note": ("MarkdownNote", -1.2, 0, [lines], {}, height)}
 
 
-def sample_nodes(sample: str = "flowers", column: float = 0) -> dict:
+def sample_nodes(sample: str = "dandelions", column: float = 0) -> dict:
     """Nodes that give the photo to animate: a sample or the user's own, in a size that is quick."""
     return {
         "sample": ("GID_LoadSample", column, 0, {"sample": sample}, {}),
@@ -118,7 +118,7 @@ def photo_loop_nodes(name: str, column: float = 0, masked: bool = False) -> dict
 def clip_nodes() -> dict:
     """Nodes from a clip to its motion and to its first frame in a size that is quick."""
     return {
-        "sample": ("GID_LoadSample", 0, 0, {"sample": "flowers"}, {}),
+        "sample": ("GID_LoadSample", 0, 0, {}, {}),
         "volume": ("GID_SpectralVolumeFromVideo", 1, 0, {}, {"video": ("sample", 2)}),
         "photo": ("GID_FitImage", 1, 420, {}, {"image": ("volume", 1)}),
     }
@@ -191,7 +191,7 @@ WORKFLOWS = {
     },
     "06_sway_from_mask": {
         **note(notes.SWAY),
-        **sample_nodes(),
+        **sample_nodes("flowers"),
         "volume": (
             "GID_VolumeFromMask",
             1,
@@ -204,7 +204,7 @@ WORKFLOWS = {
     },
     "07_brush_to_loop": {
         **note(notes.BRUSH, 470),
-        **sample_nodes(),
+        **sample_nodes("flowers"),
         "volume": (
             "GID_VolumeFromMask",
             1,
@@ -217,7 +217,7 @@ WORKFLOWS = {
     },
     "08_tracks_to_loop": {
         **note(notes.TRACKS),
-        **sample_nodes(),
+        **sample_nodes("flowers"),
         "motion": (
             "GID_TracksToMotion",
             1,
@@ -280,7 +280,7 @@ WORKFLOWS = {
         ),
         "decode": ("VAEDecode", 2.3, 420, {}, {"samples": ("sampler", 0), "vae": ("checkpoint", 2)}),
         **photo_loop_nodes("generated_loop", column=3.4),
-        "sample": ("GID_LoadSample", 3.4, 0, {"sample": "flowers"}, {"image": ("decode", 0)}),
+        "sample": ("GID_LoadSample", 3.4, 0, {"sample": "dandelions"}, {"image": ("decode", 0)}),
     },
     "13_sticker_with_alpha": {
         **note(notes.STICKER),

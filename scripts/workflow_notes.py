@@ -21,8 +21,8 @@ to `mask` of *Load Sample*, too."""
 
 PHOTO = f"""## Make an endless loop from a photo
 
-Press Run: a sample moves. *Render Loop To Video* shows the loop, and *Save Video* saves it in the folder
-`output/video`. {OWN_PHOTO.format(what=PLANTS)}
+Press Run: dandelions sway in an endless loop. *Render Loop To Video* shows it, and *Save Video* saves it in the
+folder `output/video`. {OWN_PHOTO.format(what=PLANTS)}
 
 *Predict Spectral Volume* predicts the motion, and shows where it moves while it runs. A different `seed` gives a
 different motion; `amplitude` sets how large it is. *Loop Motion* sets the speed and the length. `mode` *fast splat*
@@ -31,7 +31,7 @@ Splat Render* instead of *Render Loop To Video*."""
 
 CINEMAGRAPH = f"""## Let only a part of a photo move
 
-Press Run: two flowers of the sample move. Everything else stays exactly as it is.
+Press Run: the large dandelion of the sample moves. Everything else stays exactly as it is.
 {OWN_PHOTO.format(what=PLANTS)}
 {OWN_MASK.format(what="what may move, with its stem")}
 
@@ -40,7 +40,7 @@ outside of it."""
 
 POKE = f"""## Poke a photo
 
-1. Press Run. *Modal Force* then shows the photo live, and two flowers were pulled and released.
+1. Press Run. *Modal Force* then shows the photo live, in which a dandelion was pulled and released, twice.
 2. Drag in it: pull a flower, hold it, release it. Press Run again to render the motion.
 {OWN_PHOTO.format(what=PLANTS)} Press *Clear* in *Modal Force* before: the pokes belong to the sample.
 

@@ -23,7 +23,8 @@ def pixels(path):
 
 def test_the_samples_are_the_files(server, graph, repo):
     saves = {}
-    for name, file in (("flowers", "flowers_painted.png"), ("sticker", "sticker.png")):
+    files = {"flowers": "flowers_painted.png", "sticker": "sticker.png", "dandelions": "dandelions_painted.webp"}
+    for name, file in files.items():
         sample = graph.add("GID_LoadSample", sample=name)
         saves[file] = graph.save(sample), graph.save(graph.add("MaskToImage", mask=sample[1]))
     sample = graph.add("GID_LoadSample")
