@@ -8,6 +8,7 @@ corpus, from a scene that the bundled model was not trained on), and this projec
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,19 +30,13 @@ def to_pil(tensor: torch.Tensor) -> Image.Image:
     return Image.fromarray((tensor.clamp(0, 1) * 255).round().byte().numpy())
 
 
-def readme_loop(photo: torch.Tensor, volume: gid.SpectralVolume, renderer: Renderer) -> None:
-    """Every other frame of a loop as an animated WebP: assets/loop.webp."""
+def save_loop(
+    path: Path, photo: torch.Tensor, volume: gid.SpectralVolume, renderer: Renderer, size: tuple[int, int]
+) -> None:
+    """Every other frame of a loop as an animated WebP of (width, height)."""
     frames = gid.render(photo, gid.loop(volume), renderer=renderer)[::2]
-    images = [to_pil(frame).resize((576, 324), Image.LANCZOS) for frame in frames]
-    images[0].save(
-        ROOT / "assets" / "loop.webp",
-        save_all=True,
-        append_images=images[1:],
-        duration=67,
-        loop=0,
-        quality=60,
-        method=6,
-    )
+    images = [to_pil(frame).resize(size, Image.LANCZOS) for frame in frames]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=67, loop=0, quality=60, method=6)
 
 
 def arrow(image: Image.Image, x: float, y: float, dx: float, dy: float, width=3) -> None:
@@ -325,8 +320,8 @@ if __name__ == "__main__":
     clip_thumbnails()
     dandelions, flowers = gid.read_image(PHOTO), gid.read_image(ROOT / "assets" / "flowers.jpg")
     pipeline = gid.GIDPipeline.from_pretrained()
-    prediction = pipeline(dandelions, seed=1)
-    readme_loop(dandelions, prediction, pipeline.renderer)
+    prediction = pipeline(dandelions, seed=2)
+    save_loop(ROOT / "assets" / "loop.webp", dandelions, prediction, pipeline.renderer, (576, 324))
     prediction_images(dandelions, prediction)
     renderer_images(dandelions, prediction, pipeline.renderer)
     poke_images(dandelions, prediction)

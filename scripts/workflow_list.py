@@ -92,7 +92,7 @@ def prediction_nodes(column: float = 0, masked: bool = False) -> dict:
             "GID_PredictSpectralVolume",
             column + 1,
             0,
-            {"seed": 1, "control_after_generate": "fixed"},
+            {"seed": 2, "control_after_generate": "fixed"},
             {"model": ("model", 0), "image": ("photo", 0), **mask},
         ),
     }
