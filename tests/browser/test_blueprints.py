@@ -6,11 +6,11 @@ import av
 import pytest
 
 from blueprint_list import BLUEPRINTS
-from browser.live_page import run_to_end, wait_equal, wait_for
+from browser.live_page import clear, run_to_end, wait_equal, wait_for
 from comfy_server import ROOT
 
 HOST = "(app.rootGraph ?? app.graph).nodes.find((n) => n.subgraph)"
-APPEARS = 120_000  # milliseconds for the search, and for what it finds
+APPEARS = 60_000  # milliseconds for the search, and for what it finds
 # Connects Load Sample and Save Video with the node, and lets what is inside take seconds.
 CONNECT = """(output) => {
   const graph = app.rootGraph ?? app.graph, host = graph.nodes.find((n) => n.subgraph);
@@ -33,7 +33,8 @@ CONNECT = """(output) => {
 
 
 def add_by_search(page, name):
-    """Double-click the canvas, type the name, and put the node down."""
+    """Double-click the empty canvas, type the name, and put the node down."""
+    clear(page)  # a new page has ComfyUI's first workflow
     page.mouse.dblclick(560, 620)
     search = page.locator("[role=dialog] input").first
     search.wait_for(timeout=APPEARS)

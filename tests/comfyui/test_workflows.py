@@ -62,6 +62,10 @@ def test_workflows_are_numbered(workflows):
     assert len(set(numbers)) == len(numbers)
 
 
+def test_the_first_workflow_needs_no_guidance(workflows):
+    assert "GID_LoopGuidance" not in {node["type"] for node in workflows["01_photo_to_loop"]["nodes"]}
+
+
 def test_workflow_has_a_thumbnail(repo, name):
     with Image.open(repo / "workflows" / f"{name}.jpg") as thumbnail:
         thumbnail.verify()
