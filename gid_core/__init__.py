@@ -26,6 +26,7 @@ edge_aware_smoothing   maps smoothed inside objects and not across outlines
 memory            what is free on a device, and what fits
 tensors           helpers on images, masks and maps
 validation        checks of arguments
+presets           named values of wind and of what sways
 packages          packages that may be missing
 
 Names are imported on first use, so that `import gid_core` is fast.

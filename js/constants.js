@@ -67,5 +67,20 @@ export const MIN_PRESSURE = 0.1;
 export const MIN_RADIUS_PIXELS = 0.75;
 export const ERASED = 0.5;
 
+// gid_core/presets.py
+export const WIND_PRESETS = Object.freeze({
+  "gentle": Object.freeze({ strength: 0.5, gustiness: 0.2, speed: 0.8, damping: 1 }),
+  "breeze": Object.freeze({ strength: 1, gustiness: 0.5, speed: 1, damping: 1 }),
+  "gusty": Object.freeze({ strength: 1.4, gustiness: 1, speed: 1.1, damping: 0.8 }),
+  "storm": Object.freeze({ strength: 2, gustiness: 0.8, speed: 1.6, damping: 0.6 }),
+});
+export const SWAY_PRESETS = Object.freeze({
+  "flower": Object.freeze({ gravity: "down", amplitude: 1, base_frequency: 0.5 }),
+  "hanging": Object.freeze({ gravity: "up", amplitude: 1.5, base_frequency: 0.7 }),
+  "grass": Object.freeze({ gravity: "down", amplitude: 0.8, base_frequency: 1 }),
+  "tree": Object.freeze({ gravity: "down", amplitude: 0.6, base_frequency: 0.3 }),
+  "water plant": Object.freeze({ gravity: "down", amplitude: 2.5, base_frequency: 0.25 }),
+});
+
 // gid_core/rendering/live_packet.py
 export const PACKET_VERSION = 1;

@@ -7,11 +7,12 @@ import { BrushEditor } from "./brush_editor.js";
 import { fetchPacket, fetchSway } from "./live_packet.js";
 import { createButton } from "./live_panel.js";
 import { addStyle } from "./live_style.js";
+import { placeAbove } from "./more_options.js";
 import { PokeEditor } from "./poke_editor.js";
 import { WindEditor } from "./wind_editor.js";
 
 // Of each node type: the editor, the height in pixels of everything below the image, and whether the widget is only a
-// button until it is needed.
+// button until it is needed. One that is not stands above the other widgets.
 const EDITORS = {
   GID_ModalForce: { Editor: PokeEditor, controlsHeight: 72 },
   GID_Wind: { Editor: WindEditor, controlsHeight: 34 },
@@ -121,6 +122,7 @@ function addLiveWidget(node) {
     setValue: () => {},
   });
   widget.serialize = false;
+  if (!opens) placeAbove(node, widget, 0);
 
   // Before the layout the holder may be as wide as the page.
   const width = () => Math.min(holder.clientWidth || Infinity, Math.max(node.size[0], MIN_WIDTH) - MARGIN);
@@ -135,7 +137,11 @@ function addLiveWidget(node) {
   function build() {
     if (editor) return;
     opened ||= Boolean(strokesWidget?.value);
-    if (!opened) return holder.replaceChildren(openButton);
+    if (!opened) {
+      holder.replaceChildren(openButton);
+      if (!inNodes2()) node.expandToFitContent?.();
+      return;
+    }
     editor = new Editor(nodeAccess(node), opens ? BRUSH_HINT : HINT);
     holder.replaceChildren(editor.root);
     growNode();

@@ -49,16 +49,18 @@ class ModalForce(io.ComfyNode):
             search_aliases=["poke", "pull", "interactive dynamics", "drag", "spring", "pluck", "simulate", "wobble"],
             inputs=[
                 volume_input("How the photo can move. It must hold one photo's motion."),
-                io.String.Input(
-                    "pokes",
-                    default="[]",
-                    multiline=True,
-                    tooltip="The pokes as a JSON list; dragging in the live view writes it. x, y: the point. dx, dy: "
-                    "how far it is pulled. All four are fractions of width and height. time: when the pull starts, in "
-                    "seconds. hold: seconds until the release.",
+                advanced(
+                    io.String.Input(
+                        "pokes",
+                        default="[]",
+                        multiline=True,
+                        tooltip="The pokes as a JSON list; dragging in the live view writes it. x, y: the point. dx, "
+                        "dy: how far it is pulled. All four are fractions of width and height. time: when the pull "
+                        "starts, in seconds. hold: seconds until the release.",
+                    )
                 ),
                 _num_frames_input(120),
-                fps_input("Frames per second."),
+                advanced(fps_input("Frames per second.")),
                 _strength_input("Factor for every pull: 0 gives no motion, 1 pulls as far as drawn, 2 twice as far."),
                 _damping_input(),
                 speed_input(SPEED_TOOLTIP),
@@ -124,21 +126,25 @@ class Wind(io.ComfyNode):
             search_aliases=["breeze", "gust", "sway", "storm", "turbulence", "blow", "living photo", "animate photo"],
             inputs=[
                 volume_input("How the photo can move."),
-                _direction_input(
-                    "Direction that the wind blows to, in degrees: 0 is right, 90 down, 180 left, -90 up."
+                advanced(
+                    _direction_input(
+                        "Direction that the wind blows to, in degrees: 0 is right, 90 down, 180 left, -90 up."
+                    )
                 ),
                 _strength_input("How far things sway: 0 gives no motion, 1 as far as Loop Motion, 2 twice as far."),
-                io.Float.Input(
-                    "gustiness",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="0 is a steady breeze, 1 has strong gusts and lulls.",
+                advanced(
+                    io.Float.Input(
+                        "gustiness",
+                        default=0.5,
+                        min=0.0,
+                        max=1.0,
+                        step=0.05,
+                        tooltip="0 is a steady breeze, 1 has strong gusts and lulls.",
+                    )
                 ),
                 _num_frames_input(300),
-                fps_input("Frames per second."),
-                seed_input("Each seed gives a different wind; the same seed gives the same wind.", MAX_SEED),
+                advanced(fps_input("Frames per second.")),
+                advanced(seed_input("Each seed gives a different wind; the same seed gives the same wind.", MAX_SEED)),
                 io.Boolean.Input(
                     "loop",
                     default=False,
@@ -199,7 +205,7 @@ class AudioForce(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         def seconds_input(name: str, default: float, tooltip: str) -> io.Input:
-            return io.Float.Input(name, default=default, min=0.0, max=10.0, step=0.01, tooltip=tooltip)
+            return advanced(io.Float.Input(name, default=default, min=0.0, max=10.0, step=0.01, tooltip=tooltip))
 
         return schema(
             node_id="GID_AudioForce",
@@ -222,7 +228,7 @@ class AudioForce(io.ComfyNode):
                 ),
                 seconds_input("attack", 0.02, "Seconds that the force takes to rise when the audio gets louder."),
                 seconds_input("release", 0.25, "Seconds that the force takes to fall when the audio gets softer."),
-                fps_input("Frames per second."),
+                advanced(fps_input("Frames per second.")),
                 io.Int.Input(
                     "num_frames",
                     default=0,

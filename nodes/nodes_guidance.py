@@ -39,20 +39,24 @@ class LoopGuidance(io.ComfyNode):
                     step=0.05,
                     tooltip="0 changes nothing; 1 suits nearly all motion.",
                 ),
-                io.Int.Input(
-                    "frames",
-                    default=20,
-                    min=1,
-                    max=75,
-                    tooltip="crossfade only: number of frames to blend. The loop gets shorter by as many frames.",
+                advanced(
+                    io.Int.Input(
+                        "frames",
+                        default=20,
+                        min=1,
+                        max=75,
+                        tooltip="crossfade only: number of frames to blend. The loop gets shorter by as many frames.",
+                    )
                 ),
-                io.Float.Input(
-                    "weight",
-                    default=200.0,
-                    min=0.0,
-                    max=10_000.0,
-                    step=10.0,
-                    tooltip="gradient only: weight of the guidance in every step; 200 in the paper.",
+                advanced(
+                    io.Float.Input(
+                        "weight",
+                        default=200.0,
+                        min=0.0,
+                        max=10_000.0,
+                        step=10.0,
+                        tooltip="gradient only: weight of the guidance in every step; 200 in the paper.",
+                    )
                 ),
                 advanced(
                     io.Boolean.Input(

@@ -6,6 +6,7 @@
 import json
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -64,8 +65,9 @@ BUILD = """([spec, group]) => {
 }"""
 
 
-def main() -> None:
-    version = gid_core.__version__
+@contextmanager
+def building_page():
+    """ComfyUI's page with this pack and an empty graph; it runs BUILD."""
     with tempfile.TemporaryDirectory() as base, ComfyServer(base) as server, sync_playwright() as playwright:
         server.post("/settings", {"Comfy.TutorialCompleted": True})
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
@@ -73,15 +75,24 @@ def main() -> None:
         page.goto(server.url)
         page.wait_for_function("() => window.app?.graph && window.LiteGraph?.registered_node_types?.GID_LoopMotion")
         page.wait_for_timeout(1000)
+        yield page
+        browser.close()
+
+
+def write_graph(path: Path, graph: dict, nodes: list[dict]) -> None:
+    """Write a graph; those of its nodes that belong to this pack get its name and version."""
+    for node in nodes:
+        if node["type"].startswith("GID_"):
+            node["properties"] |= {"cnr_id": PACK_ID, "ver": gid_core.__version__}
+    path.write_text(json.dumps(graph, indent=1) + "\n")
+    print(path.relative_to(ROOT), file=sys.stderr)
+
+
+def main() -> None:
+    with building_page() as page:
         for name in sys.argv[1:] or WORKFLOWS:
             graph = page.evaluate(BUILD, [WORKFLOWS[name], MUTED_GROUPS.get(name)])
-            for node in graph["nodes"]:
-                if node["type"].startswith("GID_"):
-                    node["properties"] |= {"cnr_id": PACK_ID, "ver": version}
-            path = Path(ROOT, "workflows", f"{name}.json")
-            path.write_text(json.dumps(graph, indent=1) + "\n")
-            print(path.relative_to(ROOT), file=sys.stderr)
-        browser.close()
+            write_graph(Path(ROOT, "workflows", f"{name}.json"), graph, graph["nodes"])
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ SHARED: dict[str, tuple[str | tuple[str, str], ...]] = {
         "MAX_POINTS",
     ),
     "sources.motion_brush": ("MIN_SOFTNESS", "MIN_PRESSURE", "MIN_RADIUS_PIXELS", "ERASED"),
+    "presets": ("WIND_PRESETS", "SWAY_PRESETS"),
     "rendering.live_packet": (("VERSION", "PACKET_VERSION"),),
 }
 
@@ -80,10 +81,12 @@ def js_constants() -> str:
 
 
 def _literal(value: Any) -> str:
-    """A JavaScript literal of a number, a text, or a sequence or dataclass of these."""
+    """A JavaScript literal of a number, a text, or a sequence, dictionary or dataclass of these."""
     if is_dataclass(value) and not isinstance(value, type):
         fields = ", ".join(f"{key}: {_literal(item)}" for key, item in asdict(value).items())
         return f"Object.freeze({{ {fields} }})"
+    if isinstance(value, dict):
+        return "Object.freeze({\n" + "".join(f"  {json.dumps(k)}: {_literal(v)},\n" for k, v in value.items()) + "})"
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (list, tuple)):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..media.atomic import check_target
 from ..media.video_io import CODECS, WINDOW_SECONDS, check_video_path
+from ..presets import WIND_PRESETS
 from ..spectral_volume import DEFAULT_BINS, DEFAULT_PERIOD, DETREND_MODES
 from ..validation import refuse
 from .batch_workers import ENGINES
@@ -160,10 +163,25 @@ def poke_options(parser: argparse.ArgumentParser) -> None:
 def wind_options(parser: argparse.ArgumentParser) -> None:
     """Wind. Its seed is that of the prediction."""
     add = parser.add_argument
+    add(
+        "--preset",
+        choices=WIND_PRESETS,
+        action=_SetWindPreset,
+        help="sets --strength, --gustiness, --speed and --damping; those given after it change its values",
+    )
     add("--direction", type=float, default=0.0, help="where it blows to, in degrees: 0 is right, 90 down (default 0)")
     add("--gustiness", type=float, default=0.5, help="0 is an even breeze, 1 has gusts and lulls (default 0.5)")
     add("--loop", action="store_true", help="a seamless loop; without it the photo begins at rest")
     force_options(parser, seconds=10)
+
+
+class _SetWindPreset(argparse.Action):
+    """Sets the options that a preset has."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        vars(namespace).update(asdict(WIND_PRESETS[values]))
 
 
 def comma_separated(text: str) -> list[float]:

@@ -82,7 +82,7 @@ def test_each_node_shows_its_widgets_and_connects_to_matching_types(page, tmp_pa
         specs = inputs_of(info)
         widgets = [name for name, (kind, *_) in specs.items() if kind in WIDGET_TYPES]
         # Added by the page: our previews, and ComfyUI's control widget of a seed.
-        added = ("loop_preview", "page_preview", "live", "control_after_generate")
+        added = ("loop_preview", "page_preview", "live", "control_after_generate", "more_options", "preset")
         shown = [name for name in node["widgets"] if name not in added]
         assert sorted(shown) == sorted(widgets), node_id
         assert set(node["inputs"]) == set(specs), node_id  # each widget has a socket too

@@ -27,7 +27,7 @@ FLOORS = (
     {"spectral_volume", "edge_aware_smoothing"},
     {"media"},
     {"tensors"},
-    {"packages", "validation", "notices", "memory"},
+    {"packages", "validation", "notices", "memory", "presets"},
 )
 
 # Distributions in requirements.txt whose module has another name.

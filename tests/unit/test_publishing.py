@@ -56,7 +56,7 @@ def test_the_package_is_small_and_has_what_comfyui_loads(repo, package_files):
     assert sum((repo / file).stat().st_size for file in package_files if (repo / file).exists()) < MAX_PACKAGE_BYTES
     roots = {file.parts[0] for file in package_files}
     needed = {"__init__.py", "install.py", "requirements.txt", "LICENSE", "README.md", "pyproject.toml"}
-    assert needed | {"gid_core", "nodes", "js", "locales", "workflows"} <= roots
+    assert needed | {"gid_core", "nodes", "js", "locales", "workflows", "subgraphs"} <= roots
     assert not roots & {"tests", "benchmarks", "scripts", "docs", ".github"}
 
 

@@ -16,6 +16,7 @@ from gid_core.media.image_io import read_image, write_image
 from gid_core.media.video_io import read_video
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import loop
+from gid_core.presets import WIND_PRESETS
 from gid_core.rendering.interactive_page import interactive_page
 from gid_core.rendering.render import render
 from gid_core.spectral_volume import SpectralVolume
@@ -108,6 +109,17 @@ def test_wind_with_a_stored_motion(files, capsys):
     assert "seamless" in capsys.readouterr().out
     assert main(command) == 0
     assert torch.equal(images(files / "out")[0], photo)
+
+
+def test_wind_with_a_preset_and_a_change_of_it(files):
+    assert main(["wind", *STORED, "out", "--preset", "storm", "--speed", "0.5", "--frames", "6"]) == 0
+    volume, photo = load()
+    storm = WIND_PRESETS["storm"]
+    settings = dict(
+        strength=storm.strength, gustiness=storm.gustiness, damping=Damping(0.4 * storm.damping, 0.08 * storm.damping)
+    )
+    motion = wind(volume, **settings, speed=0.5, num_frames=6, max_displacement=0.05)
+    torch.testing.assert_close(images(files / "out"), render(photo, motion), atol=0.51 / 255, rtol=0)
 
 
 @pytest.mark.parametrize("command", [["poke", "--poke", "0.5,0.4,0.05,0"], ["wind"]])
