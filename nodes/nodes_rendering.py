@@ -106,8 +106,7 @@ class SoftmaxSplatRender(io.ComfyNode):
         notes = problems_of_save_video(channels, height, width)
         if notes and goes_to_save_video(cls.hidden):
             raise ValueError(" ".join(notes))
-        if notes:
-            show_text("\n".join(notes), cls.hidden.unique_id)
+        show_text("\n".join(notes), cls.hidden.unique_id)
         options = dict(
             start=start_frame,
             count=num_frames or None,
@@ -128,8 +127,7 @@ class SoftmaxSplatRender(io.ComfyNode):
         count = count_frames(image, motion, start_frame, num_frames or None)
         kept = count * height * width * (channels + with_holes) * intermediate_dtype().itemsize
         frames, holes = _on_a_device(render_on, image, motion, model, mode, frames_at_once, notes, kept_bytes=kept)
-        if notes:
-            show_text("\n".join(notes), cls.hidden.unique_id)
+        show_text("\n".join(notes), cls.hidden.unique_id)
         step = preview_step(len(frames))
         preview = save_looping_preview([thumbnail(frame) for frame in frames[::step]], motion.fps / step)
         return io.NodeOutput(frames, holes, motion.fps, ui={"gid_loop": [preview]})
@@ -243,8 +241,7 @@ class RenderLoopToVideo(io.ComfyNode):
             )
 
         _on_a_device(render_on, image, motion, model, mode, frames_at_once, notes)
-        if notes:
-            show_text("\n".join(notes), cls.hidden.unique_id)
+        show_text("\n".join(notes), cls.hidden.unique_id)
         preview = save_looping_preview(thumbnails, motion.fps / step)
         return io.NodeOutput(_cached_videos.add(file), ui={"gid_loop": [preview]})
 
