@@ -60,8 +60,8 @@ class SoftmaxSplatRender(io.ComfyNode):
             node_id="GID_SoftmaxSplatRender",
             display_name="Softmax Splat Render",
             category=CATEGORY,
-            description="Moves an image's pixels along a motion and renders the frames. Pixels that move more pass in "
-            "front. Holes that open are filled from their surroundings and returned as a mask.",
+            description="Animates an image: moves its pixels along a motion and renders the frames. Pixels that "
+            "move more pass in front. Holes that open are filled from their surroundings and returned as a mask.",
             search_aliases=[
                 "animate image",
                 "warp",
@@ -164,9 +164,9 @@ class RenderLoopToVideo(io.ComfyNode):
             node_id="GID_RenderLoopToVideo",
             display_name="Render Loop To Video",
             category=CATEGORY,
-            description="Moves an image's pixels along a motion like Softmax Splat Render, and writes each frame to a "
-            "video as soon as it is made. Memory does not grow with the number of frames: use it for large images and "
-            "long clips.",
+            description="Image to video: moves an image's pixels along a motion like Softmax Splat Render, and writes "
+            "each frame to a video as soon as it is made. Memory does not grow with the number of frames: use it for "
+            "large images and long clips.",
             search_aliases=["render video", "animate image", "low memory", "large image", "stream", "cinemagraph"],
             inputs=[
                 *_rendering_inputs(),
