@@ -60,9 +60,9 @@ function stored() {
   }
 }
 
-/** The key of a node in the session storage. It names the graph too, because node ids repeat across workflows. */
+/** The key of a node in the session storage. It names graph and type, too, because node ids repeat across workflows. */
 function storageKey(node) {
   const graphId = node.graph?.id;
   const hasId = graphId && /[1-9a-f]/.test(graphId); // a workflow that was never saved may have an id of zeros
-  return `${hasId ? graphId : app.extensionManager?.workflow?.activeWorkflow?.path}/${node.id}`;
+  return `${hasId ? graphId : app.extensionManager?.workflow?.activeWorkflow?.path}/${node.id}/${node.type}`;
 }

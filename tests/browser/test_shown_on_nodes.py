@@ -1,9 +1,13 @@
 """What a run writes and draws on nodes stays: after the run, after a reload of the page, and beside open panels."""
 
 import pytest
+import tomllib
 
+import gid_core as gid
 from browser.live_page import BUILD, run_to_end, settle, steady, wait_equal, wait_for
+from comfy_server import ROOT
 
+REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 STATUS = '[data-testid="gid-status"]'
 PREVIEW = '[data-testid="gid-loop-preview"]'
 NODES = "(app.rootGraph ?? app.graph).nodes"
@@ -105,3 +109,36 @@ def test_the_panel_of_parameters_lists_no_empty_rows_and_changes_no_width(page, 
     panel.wait_for(state="hidden")
     settle(page, live)
     assert abs(page.locator(live).bounding_box()["width"] - width) < 2
+
+
+# The colors that the page uses for a wire on the canvas, for a slot there, and for a slot in Nodes 2.0.
+COLORS = """(type) => [
+  LGraphCanvas.link_type_colors[type],
+  app.canvas.default_connection_color_byType[type],
+  getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`).trim(),
+]"""
+
+
+def test_wires_of_this_pack_keep_their_colors_when_a_palette_is_loaded(page):
+    own = ("GID_SPECTRAL_VOLUME", "GID_MOTION", "GID_MODEL", "GID_GUIDANCE")
+    page.wait_for_timeout(1000)  # the first palette is loaded after the page is ready
+    colors = [page.evaluate(COLORS, type_) for type_ in own]
+    assert len({color for three in colors for color in three}) == len(own) and all(map(all, colors))
+    loop_graph(page, 40)
+    links = page.evaluate("[...app.graph.links.values()].map((l) => LGraphCanvas.link_type_colors[l.type])")
+    assert {color for three in colors[:2] for color in three} < set(links)
+    image = page.evaluate(COLORS, "IMAGE")
+    for palette in ("solarized", "dark"):
+        page.evaluate("(name) => app.extensionManager.setting.set('Comfy.ColorPalette', name)", palette)
+        wait_equal(lambda: page.evaluate(COLORS, "IMAGE") == image, palette == "dark")
+        assert [page.evaluate(COLORS, type_) for type_ in own] == colors
+    # A palette that names our types wins.
+    page.evaluate("() => Object.assign(LGraphCanvas.link_type_colors, { GID_MOTION: '#123456' })")
+    assert page.evaluate(COLORS, "GID_MOTION")[0] == "#123456"
+    page.evaluate("() => Object.assign(LGraphCanvas.link_type_colors, { GID_MOTION: '' })")
+    assert page.evaluate(COLORS, "GID_MOTION") == colors[1]
+
+
+def test_the_about_page_names_the_version(page):
+    badges = page.evaluate("() => app.extensions.flatMap((e) => e.aboutPageBadges ?? []).map((b) => [b.label, b.url])")
+    assert [f"Generative Image Dynamics v{gid.__version__}", REPOSITORY] in badges
