@@ -60,7 +60,8 @@ def command_parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gid", description=__doc__)
+    description = "Animate a still photo, or the first frame of a clip. `gid COMMAND --help` tells more of a command."
+    parser = argparse.ArgumentParser(prog="gid", description=description)
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
     def command(

@@ -4,6 +4,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { BrushEditor } from "./brush_editor.js";
+import { addElement, appendCallback, inNodes2, remember, whenRestored } from "./dom_widget.js";
 import { fetchPacket, fetchSway } from "./live_packet.js";
 import { createButton } from "./live_panel.js";
 import { addStyle } from "./live_style.js";
@@ -26,7 +27,6 @@ const MARGIN = 20; // pixels between node and widget, left and right together
 const HINT = "Run the workflow once to see it live";
 const BRUSH_HINT = "Connect an image, then run the workflow once, to paint on it";
 const PICTURE_NODES = new Set(["LoadImage", "LoadImageMask", "LoadImageOutput"]);
-const STORAGE_KEY = "gid.live"; // in the session storage: the packet that each node shows
 
 /** Functions with which an editor reads and changes a node. */
 function nodeAccess(node) {
@@ -78,32 +78,6 @@ function pictureUrl(node) {
   return "";
 }
 
-/** The key of a node in the session storage. It names the graph too, because node ids repeat across workflows. */
-function storageKey(node) {
-  const graphId = node.graph?.id;
-  const hasId = graphId && /[1-9a-f]/.test(graphId); // a workflow that was never saved may have an id of zeros
-  return `${hasId ? graphId : app.extensionManager?.workflow?.activeWorkflow?.path}/${node.id}`;
-}
-
-function storedDigests() {
-  try {
-    return JSON.parse(sessionStorage.getItem(STORAGE_KEY)) ?? {};
-  } catch {
-    return {};
-  }
-}
-
-function storeDigest(node, digest) {
-  const digests = storedDigests();
-  if (digest) digests[storageKey(node)] = digest;
-  else delete digests[storageKey(node)];
-  try {
-    sessionStorage.setItem(STORAGE_KEY, JSON.stringify(digests));
-  } catch {
-    // Without storage, the view is only lost after a reload.
-  }
-}
-
 function addLiveWidget(node) {
   const { Editor, controlsHeight, opens = false } = EDITORS[node.comfyClass];
   const holder = document.createElement("div");
@@ -114,14 +88,7 @@ function addLiveWidget(node) {
   let opened = !opens;
   let waiting = null; // the digest to show when the editor opens
 
-  const widget = node.addDOMWidget("live", "GID_LIVE", holder, {
-    serialize: false,
-    hideOnZoom: false,
-    getMinHeight: () => height(),
-    getValue: () => "",
-    setValue: () => {},
-  });
-  widget.serialize = false;
+  const widget = addElement(node, "live", holder, () => height());
   if (!opens) placeAbove(node, widget, 0);
 
   // Before the layout the holder may be as wide as the page.
@@ -171,23 +138,22 @@ function addLiveWidget(node) {
       growNode();
     } else {
       shownDigest = null;
-      storeDigest(node, null);
+      remember(node, "live", undefined);
     }
   }
 
-  /** The digest is looked up later: after loading, undo or a tab change the node has no id yet. */
   const restore = () => {
     build();
-    setTimeout(() => show(storedDigests()[storageKey(node)]));
     for (const delay of [50, 500, 2000]) setTimeout(() => editor && replaceStaleElement(node, holder), delay);
   };
 
   appendCallback(node, "onExecuted", (output) => {
     const digest = output?.gid_live?.[0]?.digest;
     if (!digest) return;
-    storeDigest(node, digest);
+    remember(node, "live", digest);
     show(digest);
   });
+  whenRestored(node, "live", show);
   appendCallback(node, "onAdded", restore);
   appendCallback(node, "onConfigure", restore);
   appendCallback(node, "onRemoved", () => {
@@ -205,8 +171,6 @@ function addLiveWidget(node) {
   // A new node's height includes inputs that Nodes 2.0 hides. A height of 0 gives the node the height of its content.
   if (inNodes2()) node.setSize?.([Math.max(node.size[0], MIN_WIDTH), 0]);
 }
-
-export const inNodes2 = () => Boolean(globalThis.LiteGraph?.vueNodesMode);
 
 /**
  * After an undo, Nodes 2.0 of the old frontend keeps showing the element of the previous node, because the new node has
@@ -235,16 +199,6 @@ function forwardNavigation(element) {
   forward("pointerdown", "processMouseDown", (event) => event.button === 1);
   forward("pointermove", "processMouseMove", (event) => (event.buttons & 4) === 4);
   forward("pointerup", "processMouseUp", (event) => event.button === 1);
-}
-
-/** Call `callback` after the object's own method of this name. */
-function appendCallback(object, name, callback) {
-  const original = object[name];
-  object[name] = function (...args) {
-    const result = original?.apply(this, args);
-    callback.apply(this, args);
-    return result;
-  };
 }
 
 app.registerExtension({

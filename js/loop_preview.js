@@ -4,6 +4,7 @@
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { addElement, appendCallback, remember, whenRestored } from "./dom_widget.js";
 
 const NODE_TYPES = new Set(["GID_SoftmaxSplatRender", "GID_RenderLoopToVideo", "GID_PredictSpectralVolume"]);
 
@@ -20,14 +21,7 @@ function addPreview(node) {
   const container = document.createElement("div");
   container.append(image);
 
-  const widget = node.addDOMWidget("loop_preview", "GID_LOOP_PREVIEW", container, {
-    serialize: false,
-    hideOnZoom: false,
-    getMinHeight: () => (image.style.display === "none" ? 0 : 180),
-    getValue: () => "",
-    setValue: () => {},
-  });
-  widget.serialize = false;
+  addElement(node, "loop_preview", container, () => (image.style.display === "none" ? 0 : 180));
 
   image.addEventListener("load", () => {
     const isFirst = image.style.display === "none";
@@ -42,12 +36,13 @@ function addPreview(node) {
     node.setDirtyCanvas?.(true, true);
   });
 
-  const originalOnExecuted = node.onExecuted;
-  node.onExecuted = function (output) {
-    originalOnExecuted?.apply(this, arguments);
+  const show = (file) => file && (image.src = previewUrl(file));
+  appendCallback(node, "onExecuted", (output) => {
     const file = output?.gid_loop?.[0];
-    if (file) image.src = previewUrl(file);
-  };
+    if (file) remember(node, "loop", file);
+    show(file);
+  });
+  whenRestored(node, "loop", show);
 
   const abortController = new AbortController();
   const showFrame = ({ detail }) => {
@@ -55,11 +50,7 @@ function addPreview(node) {
     if (detail.node.split(":").pop() === String(node.id)) image.src = detail.image;
   };
   api.addEventListener("gid.frame", showFrame, { signal: abortController.signal });
-  const originalOnRemoved = node.onRemoved;
-  node.onRemoved = function () {
-    abortController.abort();
-    originalOnRemoved?.apply(this, arguments);
-  };
+  appendCallback(node, "onRemoved", () => abortController.abort());
 }
 
 app.registerExtension({

@@ -4,7 +4,7 @@
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { inNodes2 } from "./live_widgets.js";
+import { addElement, appendCallback, inNodes2, remember, whenRestored } from "./dom_widget.js";
 
 const NODE_TYPE = "GID_SaveInteractivePhoto";
 const MIN_WIDTH = 380; // pixels, of the node
@@ -30,14 +30,7 @@ function addPreview(node) {
   container.append(frame, link);
 
   const isShown = () => container.style.display !== "none";
-  const widget = node.addDOMWidget("page_preview", "GID_PAGE_PREVIEW", container, {
-    serialize: false,
-    hideOnZoom: false,
-    getMinHeight: () => (isShown() ? HEIGHT : 0),
-    getValue: () => "",
-    setValue: () => {},
-  });
-  widget.serialize = false;
+  addElement(node, "page_preview", container, () => (isShown() ? HEIGHT : 0));
 
   let shown = null; // the file
   async function show(file) {
@@ -59,12 +52,13 @@ function addPreview(node) {
     node.setDirtyCanvas?.(true, true);
   }
 
-  const originalOnExecuted = node.onExecuted;
-  node.onExecuted = function (output) {
-    originalOnExecuted?.apply(this, arguments);
+  const tryToShow = (file) => file && show(file).catch((error) => console.warn("gid: no preview:", error));
+  appendCallback(node, "onExecuted", (output) => {
     const file = output?.gid_page?.[0];
-    if (file) show(file).catch((error) => console.warn("gid: no preview:", error));
-  };
+    if (file) remember(node, "page", file);
+    tryToShow(file);
+  });
+  whenRestored(node, "page", tryToShow);
 
   // A frame takes the events of the pointer: while something is dragged over the graph, it must let them through.
   const abortController = new AbortController();
@@ -72,13 +66,11 @@ function addPreview(node) {
   const options = { capture: true, signal: abortController.signal };
   document.addEventListener("pointerdown", setEvents("none"), options);
   for (const type of ["pointerup", "pointercancel"]) document.addEventListener(type, setEvents("auto"), options);
-  const originalOnRemoved = node.onRemoved;
-  node.onRemoved = function () {
+  appendCallback(node, "onRemoved", () => {
     abortController.abort();
     shown = null;
     frame.remove();
-    originalOnRemoved?.apply(this, arguments);
-  };
+  });
 }
 
 app.registerExtension({

@@ -32,9 +32,10 @@ export class PokeEditor extends ForceEditor {
     });
     panel.stage.after(this.timeline.root);
     this.undoButton = createButton("undo", "Undo", "Undo the last change (Ctrl+Z)", () => this.undo());
+    this.redoButton = createButton("redo", "", "Redo (Ctrl+Shift+Z)", () => this.redo());
     this.deleteButton = createButton("delete", "Delete", "Delete the selected poke (Delete)", () => this.remove());
     this.clearButton = createButton("clear", "Clear", "Clear: delete all pokes", () => this.commit([]));
-    panel.bar.append(this.undoButton, this.deleteButton, this.clearButton);
+    panel.bar.append(this.undoButton, this.redoButton, this.deleteButton, this.clearButton);
     this.forceArrows = [new Arrow(panel), new Arrow(panel), new Arrow(panel)];
     this.selectedArrow = new Arrow(panel, "faint");
     this.cursorArrow = new Arrow(panel);
@@ -166,6 +167,7 @@ export class PokeEditor extends ForceEditor {
   updateButtons() {
     const locked = this.node.locked("pokes");
     this.undoButton.disabled = locked || !this.history.canUndo;
+    this.redoButton.disabled = locked || !this.history.canRedo;
     this.deleteButton.disabled = locked || this.selected < 0;
     this.clearButton.disabled = locked || !this.pokes.length;
     if (this.panel.packet && !this.drag) {

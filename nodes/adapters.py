@@ -150,16 +150,14 @@ def warnings_on_node(node_id: str | None) -> Iterator[list[str]]:
     """Log the library's warnings and show them on the node that caused them.
 
     Yields:
-        A list to which the caller may append lines; they are shown above the warnings. A node keeps its last text, so
-        a node that may warn should always append a line: it replaces the warning of an earlier run.
+        A list to which the caller may append lines; they are shown above the warnings.
     """
     lines: list[str] = []
     with collect_warnings() as messages:
         yield lines
     for message in messages:
         logger.warning(message)
-    if lines or messages:
-        show_text("\n".join(lines + messages), node_id)
+    show_text("\n".join(lines + messages), node_id)
 
 
 def send_frame(frame: Tensor, node_id: str) -> None:
@@ -182,12 +180,10 @@ def _connected_server() -> Any | None:
 
 
 def show_text(text: str, node_id: str | None) -> None:
-    """Show text under a node, if ComfyUI's server runs."""
-    from server import PromptServer
-
-    server = getattr(PromptServer, "instance", None)
+    """Show text under a node in the page that queued the run; js/status_text.js keeps it. An empty one removes it."""
+    server = _connected_server()
     if server is not None and node_id is not None:
-        server.send_progress_text(text, node_id)
+        server.send_sync("gid.text", {"node": str(node_id), "text": text}, server.client_id)
 
 
 def to_pil(image: Tensor) -> Image.Image:

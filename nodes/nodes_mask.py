@@ -35,9 +35,9 @@ class VolumeFromMask(io.ComfyNode):
             node_id="GID_VolumeFromMask",
             display_name="Sway From Mask",
             category=CATEGORY,
-            description="Makes painted regions sway like elastic objects that are fixed at their roots: hair, cloth, a "
-            "sign, a drawn tree. Paint in the node's live picture, or connect a mask. It needs no model and no clip, "
-            "and works on any image.",
+            description="Makes painted regions sway or wiggle like elastic objects that are fixed at their roots: "
+            "hair, cloth, a sign, a drawn tree. Paint in the node's live picture, or connect a mask. It needs no model "
+            "and no clip, and works on any image.",
             search_aliases=[
                 "elastic",
                 "mask to motion",

@@ -37,8 +37,8 @@ class LoopMotion(io.ComfyNode):
             node_id="GID_LoopMotion",
             display_name="Loop Motion",
             category=CATEGORY,
-            description="Plays a spectral volume as a seamless loop: the first frame follows the last. Set the speed "
-            "and the number of frames of the loop.",
+            description="Plays a spectral volume as a seamless loop, as a cinemagraph needs it: the first frame "
+            "follows the last. Set the speed and the number of frames of the loop.",
             search_aliases=["seamless loop", "cinemagraph", "living photo", "slow motion", "sway", "endless"],
             inputs=[
                 volume_input("The motion to loop."),

@@ -62,8 +62,9 @@ class PredictSpectralVolume(io.ComfyNode):
             node_id="GID_PredictSpectralVolume",
             display_name="Predict Spectral Volume",
             category=CATEGORY,
-            description="Predicts from a single photo how each pixel would sway in the wind, as a spectral volume. "
-            "Loop or amplify the motion, and render the photo with it.",
+            description="Predicts from a single photo how each pixel would sway in the wind, as a spectral volume: the "
+            "first step to animate a photo (image to video, a cinemagraph, a living photo). Loop or amplify the "
+            "motion, and render the photo with it.",
             search_aliases=[
                 "animate photo",
                 "image to motion",

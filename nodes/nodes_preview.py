@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
@@ -12,6 +15,7 @@ from .adapters import CATEGORY, as_motion, motion_or_volume_input, schema
 from .input_checks import checks_inputs
 
 PREVIEW_WIDTH = 512  # pixels
+SHEET_GAP, SHEET_GRAY = 8, 0.1  # pixels between the images of the node's picture, and the gray there
 
 
 class PreviewMotion(io.ComfyNode):
@@ -64,6 +68,17 @@ class PreviewMotion(io.ComfyNode):
             xt_slice(motion, image, PREVIEW_WIDTH),
             flow_wheel(motion, PREVIEW_WIDTH),
         ]
-        batches = [image[None] for image in images]
-        files = [file for batch in batches for file in ui.PreviewImage(batch, cls=cls).as_dict()["images"]]
-        return io.NodeOutput(*batches, ui={"images": files, "animated": (False,)})
+        # In one picture, because Nodes 2.0 shows only one at a time.
+        shown = ui.PreviewImage(_sheet(images)[None], cls=cls).as_dict()["images"]
+        return io.NodeOutput(*(image[None] for image in images), ui={"images": shown, "animated": (False,)})
+
+
+def _sheet(images: Sequence[Tensor]) -> Tensor:
+    """Four images [H, W, 3] in two rows, [H', W', 3]."""
+    height = [max(images[i].shape[0], images[i + 1].shape[0]) for i in (0, 2)]
+    width = [max(images[i].shape[1], images[i + 2].shape[1]) for i in (0, 1)]
+    sheet = torch.full((sum(height) + SHEET_GAP, sum(width) + SHEET_GAP, 3), SHEET_GRAY)
+    for index, image in enumerate(images):
+        top, left = index // 2 * (height[0] + SHEET_GAP), index % 2 * (width[0] + SHEET_GAP)
+        sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return sheet

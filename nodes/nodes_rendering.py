@@ -60,8 +60,8 @@ class SoftmaxSplatRender(io.ComfyNode):
             node_id="GID_SoftmaxSplatRender",
             display_name="Softmax Splat Render",
             category=CATEGORY,
-            description="Moves an image's pixels along a motion and renders the frames. Pixels that move more pass in "
-            "front. Holes that open are filled from their surroundings and returned as a mask.",
+            description="Animates an image: moves its pixels along a motion and renders the frames. Pixels that "
+            "move more pass in front. Holes that open are filled from their surroundings and returned as a mask.",
             search_aliases=[
                 "animate image",
                 "warp",
@@ -106,8 +106,7 @@ class SoftmaxSplatRender(io.ComfyNode):
         notes = problems_of_save_video(channels, height, width)
         if notes and goes_to_save_video(cls.hidden):
             raise ValueError(" ".join(notes))
-        if notes:
-            show_text("\n".join(notes), cls.hidden.unique_id)
+        show_text("\n".join(notes), cls.hidden.unique_id)
         options = dict(
             start=start_frame,
             count=num_frames or None,
@@ -128,8 +127,7 @@ class SoftmaxSplatRender(io.ComfyNode):
         count = count_frames(image, motion, start_frame, num_frames or None)
         kept = count * height * width * (channels + with_holes) * intermediate_dtype().itemsize
         frames, holes = _on_a_device(render_on, image, motion, model, mode, frames_at_once, notes, kept_bytes=kept)
-        if notes:
-            show_text("\n".join(notes), cls.hidden.unique_id)
+        show_text("\n".join(notes), cls.hidden.unique_id)
         step = preview_step(len(frames))
         preview = save_looping_preview([thumbnail(frame) for frame in frames[::step]], motion.fps / step)
         return io.NodeOutput(frames, holes, motion.fps, ui={"gid_loop": [preview]})
@@ -166,9 +164,9 @@ class RenderLoopToVideo(io.ComfyNode):
             node_id="GID_RenderLoopToVideo",
             display_name="Render Loop To Video",
             category=CATEGORY,
-            description="Moves an image's pixels along a motion like Softmax Splat Render, and writes each frame to a "
-            "video as soon as it is made. Memory does not grow with the number of frames: use it for large images and "
-            "long clips.",
+            description="Image to video: moves an image's pixels along a motion like Softmax Splat Render, and writes "
+            "each frame to a video as soon as it is made. Memory does not grow with the number of frames: use it for "
+            "large images and long clips.",
             search_aliases=["render video", "animate image", "low memory", "large image", "stream", "cinemagraph"],
             inputs=[
                 *_rendering_inputs(),
@@ -243,8 +241,7 @@ class RenderLoopToVideo(io.ComfyNode):
             )
 
         _on_a_device(render_on, image, motion, model, mode, frames_at_once, notes)
-        if notes:
-            show_text("\n".join(notes), cls.hidden.unique_id)
+        show_text("\n".join(notes), cls.hidden.unique_id)
         preview = save_looping_preview(thumbnails, motion.fps / step)
         return io.NodeOutput(_cached_videos.add(file), ui={"gid_loop": [preview]})
 

@@ -15,6 +15,7 @@ import gid_core
 from comfy_server import ROOT, ComfyServer
 from workflow_list import MUTED_GROUPS, WORKFLOWS
 
+NOTE_PLACE = (90, 130)  # pixels of the window, of the upper left corner without the title
 PACK_ID = "generative-image-dynamics"
 
 BUILD = """([spec, group]) => {
@@ -65,6 +66,12 @@ BUILD = """([spec, group]) => {
 }"""
 
 
+def note_in_view(graph: dict) -> list[float]:
+    """The offset of a canvas on which the note, which stands at the left, lies beside ComfyUI's menus."""
+    (note,) = (node for node in graph["nodes"] if node["type"] == "MarkdownNote")
+    return [place - start for place, start in zip(NOTE_PLACE, note["pos"], strict=True)]
+
+
 @contextmanager
 def building_page():
     """ComfyUI's page with this pack and an empty graph; it runs BUILD."""
@@ -92,6 +99,7 @@ def main() -> None:
     with building_page() as page:
         for name in sys.argv[1:] or WORKFLOWS:
             graph = page.evaluate(BUILD, [WORKFLOWS[name], MUTED_GROUPS.get(name)])
+            graph["extra"]["ds"] = {"scale": 1, "offset": note_in_view(graph)}  # newer pages show all of a template
             write_graph(Path(ROOT, "workflows", f"{name}.json"), graph, graph["nodes"])
 
 

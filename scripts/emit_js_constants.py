@@ -20,6 +20,7 @@ DIGITS = 12  # significant digits of a number: the last ones of a computed const
 
 # Modules of gid_core, and which of their constants JavaScript uses: the name in Python, or (Python, JavaScript).
 SHARED: dict[str, tuple[str | tuple[str, str], ...]] = {
+    "__init__": (("__version__", "PACK_VERSION"),),
     "dynamics.oscillators": ("INTEGRATORS", "DEFAULT_DAMPING"),
     "dynamics.modes": (
         "STATIC_THRESHOLD",

@@ -69,28 +69,32 @@ MUTED_GROUPS = {
 
 
 def note(text: str, height: int = 430) -> dict:
-    """The note at the left, with one line per paragraph: ComfyUI loses the space of a line break after italics."""
-    lines = re.sub(r"(?<=\S) *\n *(?=\S)(?!\d+\. )", " ", text)
+    """The note at the left.
+
+    It has one line per paragraph, because ComfyUI loses the space of a line break after italics, and bold names where
+    the text has code, which ComfyUI writes in dark blue on gray.
+    """
+    lines = re.sub(r"(?<=\S) *\n *(?=\S)(?!\d+\. )", " ", re.sub(r"`([^`]+)`", r"**\1**", text))
     return {"note": ("MarkdownNote", -1.2, 0, [lines], {}, height)}
 
 
-def sample_nodes(sample: str = "dandelions", column: float = 0) -> dict:
+def sample_nodes(sample: str = "dandelions") -> dict:
     """Nodes that give the photo to animate: a sample or the user's own, in a size that is quick."""
     return {
-        "sample": ("GID_LoadSample", column, 0, {"sample": sample}, {}),
-        "photo": ("GID_FitImage", column, 300, {}, {"image": ("sample", 0)}),
+        "sample": ("GID_LoadSample", 0, 0, {"sample": sample}, {}),
+        "photo": ("GID_FitImage", 0, 300, {}, {"image": ("sample", 0)}),
     }
 
 
-def prediction_nodes(column: float = 0, masked: bool = False) -> dict:
+def prediction_nodes(masked: bool = False) -> dict:
     """Nodes from a photo to its predicted motion; `masked` limits it to the painted mask."""
     mask = {"mask": ("sample", 1)} if masked else {}
     return {
-        **sample_nodes(column=column),
-        "model": ("GID_LoadModel", column, 450, {"model_name": "gid-small (shipped)"}, {}),
+        **sample_nodes(),
+        "model": ("GID_LoadModel", 0, 450, {"model_name": "gid-small (shipped)"}, {}),
         "volume": (
             "GID_PredictSpectralVolume",
-            column + 1,
+            1,
             0,
             {"seed": 2, "control_after_generate": "fixed"},
             {"model": ("model", 0), "image": ("photo", 0), **mask},
@@ -98,21 +102,26 @@ def prediction_nodes(column: float = 0, masked: bool = False) -> dict:
     }
 
 
-def photo_loop_nodes(name: str, column: float = 0, masked: bool = False) -> dict:
+def photo_loop_nodes(name: str, masked: bool = False) -> dict:
     """Nodes from a photo to the video of a loop, which is written frame by frame; `name` begins the file's name."""
     mask = {"mask": ("sample", 1)} if masked else {}
     return {
-        **prediction_nodes(column, masked),
-        "loop": ("GID_LoopMotion", column + 2, 0, {}, {"spectral_volume": ("volume", 0)}),
+        **prediction_nodes(masked),
+        "loop": ("GID_LoopMotion", 2, 0, {}, {"spectral_volume": ("volume", 0)}),
         "render": (
             "GID_RenderLoopToVideo",
-            column + 2,
+            2,
             280,
             {},
             {"image": ("volume", 1), "motion": ("loop", 0), "model": ("model", 0), **mask},
         ),
-        "save": ("SaveVideo", column + 3, 0, {"filename_prefix": f"video/{name}"}, {"video": ("render", 0)}),
+        "save": ("SaveVideo", 3, 0, {"filename_prefix": f"video/{name}"}, {"video": ("render", 0)}),
     }
+
+
+def placed(nodes: dict, **places: tuple[float, int]) -> dict:
+    """The nodes, some of them at other places: (column, row in pixels)."""
+    return {name: (node[0], *places.get(name, node[1:3]), *node[3:]) for name, node in nodes.items()}
 
 
 def clip_nodes() -> dict:
@@ -137,7 +146,7 @@ def video_nodes(
     Args:
         motion: the name of the node that makes the motion.
         name: the beginning of the video's file name.
-        column: where the first of the nodes stands.
+        column: where the nodes stand, below each other with room for the preview of the first one.
         image: node and output of the photo.
         network: whether the model's rendering network draws the frames.
         video_inputs: more inputs of Create Video.
@@ -145,8 +154,8 @@ def video_nodes(
     render_inputs = {"image": image, "motion": (motion, 0)} | ({"model": ("model", 0)} if network else {})
     return {
         "render": ("GID_SoftmaxSplatRender", column, 0, {}, render_inputs),
-        "video": ("CreateVideo", column + 1, 0, {}, {"images": ("render", 0), "fps": ("render", 2), **video_inputs}),
-        "save": ("SaveVideo", column + 1, 150, {"filename_prefix": f"video/{name}"}, {"video": ("video", 0)}),
+        "video": ("CreateVideo", column, 540, {}, {"images": ("render", 0), "fps": ("render", 2), **video_inputs}),
+        "save": ("SaveVideo", column, 680, {"filename_prefix": f"video/{name}"}, {"video": ("video", 0)}),
     }
 
 
@@ -233,7 +242,7 @@ WORKFLOWS = {
             {"points": "weighted"},
             {"motion": ("loop", 0), "image": ("photo", 0)},
         ),
-        "picture": ("PreviewImage", 3, 420, {}, {"images": ("tracks", 1)}),
+        "picture": ("PreviewImage", 2, 680, {}, {"images": ("tracks", 1)}),
         **video_nodes("loop", "tracks", 3, network=False),
     },
     "09_clip_to_loop": {
@@ -257,19 +266,19 @@ WORKFLOWS = {
         **clip_nodes(),
         "amplify": ("GID_AmplifyMotion", 2, 0, {"gain": 3.0}, {"spectral_volume": ("volume", 0)}),
         "loop": ("GID_LoopMotion", 2, 340, {}, {"spectral_volume": ("amplify", 0)}),
-        "preview": ("GID_PreviewMotion", 3, 420, {}, {"motion": ("loop", 0), "image": ("photo", 0)}),
+        "preview": ("GID_PreviewMotion", 2, 620, {}, {"motion": ("loop", 0), "image": ("photo", 0)}),
         **video_nodes("loop", "amplified", 3, network=False),
     },
     "12_generate_and_animate": {
         **note(notes.GENERATE, 560),
-        "checkpoint": ("CheckpointLoaderSimple", 0, 40, {"ckpt_name": CHECKPOINT}, {}),
-        "positive": ("CLIPTextEncode", 1.1, 40, {"text": PROMPT}, {"clip": ("checkpoint", 1)}),
-        "negative": ("CLIPTextEncode", 1.1, 300, {"text": "people, text"}, {"clip": ("checkpoint", 1)}),
-        "latent": ("EmptyLatentImage", 0, 240, {"width": 768, "height": 512}, {}),
+        "checkpoint": ("CheckpointLoaderSimple", 0, 740, {"ckpt_name": CHECKPOINT}, {}),
+        "positive": ("CLIPTextEncode", 1, 740, {"text": PROMPT}, {"clip": ("checkpoint", 1)}),
+        "negative": ("CLIPTextEncode", 1, 1000, {"text": "people, text"}, {"clip": ("checkpoint", 1)}),
+        "latent": ("EmptyLatentImage", 0, 940, {"width": 768, "height": 512}, {}),
         "sampler": (
             "KSampler",
-            2.3,
-            40,
+            2.2,
+            740,
             {"seed": 1, "control_after_generate": "randomize"},
             {
                 "model": ("checkpoint", 0),
@@ -278,9 +287,9 @@ WORKFLOWS = {
                 "latent_image": ("latent", 0),
             },
         ),
-        "decode": ("VAEDecode", 2.3, 420, {}, {"samples": ("sampler", 0), "vae": ("checkpoint", 2)}),
-        **photo_loop_nodes("generated_loop", column=3.4),
-        "sample": ("GID_LoadSample", 3.4, 0, {"sample": "dandelions"}, {"image": ("decode", 0)}),
+        "decode": ("VAEDecode", 2.2, 1120, {}, {"samples": ("sampler", 0), "vae": ("checkpoint", 2)}),
+        **placed(photo_loop_nodes("generated_loop"), render=(3, 0), save=(3, 540)),
+        "sample": ("GID_LoadSample", 0, 0, {"sample": "dandelions"}, {"image": ("decode", 0)}),
     },
     "13_sticker_with_alpha": {
         **note(notes.STICKER),

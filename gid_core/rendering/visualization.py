@@ -27,7 +27,7 @@ SEAM_COLOR: Color = (255, 38, 51)
 # Quantile of the magnitude that the end of a color scale stands for; the rest is clipped.
 SCALE_QUANTILE = 0.995
 # Labels are left out of images that are not larger than this, in pixels.
-MIN_LABEL_HEIGHT, MIN_LABEL_WIDTH = 48, 220
+MIN_LABEL_HEIGHT, MIN_LABEL_WIDTH = 60, 240
 # Largest number of rows of an X-t slice.
 MAX_SLICE_ROWS = 600
 # Pictures of a photo that is taller than this multiple of its width become narrower instead of ever taller.
@@ -58,14 +58,14 @@ def motion_map(motion: Motion, image: Tensor | None = None, width: int = 512) ->
         gray = _photo(image, (height, width)).mean(-1, keepdims=True) * 0.7 + 0.1
         color = gray + (color - gray) * np.sqrt(level)[..., None]
     canvas = _to_uint8(color)
-    color_bar = _to_uint8(_color_map(np.tile(np.linspace(0, 1, 96), (8, 1))))
+    color_bar = _to_uint8(_color_map(np.tile(np.linspace(0, 1, 128), (14, 1))))
     left, bottom = 10, height - 12
     if _has_room_for_labels(height, width):
-        canvas[bottom - 26 : bottom + 6, : left + 190] //= 3
-        canvas[bottom - 8 : bottom, left : left + 96] = color_bar
-        _draw_text(canvas, "mean motion", (left, bottom - 13), 0.38, BACKGROUND_COLOR)
+        canvas[bottom - 42 : bottom + 8, : left + 220] //= 3
+        canvas[bottom - 14 : bottom, left : left + 128] = color_bar
+        _draw_text(canvas, "mean motion", (left, bottom - 22), 0.6, BACKGROUND_COLOR)
         label = f"{max_magnitude * width / motion.volume.size[1]:.2g} px"
-        _draw_text(canvas, label, (left + 102, bottom), 0.38, BACKGROUND_COLOR)
+        _draw_text(canvas, label, (left + 136, bottom), 0.6, BACKGROUND_COLOR)
     return _to_tensor(canvas)
 
 
@@ -220,7 +220,7 @@ def flow_wheel(motion: Motion, width: int = 512) -> Tensor:
     corner[np.abs(radius - rim_radius) < 1] = TEXT_COLOR
     if _has_room_for_labels(height, width):
         max_length = float(np.quantile(torch.hypot(*flow).cpu().numpy(), SCALE_QUANTILE))
-        _draw_text(canvas, f"rim: {max_length:.2g} px", (width - side - 96, height - 8), 0.4, TEXT_COLOR)
+        _draw_text(canvas, f"rim: {max_length:.2g} px", (width - side - 136, height - 8), 0.6, TEXT_COLOR)
     return _to_tensor(canvas)
 
 

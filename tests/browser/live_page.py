@@ -109,7 +109,7 @@ def comfy_page(browser, server, renderer):
 
 
 CLEAR = """async () => {
-  sessionStorage.removeItem("gid.live");
+  sessionStorage.removeItem("gid.shown");
   app.canvas.setGraph?.(app.rootGraph ?? app.graph);
   await app.extensionManager.command.execute("Comfy.NewBlankWorkflow");
   Object.assign(app.canvas.ds, { scale: 1 });

@@ -199,10 +199,27 @@ def test_a_prediction_shows_its_motion_inside_the_node(page, tmp_path):
     assert "loop_preview" not in json.dumps(page.evaluate(PROMPT))
 
 
+# The nodes that are not completely in the window.
+OFF_SCREEN = """() => {
+  const [left, top, width, height] = app.canvas.visible_area;
+  return (app.rootGraph ?? app.graph).nodes.filter((node) => {
+    const [x, y, w, h] = node.getBounding();
+    return x < left || y < top || x + w > left + width || y + h > top + height;
+  }).map((node) => node.type);
+}"""
+
+
 def test_template_opens_and_survives_a_reload(page):
     there = "() => window.app && (app.rootGraph ?? app.graph)?.nodes?.some((n) => n.type === 'GID_SoftmaxSplatRender')"
     page.goto(f"{page.server.url}/?template=09_clip_to_loop&source=generative-image-dynamics")
     wait_for(page, there)
+    # Newer pages show all of a template, older ones the place that it stores.
+    in_view = (
+        {"MarkdownNote"}
+        if page.frontend == "pinned"
+        else {node["type"] for node in WORKFLOWS["09_clip_to_loop"]["nodes"]}
+    )
+    wait_equal(lambda: page.evaluate(OFF_SCREEN), in_view.isdisjoint)
     page.wait_for_timeout(1500)  # the page saves to the browser's storage at intervals
     before = page.evaluate(PROMPT)
     page.goto(page.server.url)

@@ -3,7 +3,6 @@
 import itertools
 import json
 import select
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,11 +156,10 @@ class Graph:
             while True:
                 message = messages.next()
                 if isinstance(message, bytes):
-                    kind, length = struct.unpack(">II", message[:8])
-                    if kind == 3:  # a line of text
-                        texts[message[8 : 8 + length].decode()] = message[8 + length :].decode()
                     continue
                 data = message["data"]
+                if message["type"] == "gid.text":
+                    texts[data["node"]] = data["text"]
                 if data.get("prompt_id") != number:
                     continue
                 assert message["type"] != "execution_error", data

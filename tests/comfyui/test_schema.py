@@ -164,3 +164,11 @@ def test_english_locale_equals_the_texts_of_the_nodes(repo, nodes):
 def test_translations_reach_the_page(server, nodes, language):
     served = server.get("/i18n")[language]["nodeDefs"]
     assert set(nodes) <= set(served)
+
+
+@pytest.mark.parametrize(
+    "words", ["animate a photo", "animates an image", "image to video", "cinemagraph", "loop", "wiggle", "sway", "wind"]
+)
+def test_words_that_people_search_for_stand_in_a_description(nodes, words):
+    # Where a page searches descriptions only, as the registry does, aliases are not found.
+    assert [node_id for node_id, info in nodes.items() if words in info["description"].lower()]

@@ -104,6 +104,18 @@ def test_nodes_of_the_pack_name_their_pack(workflow):
         assert node["properties"]["cnr_id"] == "generative-image-dynamics" and node["properties"]["ver"], node["type"]
 
 
+def test_workflow_fits_a_screen_with_legible_labels(workflow):
+    # ComfyUI fits a template into 75 % of its canvas, and leaves out texts below a scale of 8 / 14.
+    corners = [(*node["pos"], *node["size"]) for node in workflow["nodes"]]
+    width = max(x + w for x, _, w, _ in corners) - min(x for x, _, _, _ in corners)
+    height = max(y + h for _, y, _, h in corners) - min(y for _, y, _, _ in corners) + 30
+    assert 0.75 * min(1920 / width, 950 / height) > 8 / 14
+    # Older pages show the place that is stored: the note is in it.
+    (note,) = (node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
+    view = workflow["extra"]["ds"]
+    assert view["scale"] == 1 and [a + b for a, b in zip(view["offset"], note["pos"], strict=True)] == [90, 130]
+
+
 def test_workflow_uses_only_our_nodes_and_core_nodes(workflow, object_info):
     for node in workflow["nodes"]:
         if node["type"] not in NOTES and not node["type"].startswith("GID_"):

@@ -1,11 +1,12 @@
 """The command line as a whole: usage, interrupts, and outputs that are checked first."""
 
 import os
+import re
 
 import pytest
 
 from command_files import FAST
-from gid_core.cli import main
+from gid_core.cli import command_parsers, main
 
 LOOP = ["loop", *FAST, "-o", "a.mp4"]
 ANIMATE = ["animate", "photo.png", "-o"]
@@ -16,6 +17,15 @@ def test_wrong_usage_shows_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2 and "usage: gid " in capsys.readouterr().err
+
+
+def test_the_help_lists_each_command_once(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    introduction, commands = capsys.readouterr().out.split("positional arguments:")
+    names = command_parsers()
+    assert all(re.search(rf"^ +{name}\b", commands, re.MULTILINE) for name in names)
+    assert not [name for name in names if re.search(rf"\b{name},", introduction)]
 
 
 def test_an_interrupt_leaves_no_file(files, monkeypatch):
