@@ -23,6 +23,7 @@ GUIDES = {
     "Training": "docs/training.md",
     "Measured figures": "docs/benchmarks.md",
     "Contributing": "CONTRIBUTING.md",
+    "Checklist": "docs/comfyui-checklist.md",
     "Changelog": "CHANGELOG.md",
 }
 # These pages, and what they show or lead to, at the same places.

@@ -1,6 +1,7 @@
 """Imports of the pack and the library: by ComfyUI, by Python and by pytest, and in which direction."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -15,8 +16,13 @@ HEAVY = ("torch", "numpy", "cv2", "av", "PIL", "safetensors", "diffusers", "korn
 
 # Like ComfyUI's nodes.load_custom_node: the module's name is its path with the dots replaced.
 LOAD_AS_COMFYUI_DOES = """
-import asyncio, importlib.util, sys, types
+import asyncio, importlib.util, socket, sys, types
 folder, comfyui = sys.argv[1:]
+
+def refuse(*_):
+    raise AssertionError("the import asked the network")
+
+socket.socket.connect = socket.getaddrinfo = refuse
 sys.modules["nodes"] = core = types.ModuleType("nodes")  # ComfyUI's own module of this name
 core.NODE_CLASS_MAPPINGS = {}
 if comfyui:
@@ -39,6 +45,27 @@ else:
     assert module.comfy_entrypoint is None
 """
 
+# Prints the fields that ComfyUI's older versions lack, by node, as a version that has them would get them.
+NEWER_FIELDS = """
+import asyncio, dataclasses, importlib.util, json, sys
+folder, comfyui = sys.argv[1:]
+sys.path.insert(0, comfyui)
+import comfy.cli_args
+comfy.cli_args.args.cpu = True
+spec = importlib.util.spec_from_file_location("pack", folder + "/__init__.py")
+sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pack)
+from comfy_api.latest import io
+fields = [("search_aliases", list, None), ("has_intermediate_output", bool, False)]
+io.Schema = dataclasses.make_dataclass("Schema", fields, bases=(io.Schema,))
+nodes = asyncio.run(asyncio.run(pack.comfy_entrypoint()).get_node_list())
+schemas = [node.define_schema() for node in nodes]
+sys.stdout.write(json.dumps({s.node_id: [s.search_aliases, s.has_intermediate_output] for s in schemas}))
+"""
+# What their runs show on the node comes back with the page.
+SHOWING = {"GID_ModalForce", "GID_PredictSpectralVolume", "GID_RenderLoopToVideo"}
+SHOWING |= {"GID_SoftmaxSplatRender", "GID_VolumeFromMask", "GID_Wind"}
+
 
 def python(code: str, *arguments, **options) -> str:
     """Run code in a new Python process outside the checkout; returns its output."""
@@ -58,6 +85,12 @@ def test_pack_loads_although_comfyui_has_a_module_named_nodes(server_for, repo, 
 
 def test_pack_loads_without_comfyui(repo, tmp_path):
     python(LOAD_AS_COMFYUI_DOES, repo, "", cwd=tmp_path)
+
+
+def test_newer_versions_get_search_words_and_shown_results(server_for, repo, tmp_path):
+    fields = json.loads(python(NEWER_FIELDS, repo, comfy_server.COMFYUI, cwd=tmp_path))
+    assert not [node_id for node_id, (aliases, _) in fields.items() if not aliases or len(set(aliases)) < len(aliases)]
+    assert {node_id for node_id, (_, shows) in fields.items() if shows} == SHOWING
 
 
 def test_importing_the_library_imports_nothing_heavy(tmp_path):

@@ -111,6 +111,25 @@ for node in (render, predict):
 """
 )
 
+# ComfyUI's option --fp16-intermediates: images come and go in float16, where the version has it.
+HALF = (
+    LOAD_PACK
+    + """
+import tempfile, types
+import folder_paths
+folder_paths.set_temp_directory(tempfile.mkdtemp())
+sys.modules["server"] = types.SimpleNamespace(PromptServer=None)  # none runs here
+model_management.intermediate_dtype = lambda: torch.float16
+class Node(nodes_rendering.SoftmaxSplatRender):
+    hidden = types.SimpleNamespace(unique_id="1", dynprompt=None)
+
+image = torch.rand(1, 24, 32, 3).half()
+with torch.inference_mode():
+    frames = Node.execute(image=image, motion=loop(volume), start_frame=0, num_frames=3).args[0]
+print(frames.dtype, frames.device, tuple(frames.shape), torch.equal(frames[0], image[0]))
+"""
+)
+
 
 # Prints what a prediction asks for, and the peak of its tensors on the CPU.
 PREDICTED = (
@@ -164,3 +183,7 @@ def test_a_managed_model_is_left_as_it_was(repo, tiny_model):
     assert run(DTYPES, repo, tiny_model) == [
         f"{node} {problem}" for node in ("render", "predict") for problem in ("lacks", "error", "cancel")
     ]
+
+
+def test_half_precision_images_stay_so(repo, tiny_model):
+    assert run(HALF, repo, tiny_model)[-1] == "torch.float16 cpu (3, 24, 32, 3) True"

@@ -64,6 +64,16 @@ def test_a_saved_volume_is_loaded_again(server, graph, volume):
     assert float(graph.run().text(fps)) == 23.5
 
 
+def test_a_file_that_changes_under_its_name_is_loaded_again(caching_graph, volume):
+    graph = caching_graph
+    loaded = graph.volume(volume)
+    fps = graph.show(loaded[1])
+    assert float(graph.run().text(fps)) == 30
+    path = graph.server.base / "input" / graph.prompt[loaded.id]["inputs"]["file"]
+    volume.replace(fps=24.0).save(path)
+    assert float(graph.run().text(fps)) == 24
+
+
 def test_the_file_contains_the_workflow(server, graph, volume):
     # Only the page sends the workflow along with the prompt.
     save = graph.add("GID_SaveSpectralVolume", spectral_volume=graph.volume(volume), filename_prefix="kept/workflow")
@@ -335,6 +345,15 @@ def test_looping_preview_is_a_looping_webp_in_temp(server, graph, photo, volume)
             webp.load()
             seconds += webp.info["duration"] / 1000
     assert seconds == pytest.approx(5, rel=0.02)  # plays as fast as the clip
+
+
+def test_the_preview_of_a_large_photo_is_small(server, graph, volume):
+    image = graph.add("EmptyImage", width=800, height=400, batch_size=1, color=0x336699)
+    frames = graph.add("GID_SoftmaxSplatRender", image=image, motion=graph.volume(volume), num_frames=2)
+    graph.show(frames[2])
+    graph.run()
+    with Image.open(server.base / "temp" / graph.entry["outputs"][frames.id]["gid_loop"][0]["filename"]) as webp:
+        assert webp.size == (384, 192)
 
 
 # -- Preview Motion ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """Softmax Splat Render tells before it renders what Create Video and Save Video cannot write."""
 
+import json
+
+import av
 import numpy as np
 import pytest
 
@@ -74,3 +77,11 @@ def test_a_batch_of_four_images_has_no_alpha(graph, make_volume):
     volume = graph.volume(make_volume((24, 32)))
     video = video_of(graph, graph.add("GID_SoftmaxSplatRender", image=image, motion=volume, num_frames=1))
     assert graph.run().files(video)
+
+
+def test_save_webm_writes_the_frames_and_the_prompt(graph, rendered):
+    save = graph.add("SaveWEBM", images=rendered(3, 24, 32), fps=30.0)
+    (file,) = graph.run().files(save)
+    with av.open(str(file)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 2
+        assert json.loads(container.metadata["PROMPT"]) == graph.prompt

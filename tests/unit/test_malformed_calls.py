@@ -4,11 +4,12 @@ The arguments come from a seeded generator: one or two of a valid call are repla
 the call. Missing files may raise FileNotFoundError.
 """
 
+import dataclasses
 import inspect
 import math
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -192,6 +193,33 @@ def test_wrong_arguments_are_value_errors(calls, name, monkeypatch, tmp_path):
             assert str(error).strip(), f"{name}({wrong}) gives no message"
         except Exception as error:
             pytest.fail(f"{name}({wrong}) raises {type(error).__name__}: {error}")
+
+
+def tensors_in(value: Any) -> Iterator[torch.Tensor]:
+    """All tensors in a value, its fields, items and weights."""
+    if isinstance(value, torch.Tensor):
+        yield value
+        return
+    if isinstance(value, torch.nn.Module):
+        value = value.state_dict()
+    elif isinstance(value, gid.GIDPipeline):
+        value = [value.model]
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = vars(value)
+    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ():
+        yield from tensors_in(part)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_stay_as_they_were(calls, name, monkeypatch, tmp_path):
+    """ComfyUI caches the results of nodes: what one of them gets is what others get, too."""
+    monkeypatch.chdir(tmp_path)
+    function, valid = calls[name]
+    inputs = list(tensors_in([getattr(function, "__self__", None), valid]))
+    before = [tensor.clone() for tensor in inputs]
+    function(**valid)
+    assert all(map(torch.equal, inputs, before))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -46,6 +46,12 @@ def test_a_missing_package_is_one_sentence_with_its_command(without, module, cal
     assert f"numpy=={metadata.version('numpy')}" in sentence  # which an OpenCV of another time would replace
 
 
+def test_frames_are_rendered_without_opencv(without):
+    code = "import torch, gid_core as gid; motion = gid.loop(gid.SpectralVolume(torch.ones(1, 2, 4, 8, 9)), 3)"
+    done = without("cv2", "-c", f"{code}; print(tuple(gid.render(torch.rand(8, 9, 3), motion).shape))")
+    assert done.stdout.strip() == "(3, 8, 9, 3)", done.stderr
+
+
 def test_the_command_line_tells_it_without_a_traceback(without):
     done = without("cv2", "-m", "gid_core", "animate", "photo.jpg", "-o", "loop.mp4")
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "OpenCV" in done.stderr

@@ -17,6 +17,7 @@ from gid_core.cli import main
 from gid_core.training.train_options import training_options
 
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/benchmarks.md", "docs/recipes.md", "docs/training.md")
+PAGES += ("docs/comfyui-checklist.md",)
 # What the variables of the examples hold.
 VARIABLES = {"volume": gid.SpectralVolume, "motion": gid.Motion, "pipe": gid.GIDPipeline}
 
@@ -171,3 +172,35 @@ def test_readme_lists_every_node_and_workflow(repo):
     nodes = json.loads((repo / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
     assert first_column(text, "Nodes") == {node["display_name"] for node in nodes.values()}
     assert first_column(text, "Workflows") == {path.stem for path in (repo / "workflows").glob("*.json")}
+
+
+# ---- the checklist ----
+
+
+@pytest.fixture(scope="module")
+def checklist(repo):
+    return (repo / "docs" / "comfyui-checklist.md").read_text(encoding="utf-8")
+
+
+def missing_tests(repo: Path, text: str) -> list[str]:
+    """What a text names as `tests/a/test_b.py::test_c` and is no function of that file."""
+    missing = []
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text):
+        path = repo / file
+        tree = ast.parse(path.read_text(encoding="utf-8") if path.is_file() else "")
+        if name not in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}:
+            missing.append(f"{file}::{name}")
+    return missing
+
+
+def test_the_checklist_names_tests_and_files_that_exist(repo, checklist):
+    assert checklist.count("`tests/") > 120 and not missing_tests(repo, checklist)
+    named = re.findall(r"`([\w./-]+\.(?:py|js|json|md|toml|txt|yml))`", checklist)
+    assert len(named) > 20 and not [name for name in named if not (repo / name).is_file()]
+    wrong = "`tests/unit/test_readme.py::test_nothing`, `tests/unit/none.py::test_a`, `tests/unit/test_readme.py::ast`"
+    assert len(missing_tests(repo, wrong)) == 3
+
+
+def test_the_checklist_has_each_line_once(checklist):
+    rows = re.findall(r"^\| (\d+) \| [^|]+ \| (?:yes|partly|no) \| [^|]+ \|$", checklist, re.MULTILINE)
+    assert list(map(int, rows)) == list(range(1, 61))

@@ -288,6 +288,18 @@ def test_pipeline_in_inference_mode(guidance):
         assert not any(p.requires_grad for p in pipeline.model.parameters())
 
 
+@pytest.mark.parametrize("through_network", [False, True])
+def test_guidance_after_weights_were_moved_in_inference_mode(through_network):
+    """ComfyUI unloads a model and loads it again in inference mode, which makes its weights inference tensors."""
+    pipeline, guidance = GIDPipeline(small_model()), LoopGuidance(mode="gradient", through_network=through_network)
+    expected = sample(pipeline, guidance, 2)
+    with torch.inference_mode():
+        pipeline.model.to(torch.float64).to(torch.float32)  # a device that has no other moves by another dtype
+        assert any(parameter.is_inference() for parameter in pipeline.model.parameters())
+        volume = sample(pipeline, guidance, 2, photo=PHOTO.clone())
+    assert torch.equal(volume.coefficients, expected.coefficients)
+
+
 def test_sampling_in_inference_mode():
     model = small_model().requires_grad_(False)
     for through_network in (False, True):

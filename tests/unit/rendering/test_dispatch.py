@@ -25,6 +25,7 @@ MAX_OPERATORS = 33  # a frame; 32.0 when this was written, views included
 MAX_LAUNCHES = 21  # a frame, without views and allocations; 20.9
 MAX_WRITTEN = 70  # multiples of a frame's bytes; 69.4
 MAX_SCATTERS = 8  # a chunk: colors and flow at four corners
+DTYPES = {torch.float32, torch.int64, torch.bool}  # Metal has no float64, and no scatter of complex numbers
 HOST_COPIES = ("aten._local_scalar_dense", "aten.item", "aten.nonzero", "aten.masked_select")
 DEVICE_COPIES = ("aten.lift_fresh",)  # a tensor from numbers of the host, which waits for the device
 
@@ -35,6 +36,7 @@ class Recorder(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.names, self.launches, self.written_bytes, self.scattered_into = [], 0, 0, []
+        self.dtypes = set()
 
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
         if function.overloadpacket.__name__ == "scatter_add_":
@@ -44,6 +46,7 @@ class Recorder(TorchDispatchMode):
         if not function.is_view:
             outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
             self.launches += function.overloadpacket.__name__ not in ("empty", "new_empty", "_unsafe_view")
+            self.dtypes |= {tensor.dtype for tensor in outputs}
             self.written_bytes += sum(tensor.numel() * tensor.element_size() for tensor in outputs)
         return result
 
@@ -72,6 +75,7 @@ def test_scatter_writes_into_whole_tensors_only(monkeypatch, together):
 def test_a_chunk_on_a_device_copies_nothing_from_or_to_the_host_and_has_few_launches_and_bytes():
     render_chunk("meta", recorder := Recorder())
     assert not [name for name in recorder.names if name in HOST_COPIES + DEVICE_COPIES]
+    assert recorder.dtypes <= DTYPES
     assert len(recorder.scattered_into) <= MAX_SCATTERS
     assert len(recorder.names) / FRAMES < MAX_OPERATORS
     assert recorder.launches / FRAMES < MAX_LAUNCHES
@@ -87,7 +91,7 @@ def test_flow_and_displacements_are_made_without_numbers_from_the_host():
     object.__setattr__(motion, "coordinates", coordinates)
     with Recorder() as recorder:
         flow = resize_flow(block_displacement(motion, 7), SIZE)
-    assert flow.shape == (BLOCK_FRAMES, 2, *SIZE)
+    assert flow.shape == (BLOCK_FRAMES, 2, *SIZE) and recorder.dtypes <= DTYPES
     assert not [name for name in recorder.names if name in HOST_COPIES + DEVICE_COPIES]
 
 

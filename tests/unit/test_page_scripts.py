@@ -1,0 +1,37 @@
+"""What the scripts in ComfyUI's page must leave alone, because it breaks with another frontend, pack or renderer."""
+
+import re
+
+import pytest
+
+# What is forbidden, and what finds it in a script.
+FORBIDDEN = {
+    "drawing on the canvas, which Nodes 2.0 does not show": r"\bonDraw\w*",
+    "a patched prototype": r"\.prototype\b|__proto__|setPrototypeOf",
+    "elements beside the nodes": r"document\.body\b",
+    "something from another host": r"https?://(?!www\.w3\.org/2000/svg\b|github\.com/generative-image-dynamics/)",
+    "a widget type without our prefix": r"addDOMWidget\([^,]+,(?!\s*[\"`]GID_)",
+}
+
+
+def faults(script: str) -> list[str]:
+    return [fault for fault, pattern in FORBIDDEN.items() if re.search(pattern, script)]
+
+
+def test_scripts_keep_to_what_lasts(repo):
+    found = {path.name: faults(path.read_text(encoding="utf-8")) for path in (repo / "js").glob("*.js")}
+    assert len(found) > 20 and not {name: faults for name, faults in found.items() if faults}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "node.onDrawForeground = (context) => {};",
+        "LGraphCanvas.prototype.draw = draw;",
+        "document.body.append(menu);",
+        'import three from "https://example.org/three.js";',
+        'node.addDOMWidget("live", "customtext", element, {});',
+    ],
+)
+def test_each_fault_is_found(script):
+    assert len(faults(script)) == 1
