@@ -31,6 +31,7 @@ from .motion_model import MotionModel
 from .motion_refinement import (
     expected_displacement,
     match_expected_energy,
+    reach_beyond_outlines,
     smooth_along_objects,
     stillness_gate,
     suppress_faint_motion,
@@ -213,7 +214,7 @@ class GIDPipeline:
             size = fit_size(photos.shape[-2:], resolution)
             rgb = photos[:, :3].to(self.device).repeat_interleave(len(seeds), 0)
             volume = upsample_to_photo(volume.to(self.device), rgb, size, affinities)
-            volume = suppress_faint_motion(volume).to("cpu")
+            volume = reach_beyond_outlines(suppress_faint_motion(volume)).to("cpu")
         if motion_mask is not None:
             weight = resize_mask(motion_mask, size).repeat_interleave(len(seeds), 0)
             volume = volume.replace(coefficients=volume.coefficients * weight.unsqueeze(1))

@@ -2,8 +2,10 @@
 
 All of it follows from the importance of a photo's pixels, so it is found once per photo and serves all of its frames.
 
-* The outermost pixels of an object are mixed with the background, and a map of motion often ends just inside of them.
-  They take the motion of the object, so that its rim travels with it: that of the most important pixel within reach.
+* The outermost pixels of an object are mixed with the background, and exact motion ends just inside of them. They take
+  the motion of the object, so that its rim travels with it: that of the most important pixel within reach. Motion that
+  rises softly, as measured in a clip, contains the rim already; predictions get it when they are made
+  (`models.motion_refinement.reach_beyond_outlines`).
 * What an object uncovers has the colors and the motion of the nearest pixels that clearly move less.
 """
 
@@ -25,13 +27,13 @@ MIN_STEP = 0.1
 # The best by absolute error near the outlines of random painted scenes (`python -m benchmarks outlines`).
 SHARP_REACH = 1
 SHARP_STEP = 0.7
-# Motion on a coarser grid, as of a prediction, rises softly over a few pixels. It reaches this many pixels farther.
-# Chosen by looking at photos with predicted motion: less leaves specks of a rim behind, more tears the background.
-SOFT_REACH = 2
-# Outlines are soft if, within SOFT_REACH of the places where importance differs by OUTLINE_STEP of the higher one, this
-# share of the pixels is neither near the top nor near the bottom of the rise. Over whole photos it is 0.01 to 0.33 for
-# exact motion, 0.7 to 0.9 for predictions, and 0.9 for an enlargement by 4. It is taken in windows of this many pixels,
-# so that one object's outline does not decide about another's.
+# Motion on a coarser grid, or measured in a clip, rises softly over a few pixels, and reaches no farther: with two more
+# pixels, frame 0 of five filmed clips along their own motion was 0.9 to 3 dB farther from their frames (256 wide).
+# Outlines are soft if, within SOFT_DISTANCE pixels of the places where importance differs by OUTLINE_STEP of the higher
+# one, this share of the pixels is neither near the top nor near the bottom of the rise. Over whole photos it is 0.01
+# to 0.33 for exact motion, 0.7 to 0.9 for predictions, and 0.9 for an enlargement by 4. It is taken in windows of this
+# many pixels, so that one object's outline does not decide about another's.
+SOFT_DISTANCE = 2
 SOFT_SHARE = 0.5
 SOFT_WINDOW = 65
 OUTLINE_STEP = 0.3
@@ -93,24 +95,19 @@ def local_max(maps: Tensor, radius: int) -> Tensor:
 
 def _motion_index(importance: Tensor) -> Tensor:
     """Flat indices [N, H * W] of the pixels whose motion each pixel takes: mostly its own."""
-    sharp_index, soft_index = (local_argmax(importance, reach) for reach in (SHARP_REACH, SOFT_REACH))
-    sharp_highest, soft_highest = (gather_pixels(importance, index) for index in (sharp_index, soft_index))
-    sharp_step = sharp_highest - importance > (SHARP_STEP * sharp_highest).clamp(min=MIN_STEP)
-    soft_step = soft_highest - importance > MIN_STEP
-    soft = _soft_outlines(importance, soft_highest).flatten(1)
-    index = torch.where(soft, soft_index, sharp_index)
-    step = torch.where(soft, soft_step.flatten(1), sharp_step.flatten(1))
-    return torch.where(step, index, _pixel_indices(importance))
+    index = local_argmax(importance, SHARP_REACH)
+    highest = gather_pixels(importance, index)
+    step = highest - importance > (SHARP_STEP * highest).clamp(min=MIN_STEP)
+    return torch.where((step & ~_soft_outlines(importance)).flatten(1), index, _pixel_indices(importance))
 
 
-def _soft_outlines(importance: Tensor, highest: Tensor) -> Tensor:
+def _soft_outlines(importance: Tensor) -> Tensor:
     """Where the motion of photos rises softly at outlines: bool [N, 1, H, W].
 
     Args:
         importance: [N, 1, H, W].
-        highest: its maximum within `SOFT_REACH`.
     """
-    lowest = -local_max(-importance, SOFT_REACH)
+    highest, lowest = local_max(importance, SOFT_DISTANCE), -local_max(-importance, SOFT_DISTANCE)
     rise = highest - lowest
     outline = rise > (OUTLINE_STEP * highest).clamp(min=MIN_STEP)
     height = (importance - lowest) / rise.clamp(min=MIN_STEP)

@@ -36,7 +36,8 @@ def scene(size, channels=3, count=2, pixels=2.0):
     """A photo, its importance, and smooth motion with a rectangle that moves otherwise and a corner at rest."""
     photo, (height, width) = random_uniform(1, channels, *size), size
     flow = torch.nn.functional.interpolate(random_normal(count, 2, 4, 5) * pixels, size, mode="bicubic")
-    flow[:, :, height // 3 : height // 2 + 1, width // 4 : width // 2 + 1] += 2 * pixels
+    # Not twice: then two pixels near each other move equally far, and rounding decides which of them is sampled.
+    flow[:, :, height // 3 : height // 2 + 1, width // 4 : width // 2 + 1] += 2.1 * pixels
     flow[..., : height // 4, : width // 4] = 0
     importance = flow.norm(dim=1, keepdim=True).mean(0, keepdim=True)
     return photo, importance, flow

@@ -10,6 +10,7 @@ from gid_core.models.motion_model import MotionModel
 from gid_core.models.motion_refinement import (
     ENERGY_MATCHING,
     match_expected_energy,
+    reach_beyond_outlines,
     rms_motion,
     smooth_along_objects,
     stillness_gate,
@@ -144,3 +145,20 @@ def test_what_the_encoder_expects_to_stand_still_is_gated_along_outlines():
     assert (gate[:, :16] == 1).all() and gate[:, 24:].max() < 0.02 and gate[:, 16:].max() < 0.3
     assert (stillness_gate(model, torch.full_like(prior, 0.005), outline) == 0).all()
     assert stillness_gate(model, None, outline) is None
+
+
+def test_the_rim_of_what_moves_travels_with_it():
+    coefficients = torch.zeros(1, 4, 4, 40, 60)
+    coefficients[:, 1, :, 10:30, 20:40] = torch.tensor([200.0, 50.0, -30.0, 10.0]).view(4, 1, 1)
+    reached = reach_beyond_outlines(SpectralVolume(coefficients)).coefficients
+    assert (reached[:, 1, :, 8:32, 18:42] == coefficients[:, 1, :, 20:21, 30:31]).all()
+    outside = torch.ones(40, 60, dtype=torch.bool)
+    outside[8:32, 18:42] = False
+    assert not reached[..., outside].any()
+
+
+def test_a_faint_step_is_no_outline():
+    coefficients = torch.zeros(1, 4, 4, 40, 60)
+    coefficients[:, 1, 0] = 100.0
+    coefficients[:, 1, 0, :, 30:] = 101.0
+    assert torch.equal(reach_beyond_outlines(SpectralVolume(coefficients)).coefficients, coefficients)
