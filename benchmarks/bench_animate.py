@@ -18,7 +18,7 @@ from benchmarks.bench_rendering import fit
 from benchmarks.measure import ROOT, write_results
 
 PHOTO = ROOT / "assets" / "dandelions.jpg"
-WIDTHS = (768, 1280, 1920)
+WIDTHS = (768, 1280)
 POLL_SECONDS = 0.02
 
 

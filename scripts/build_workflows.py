@@ -13,12 +13,16 @@ from playwright.sync_api import sync_playwright
 
 import gid_core
 from comfy_server import ROOT, ComfyServer
-from workflow_list import MUTED_GROUPS, WORKFLOWS
+from workflow_list import MUTED_GROUPS, OWN_FILE, WORKFLOWS
 
 NOTE_PLACE = (90, 130)  # pixels of the window, of the upper left corner without the title
 PACK_ID = "generative-image-dynamics"
 
-BUILD = """([spec, group]) => {
+# The muted node has the same id in every workflow: Nodes 2.0 gives the height of its preview to the node with its id in
+# the workflow that is opened next.
+MUTED_ID = 100
+
+BUILD = """([spec, group, muted, MUTED_ID]) => {
   const graph = app.rootGraph ?? app.graph;
   graph.clear();
   const nodes = {};
@@ -26,6 +30,7 @@ BUILD = """([spec, group]) => {
     const node = LiteGraph.createNode(type);
     if (!node) throw new Error("no node " + type);
     node.pos = [column * 360 + 40, row + 60];
+    if (name === muted) node.id = MUTED_ID;
     graph.add(node);
     if (Array.isArray(widgets)) node.widgets[0].value = widgets[0];
     else for (const [key, value] of Object.entries(widgets)) {
@@ -50,6 +55,7 @@ BUILD = """([spec, group]) => {
       nodes[source].connect(slot, nodes[name], index);
     }
   }
+  if (nodes[muted]) nodes[muted].mode = LiteGraph.NEVER;
   if (group) {
     const [title, names] = group, frame = new LiteGraph.LGraphGroup(title);
     for (const name of names) nodes[name].mode = LiteGraph.NEVER;
@@ -98,7 +104,7 @@ def write_graph(path: Path, graph: dict, nodes: list[dict]) -> None:
 def main() -> None:
     with building_page() as page:
         for name in sys.argv[1:] or WORKFLOWS:
-            graph = page.evaluate(BUILD, [WORKFLOWS[name], MUTED_GROUPS.get(name)])
+            graph = page.evaluate(BUILD, [WORKFLOWS[name], MUTED_GROUPS.get(name), OWN_FILE, MUTED_ID])
             graph["extra"]["ds"] = {"scale": 1, "offset": note_in_view(graph)}  # newer pages show all of a template
             write_graph(Path(ROOT, "workflows", f"{name}.json"), graph, graph["nodes"])
 

@@ -59,6 +59,8 @@ def painted_strokes() -> str:
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"  # what ComfyUI's own first workflow names
 PROMPT = "close-up photo of a red poppy in a meadow, soft morning light, blurred background"
 
+OWN_FILE = "own file"  # the muted node that loads a file of the user's
+
 # The nodes of a workflow with a frame around them, which is muted as a whole: (title, names).
 MUTED_GROUPS = {
     "12_generate_and_animate": (
@@ -86,12 +88,26 @@ def sample_nodes(sample: str = "dandelions") -> dict:
     }
 
 
+def with_own_file(nodes: dict) -> dict:
+    """The nodes, and a muted one that loads a file of the user's where Load Sample gives a sample."""
+    if "image" in nodes["sample"][4]:
+        return nodes
+    clip = any(("sample", 2) in node[4].values() for node in nodes.values())
+    place = (-1.2, nodes["note"][5] + 70)  # below the note
+    if clip:
+        inputs, loader = {"video": (OWN_FILE, 0)}, ("LoadVideo", *place, {"file": "choose your clip"}, {})
+    else:
+        inputs = {"image": (OWN_FILE, 0), "mask": (OWN_FILE, 1)}
+        loader = ("LoadImage", *place, {"image": "choose your photo"}, {})
+    return {**nodes, "sample": (*nodes["sample"][:4], inputs), OWN_FILE: loader}
+
+
 def prediction_nodes(masked: bool = False) -> dict:
     """Nodes from a photo to its predicted motion; `masked` limits it to the painted mask."""
     mask = {"mask": ("sample", 1)} if masked else {}
     return {
         **sample_nodes(),
-        "model": ("GID_LoadModel", 0, 450, {"model_name": "gid-small (shipped)"}, {}),
+        "model": ("GID_LoadModel", 0, 490, {"model_name": "gid-small (shipped)"}, {}),
         "volume": (
             "GID_PredictSpectralVolume",
             1,
@@ -155,7 +171,7 @@ def video_nodes(
     return {
         "render": ("GID_SoftmaxSplatRender", column, 0, {}, render_inputs),
         "video": ("CreateVideo", column, 540, {}, {"images": ("render", 0), "fps": ("render", 2), **video_inputs}),
-        "save": ("SaveVideo", column, 680, {"filename_prefix": f"video/{name}"}, {"video": ("video", 0)}),
+        "save": ("SaveVideo", column, 730, {"filename_prefix": f"video/{name}"}, {"video": ("video", 0)}),
     }
 
 
@@ -271,7 +287,7 @@ WORKFLOWS = {
     },
     "12_generate_and_animate": {
         **note(notes.GENERATE, 560),
-        "checkpoint": ("CheckpointLoaderSimple", 0, 740, {"ckpt_name": CHECKPOINT}, {}),
+        "checkpoint": ("CheckpointLoaderSimple", 0, 800, {"ckpt_name": CHECKPOINT}, {}),
         "positive": ("CLIPTextEncode", 1, 740, {"text": PROMPT}, {"clip": ("checkpoint", 1)}),
         "negative": ("CLIPTextEncode", 1, 1000, {"text": "people, text"}, {"clip": ("checkpoint", 1)}),
         "latent": ("EmptyLatentImage", 0, 940, {"width": 768, "height": 512}, {}),
@@ -370,6 +386,7 @@ WORKFLOWS = {
             {"motion": ("loop", 0), "image": ("volume", 1)},
         ),
         "video": ("CreateVideo", 3, 0, {}, {"images": ("flow", 1), "fps": ("flow", 3)}),
-        "save": ("SaveVideo", 3, 150, {"filename_prefix": "video/flow"}, {"video": ("video", 0)}),
+        "save": ("SaveVideo", 3, 200, {"filename_prefix": "video/flow"}, {"video": ("video", 0)}),
     },
 }
+WORKFLOWS = {name: with_own_file(nodes) for name, nodes in WORKFLOWS.items()}

@@ -2,22 +2,19 @@
 
 OWN_PHOTO = """
 
-**Your own photo:** add *Load Image* (double-click the canvas and type its name), choose the photo, and connect its
-IMAGE to `image` of *Load Sample*. {what} *Fit Image* shrinks large photos: a larger `longest_side` shows more detail
-and takes longer."""
+**Your own photo:** select *Load Image*, which is muted, press Ctrl+M, and choose the photo. {what} *Fit Image* shrinks
+large photos: a larger `longest_side` shows more detail and takes longer."""
 PLANTS = "Plants, flowers, trees and hanging things move best."
 ANYTHING = "Any picture works."
 
 OWN_CLIP = """
 
-**Your own clip:** add *Load Video* (double-click the canvas and type its name), choose a clip from a static camera
-with 16 frames or more, and connect it to `video` of *Load Sample*. *Fit Image* shrinks large frames: a larger
-`longest_side` shows more detail and takes longer."""
+**Your own clip:** select *Load Video*, which is muted, press Ctrl+M, and choose a clip from a static camera with 16
+frames or more. *Fit Image* shrinks large frames: a larger `longest_side` shows more detail and takes longer."""
 
 OWN_MASK = """
 
-**Your own mask:** right-click *Load Image* and choose *Open in MaskEditor*. Paint {what}, save, and connect its MASK
-to `mask` of *Load Sample*, too."""
+**Your own mask:** right-click *Load Image* and choose *Open in MaskEditor*. Paint {what}, and save."""
 
 PHOTO = f"""## Make an endless loop from a photo
 
@@ -144,8 +141,8 @@ STICKER = """## An animated sticker with a transparent background
 Press Run: *Save Animated WEBP* and *Save Animated PNG* write the sticker with its transparency in the folder
 `output`.
 
-**Your own sticker:** add *Load Image* (double-click the canvas and type its name), choose a PNG with a transparent
-background, and connect its IMAGE and its MASK to `image` and `mask` of *Load Sample*. *Fit Image* limits its size.
+**Your own sticker:** select *Load Image*, which is muted, press Ctrl+M, and choose a PNG with a transparent background.
+*Fit Image* limits its size.
 
 *Sway From Mask* makes everything sway that is not transparent, fixed at its lowest end; set `gravity` to *up* for
 something that hangs. *Loop Motion* sets the length: the fewer frames, the smaller the files. To animate a photo's

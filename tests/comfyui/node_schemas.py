@@ -17,6 +17,11 @@ def spec_of(info: dict, name: str):
     return None
 
 
+def is_upload(options: dict) -> bool:
+    """Whether an input lists the user's files and has a button that uploads one, which is a widget, too."""
+    return any(options.get(f"{kind}_upload") for kind in ("image", "video", "audio"))
+
+
 def widgets_of(info: dict) -> list[str]:
     """The names of a node's widgets, in the order of their values in a file."""
     names = []
@@ -26,6 +31,7 @@ def widgets_of(info: dict) -> list[str]:
             if kind in WIDGET_TYPES and not options.get("forceInput"):
                 names.append(name)
                 names += ["control_after_generate"] * bool(options.get("control_after_generate"))
+                names += ["upload"] * is_upload(options)
     return names
 
 
@@ -40,9 +46,9 @@ def check_node(node: dict, object_info: dict) -> None:
         kind, options = spec_of(info, name) or ("", {})
         if kind in ("INT", "FLOAT"):
             assert options["min"] <= value <= options["max"], f"{where}: {name} = {value}"
-        own_files = name == "ckpt_name" or (name == "model_name" and value not in BUNDLED)
+        own_files = name == "ckpt_name" or is_upload(options) or (name == "model_name" and value not in BUNDLED)
         if kind == "COMBO" and not own_files:
             assert value in options["options"], f"{where}: {name} = {value}"
     for slot in node["inputs"]:
-        assert spec_of(info, slot["name"]), f"{where} has no input {slot['name']}"
+        assert slot["name"] in widgets or spec_of(info, slot["name"]), f"{where} has no input {slot['name']}"
     assert [slot["type"] for slot in node["outputs"]] == info["output"], where

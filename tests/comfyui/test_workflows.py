@@ -125,7 +125,11 @@ def test_workflow_uses_only_our_nodes_and_core_nodes(workflow, object_info):
 
 def test_workflow_has_a_note_for_its_user(workflow):
     (note,) = (node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
-    assert "Press Run" in note["widgets_values"][0] and "*Load Sample*" in note["widgets_values"][0]
+    (text,) = note["widgets_values"]
+    assert "Press Run" in text
+    loaders = {"LoadImage": "*Load Image*, which is muted", "LoadVideo": "*Load Video*, which is muted"}
+    muted = [loaders[node["type"]] for node in workflow["nodes"] if node.get("mode") == 2 and node["type"] in loaders]
+    assert (muted or ["*Load Sample*"])[0] in text
 
 
 def test_workflow_needs_no_file_of_the_user_and_limits_the_size(workflow):
