@@ -277,8 +277,8 @@ def _rendering_inputs() -> list[io.Input]:
         ModelType.Input(
             "model",
             optional=True,
-            tooltip="A model whose rendering network draws the frames: moving objects get cleaner edges, in "
-            "about four times the time. Any model fits any motion.",
+            tooltip="A model whose rendering network draws the frames: large motion gets cleaner edges, in "
+            "several times the time. Any model fits any motion.",
         ),
         io.Combo.Input(
             "mode",

@@ -43,7 +43,7 @@ def main() -> None:
     pipeline = gid.GIDPipeline.from_pretrained()
     dahlia = small(torch.from_numpy(load_sample_image("flower.jpg").copy()).float() / 255)
     volume = pipeline(dahlia, seed=1)
-    save_loop(IMAGES / "dahlia.webp", dahlia, volume, pipeline.renderer, (480, 320))
+    save_loop(IMAGES / "dahlia.webp", dahlia, volume, (480, 320))
     beside_its_motion(dahlia, volume, "dahlia_motion")
     forest = small(gid.read_image(folder / "life_by_Aitzol_Berasategi.jpg"))
     beside_its_motion(forest, pipeline(forest, seed=1), "forest_motion")
@@ -52,7 +52,7 @@ def main() -> None:
     beside_its_motion(dandelions, volume, "dandelions_motion")
     motion = gid.loop(volume.amplify(LARGE_GAIN))
     farthest = int(motion.displacement()[0].square().sum(1).mean((1, 2)).argmax())
-    frame = to_pil(gid.render(dandelions, motion, start=farthest, count=1, renderer=pipeline.renderer)[0])
+    frame = to_pil(gid.render(dandelions, motion, start=farthest, count=1)[0])
     crop = (60, 0, 420, 300)
     side_by_side([to_pil(dandelions).crop(crop), frame.crop(crop)]).save(IMAGES / "too_far.jpg", quality=85)
 

@@ -30,11 +30,9 @@ def to_pil(tensor: torch.Tensor) -> Image.Image:
     return Image.fromarray((tensor.clamp(0, 1) * 255).round().byte().numpy())
 
 
-def save_loop(
-    path: Path, photo: torch.Tensor, volume: gid.SpectralVolume, renderer: Renderer, size: tuple[int, int]
-) -> None:
+def save_loop(path: Path, photo: torch.Tensor, volume: gid.SpectralVolume, size: tuple[int, int]) -> None:
     """Every other frame of a loop as an animated WebP of (width, height)."""
-    frames = gid.render(photo, gid.loop(volume), renderer=renderer)[::2]
+    frames = gid.render(photo, gid.loop(volume))[::2]
     images = [to_pil(frame).resize(size, Image.LANCZOS) for frame in frames]
     images[0].save(path, save_all=True, append_images=images[1:], duration=67, loop=0, quality=60, method=6)
 
@@ -139,11 +137,11 @@ def page_thumbnail(photo: torch.Tensor) -> None:
 
 
 def flow_thumbnail(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
-    """The photo; over its right half, the flow of a frame in colors."""
+    """The photo; right of the middle of the large dandelion, the flow of a frame in colors."""
     flow = gid.motion_flow(gid.loop(volume), size=photo.shape[:2], start=40, count=1)[0]
     thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
     colors = to_pil(flows_to_images(flow)[0]).resize((384, 216), Image.LANCZOS)
-    thumbnail.paste(colors.crop((192, 0, 384, 216)), (192, 0))
+    thumbnail.paste(colors.crop((112, 0, 384, 216)), (112, 0))
     thumbnail.save(ROOT / "workflows" / "16_motion_to_flow.jpg", quality=85)
 
 
@@ -213,14 +211,22 @@ def track_images(photo: torch.Tensor) -> None:
     drawn.resize((384, 216), Image.LANCZOS).save(ROOT / "workflows" / "08_tracks_to_loop.jpg", quality=85)
 
 
+def split_thumbnail(photo: torch.Tensor, motion: gid.Motion, column: int) -> Image.Image:
+    """The photo; right of a column, where it moves."""
+    thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
+    moving = to_pil(motion_map(motion, photo, 1152)).resize(
+        (384, 216), Image.LANCZOS
+    )  # its scale is left of the column
+    thumbnail.paste(moving.crop((column, 0, 384, 216)), (column, 0))
+    return thumbnail
+
+
 def prediction_images(photo: torch.Tensor, volume: gid.SpectralVolume) -> None:
     """The photo beside its predicted motion: the image of the help page, and a thumbnail."""
     motion = gid.loop(volume)
     joined = torch.cat([photo, motion_map(motion, photo, photo.shape[1])], dim=1)
     to_pil(joined).save(ROOT / "js" / "docs" / "images" / "predict.jpg", quality=82)
-    thumbnail = to_pil(photo).resize((384, 216), Image.LANCZOS)
-    thumbnail.paste(to_pil(motion_map(motion, photo, 384)[:, 192:]), (192, 0))
-    thumbnail.save(ROOT / "workflows" / "01_photo_to_loop.jpg", quality=85)
+    split_thumbnail(photo, motion, 112).save(ROOT / "workflows" / "01_photo_to_loop.jpg", quality=85)
 
 
 def renderer_images(photo: torch.Tensor, volume: gid.SpectralVolume, renderer: Renderer) -> None:
@@ -249,10 +255,7 @@ def clip_thumbnails() -> None:
     frames, fps = gid.read_video(ROOT / "assets" / CLIP)
     volume = gid.extract_spectral_volume(frames, fps, detrend="ramp", max_size=256)
     small = gid.fit_image(frames[0], 384)[0]
-    motion = motion_map(gid.loop(volume), small, 384)
-    to_pil(torch.cat([small[:, :192], motion[:, 192:]], dim=1)).save(
-        ROOT / "workflows" / "09_clip_to_loop.jpg", quality=85
-    )
+    split_thumbnail(small, gid.loop(volume), 192).save(ROOT / "workflows" / "09_clip_to_loop.jpg", quality=85)
     poster = to_pil(small).quantize(32, dither=Image.Dither.NONE).convert("RGB")
     poster.paste(to_pil(small).crop((0, 0, 192, 216)), (0, 0))
     poster.save(ROOT / "workflows" / "10_restyle_a_clip.jpg", quality=85)
@@ -321,7 +324,7 @@ if __name__ == "__main__":
     dandelions, flowers = gid.read_image(PHOTO), gid.read_image(ROOT / "assets" / "flowers.jpg")
     pipeline = gid.GIDPipeline.from_pretrained()
     prediction = pipeline(dandelions, seed=2)
-    save_loop(ROOT / "assets" / "loop.webp", dandelions, prediction, pipeline.renderer, (576, 324))
+    save_loop(ROOT / "assets" / "loop.webp", dandelions, prediction, (576, 324))
     prediction_images(dandelions, prediction)
     renderer_images(dandelions, prediction, pipeline.renderer)
     poke_images(dandelions, prediction)

@@ -128,7 +128,7 @@ def photo_loop_nodes(name: str, masked: bool = False) -> dict:
             "GID_RenderLoopToVideo",
             2,
             280,
-            {},
+            {"mode": "fast splat"},
             {"image": ("volume", 1), "motion": ("loop", 0), "model": ("model", 0), **mask},
         ),
         "save": ("SaveVideo", 3, 0, {"filename_prefix": f"video/{name}"}, {"video": ("render", 0)}),
@@ -164,12 +164,12 @@ def video_nodes(
         name: the beginning of the video's file name.
         column: where the nodes stand, below each other with room for the preview of the first one.
         image: node and output of the photo.
-        network: whether the model's rendering network draws the frames.
+        network: whether the model is connected, whose rendering network can draw the frames, too.
         video_inputs: more inputs of Create Video.
     """
     render_inputs = {"image": image, "motion": (motion, 0)} | ({"model": ("model", 0)} if network else {})
     return {
-        "render": ("GID_SoftmaxSplatRender", column, 0, {}, render_inputs),
+        "render": ("GID_SoftmaxSplatRender", column, 0, {"mode": "fast splat"} if network else {}, render_inputs),
         "video": ("CreateVideo", column, 540, {}, {"images": ("render", 0), "fps": ("render", 2), **video_inputs}),
         "save": ("SaveVideo", column, 730, {"filename_prefix": f"video/{name}"}, {"video": ("video", 0)}),
     }

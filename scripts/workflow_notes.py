@@ -22,8 +22,8 @@ Press Run: dandelions sway in an endless loop. *Render Loop To Video* shows it, 
 folder `output/video`. {OWN_PHOTO.format(what=PLANTS)}
 
 *Predict Spectral Volume* predicts the motion, and shows where it moves while it runs. A different `seed` gives a
-different motion; `amplitude` sets how large it is. *Loop Motion* sets the speed and the length. `mode` *fast splat*
-draws the frames in a fraction of the time, with less clean edges. For frames that other nodes take, use *Softmax
+different motion; `amplitude` sets how large it is. *Loop Motion* sets the speed and the length. `mode` *network*
+cleans the edges of large motion, in several times the time. For frames that other nodes take, use *Softmax
 Splat Render* instead of *Render Loop To Video*."""
 
 CINEMAGRAPH = f"""## Let only a part of a photo move
@@ -156,8 +156,7 @@ Press Run: the sample sways for twenty seconds, and no swing is like the one bef
 *Loop Motion* repeats the same few seconds. *Long Loop* goes on for as many `seconds` as you like, without a seam: for
 backgrounds and picture frames. `variation` sets how much the swings vary.
 
-*Render Loop To Video* writes each frame as soon as it is made: memory does not grow with the length. Time does, so
-`mode` is *fast splat*; *network* draws cleaner edges in about four times the time."""
+*Render Loop To Video* writes each frame as soon as it is made: memory does not grow with the length."""
 
 PAGE = f"""## Make an interactive photo
 

@@ -35,11 +35,13 @@ def test_animate(model, capsys):
     volume = SpectralVolume.load("new.safetensors")
     assert volume.metadata["source"] == "predicted by tiny"
     assert main([*ANIMATE, "a", "--loop-mode", "none"]) == 0
+    assert main([*ANIMATE, "drawn", "--loop-mode", "none", "--renderer", "network"]) == 0
     assert main([*ANIMATE, "b", "--seed", "1"]) == 0
     assert main([*ANIMATE, "c", "--amplitude", "0"]) == 0
-    renderer = GIDPipeline.from_pretrained("model.safetensors").renderer
-    expected = render(read_image("photo.png"), loop(volume, 6), renderer=renderer)
-    torch.testing.assert_close(images(model / "a"), expected, atol=1.5 / 255, rtol=0)
+    network = GIDPipeline.from_pretrained("model.safetensors").renderer
+    for folder, renderer in (("a", None), ("drawn", network)):
+        expected = render(read_image("photo.png"), loop(volume, 6), renderer=renderer)
+        torch.testing.assert_close(images(model / folder), expected, atol=1.5 / 255, rtol=0)
     assert (images(model / "a") - images(model / "b")).abs().max() > 0.05
     assert torch.equal(images(model / "c")[3], read_image("photo.png"))
 
