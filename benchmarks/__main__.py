@@ -20,7 +20,7 @@ NAMES = (
     "kills",
 )
 # These run only when named: they train models, take long, or need the results of `make evaluate`.
-ON_REQUEST = ("overfit", "ablation", "evaluation", "sampling", "server_memory")
+ON_REQUEST = ("overfit", "ablation", "evaluation", "sampling", "server_memory", "versions")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 
 import { app } from "../../scripts/app.js";
 import { SWAY_PRESETS, WIND_PRESETS } from "./constants.js";
-import { inNodes2 } from "./live_widgets.js";
+import { inNodes2 } from "./dom_widget.js";
 import { placeAbove } from "./more_options.js";
 
 const PRESETS = { GID_Wind: WIND_PRESETS, GID_VolumeFromMask: SWAY_PRESETS };

@@ -35,3 +35,16 @@ def test_scripts_keep_to_what_lasts(repo):
 )
 def test_each_fault_is_found(script):
     assert len(faults(script)) == 1
+
+
+def test_every_imported_name_is_exported(repo):
+    """A name that is missing stops the whole script, and with it all that it adds to nodes."""
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in (repo / "js").glob("*.js")}
+    exported = {
+        name: set(re.findall(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", text, re.MULTILINE))
+        for name, text in scripts.items()
+    }
+    for importer, text in scripts.items():
+        for names, module in re.findall(r'^import \{([^}]*)\} from "\./(\w+\.js)"', text, re.MULTILINE):
+            wanted = {name.split(" as ")[0].strip() for name in names.split(",") if name.strip()}
+            assert wanted <= exported[module], f"{importer} imports {wanted - exported[module]} of {module}"
