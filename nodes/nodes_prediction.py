@@ -50,8 +50,8 @@ MAX_SEED = 2**64
 MAX_VARIATIONS = 1000  # also if their number comes through a link
 MAX_BATCH_SIZE = 8  # variations of one photo that a GPU samples together; a CPU samples one at a time
 # Peak memory of a prediction: copies of the decoder's largest activations, or of the volume in its final size. Measured
-# with gid-small: 1.9, and 6.5 to 6.7.
-DECODED_COPIES, UPSAMPLED_COPIES = 2, 7
+# with gid-small: 1.9, and 4.9.
+DECODED_COPIES, UPSAMPLED_COPIES = 2, 5
 MAX_PREVIEW_VARIATIONS = 8  # variations in the preview
 
 
