@@ -3,7 +3,7 @@
 
 import { app } from "../../scripts/app.js";
 import { SWAY_PRESETS, WIND_PRESETS } from "./constants.js";
-import { inNodes2 } from "./dom_widget.js";
+import { appendCallback, inNodes2 } from "./dom_widget.js";
 import { placeAbove } from "./more_options.js";
 
 const PRESETS = { GID_Wind: WIND_PRESETS, GID_VolumeFromMask: SWAY_PRESETS };
@@ -39,18 +39,8 @@ function addPresets(node, presets) {
     update();
     node.setDirtyCanvas?.(true, true);
   }
-  for (const widget of targets) callAfter(widget, "callback", update);
-  callAfter(node, "onConfigure", update);
+  for (const widget of targets) appendCallback(widget, "callback", update);
+  appendCallback(node, "onConfigure", update);
 }
 
 const isSame = (a, b) => a === b || (typeof b === "number" && Math.abs(a - b) < TOLERANCE);
-
-/** Call `callback` after the object's own method of this name. */
-function callAfter(object, name, callback) {
-  const original = object[name];
-  object[name] = function (...args) {
-    const result = original?.apply(this, args);
-    callback();
-    return result;
-  };
-}
