@@ -323,8 +323,8 @@ def _warn_of_camera_motion(trajectories: Tensor) -> None:
     motion = torch.zeros(trajectories.shape[-2:])
     deviation = torch.zeros_like(motion)
     for displacement, common in zip(trajectories, shift, strict=True):  # one by one, as a clip takes much memory
-        motion += displacement.norm(dim=0) * (scale / len(trajectories))
-        deviation += (displacement - common[:, None, None]).norm(dim=0) * (scale / len(trajectories))
+        motion += torch.hypot(*displacement) * (scale / len(trajectories))
+        deviation += torch.hypot(*(displacement - common[:, None, None])) * (scale / len(trajectories))
     common_motion = float(shift.norm(dim=1).mean()) * scale
     common_share = float((deviation < COMMON_DEVIATION * common_motion).float().mean())
     moving_share = float((motion > CAMERA_MOTION).float().mean())

@@ -159,7 +159,7 @@ def rendering_samples_from_scenes(seeds: Iterable[int], folder: str | Path) -> I
 
 def _make_sample(name: str, group: str, frames: Tensor, flow: Tensor, all_flow: Tensor) -> RenderingSample:
     """A sample from frames uint8 [1 + n, H, W, 3]; `all_flow` [m, 2, H, W] gives its magnitude."""
-    return RenderingSample(name, group, frames, flow.half(), all_flow.norm(dim=1).mean(0).half())
+    return RenderingSample(name, group, frames, flow.half(), torch.hypot(*all_flow.unbind(1)).mean(0).half())
 
 
 def _reduced_bytes(frame: Tensor, size: tuple[int, int]) -> Tensor:

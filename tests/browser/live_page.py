@@ -30,7 +30,7 @@ POKE = '[data-testid="gid-poke"]'
 HINT = "Run the workflow once to see it live"
 PHOTO_SIZE = (288, 512)
 PATIENCE = 60  # seconds without progress (see deadline.py) after which a wait fails
-ACTION_TIMEOUT = 600_000  # milliseconds of wall time for a click, a key or a start, which are at once without load
+ACTION_TIMEOUT = 180_000  # milliseconds of wall time for a click, a key or a start, which are at once without load
 OPEN = """() => window.app?.extensionManager && (app.rootGraph ?? app.graph)
   && LiteGraph?.registered_node_types?.SaveImage"""
 

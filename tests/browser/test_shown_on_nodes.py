@@ -100,6 +100,8 @@ def test_the_panel_of_parameters_lists_no_empty_rows_and_changes_no_width(page, 
     page.evaluate("() => app.extensionManager.setting.set('Comfy.RightSidePanel.IsOpen', true)")
     page.evaluate(f"() => app.canvas.select({NODES}.find((n) => n.type === 'GID_Wind'))")
     panel = page.locator('[data-testid="properties-panel"]')
+    panel.get_by_text("strength", exact=True).wait_for(state="visible")
+    panel.get_by_text("Advanced inputs").click()
     panel.get_by_text("gustiness", exact=True).wait_for(state="visible")
     page.wait_for_timeout(500)
     page.screenshot(path=tmp_path / f"panel_{page.renderer}.png")
