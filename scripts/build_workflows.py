@@ -22,14 +22,17 @@ PACK_ID = "generative-image-dynamics"
 # the workflow that is opened next.
 MUTED_ID = 100
 
+# Newer pages open a template with the whole of it in view, and leave out texts that are too small: the narrower a
+# template is, the smaller the window in which it can be read.
 BUILD = """([spec, group, muted, MUTED_ID]) => {
+  const COLUMN = 330, NOTE_WIDTH = 330;
   const graph = app.rootGraph ?? app.graph;
   graph.clear();
   const nodes = {};
   for (const [name, [type, column, row, widgets, , height]] of Object.entries(spec)) {
     const node = LiteGraph.createNode(type);
     if (!node) throw new Error("no node " + type);
-    node.pos = [column * 360 + 40, row + 60];
+    node.pos = [Math.round(column * COLUMN) + 40, row + 60];
     if (name === muted) node.id = MUTED_ID;
     graph.add(node);
     if (Array.isArray(widgets)) node.widgets[0].value = widgets[0];
@@ -45,7 +48,7 @@ BUILD = """([spec, group, muted, MUTED_ID]) => {
     const width = live ? 400 : 300; // a live view grows with the width
     node.setSize([width, 100]);
     const size = node.computeSize();
-    node.setSize(type === "MarkdownNote" ? [390, height] : [Math.max(width, size[0]), size[1]]);
+    node.setSize(type === "MarkdownNote" ? [NOTE_WIDTH, height] : [Math.max(width, size[0]), size[1]]);
     nodes[name] = node;
   }
   for (const [name, [type, , , , inputs]] of Object.entries(spec)) {
@@ -78,6 +81,13 @@ def note_in_view(graph: dict) -> list[float]:
     return [place - start for place, start in zip(NOTE_PLACE, note["pos"], strict=True)]
 
 
+def choose_no_file(graph: dict) -> None:
+    """Let the muted loader name no file: the page shows one that does not exist as an error."""
+    for node in graph["nodes"]:
+        if node["id"] == MUTED_ID:
+            node["widgets_values"][0] = ""
+
+
 @contextmanager
 def building_page():
     """ComfyUI's page with this pack and an empty graph; it runs BUILD."""
@@ -105,6 +115,7 @@ def main() -> None:
     with building_page() as page:
         for name in sys.argv[1:] or WORKFLOWS:
             graph = page.evaluate(BUILD, [WORKFLOWS[name], MUTED_GROUPS.get(name), OWN_FILE, MUTED_ID])
+            choose_no_file(graph)
             graph["extra"]["ds"] = {"scale": 1, "offset": note_in_view(graph)}  # newer pages show all of a template
             write_graph(Path(ROOT, "workflows", f"{name}.json"), graph, graph["nodes"])
 

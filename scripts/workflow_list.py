@@ -1,7 +1,7 @@
 """The workflows of this pack, from which build_workflows.py writes the files.
 
 Each node is: name: (type, column, row in pixels, widgets, inputs as {input: (node, output)}). A file's number is its
-place in the template browser.
+place in README and where the template browser sorts by name.
 """
 
 import json
@@ -77,7 +77,7 @@ def note(text: str, height: int = 430) -> dict:
     the text has code, which ComfyUI writes in dark blue on gray.
     """
     lines = re.sub(r"(?<=\S) *\n *(?=\S)(?!\d+\. )", " ", re.sub(r"`([^`]+)`", r"**\1**", text))
-    return {"note": ("MarkdownNote", -1.2, 0, [lines], {}, height)}
+    return {"note": ("MarkdownNote", -1.1, 0, [lines], {}, height)}
 
 
 def sample_nodes(sample: str = "dandelions") -> dict:
@@ -93,12 +93,12 @@ def with_own_file(nodes: dict) -> dict:
     if "image" in nodes["sample"][4]:
         return nodes
     clip = any(("sample", 2) in node[4].values() for node in nodes.values())
-    place = (-1.2, nodes["note"][5] + 70)  # below the note
+    place = (-1.1, nodes["note"][5] + 70)  # below the note
     if clip:
-        inputs, loader = {"video": (OWN_FILE, 0)}, ("LoadVideo", *place, {"file": "choose your clip"}, {})
+        inputs, loader = {"video": (OWN_FILE, 0)}, ("LoadVideo", *place, {}, {})
     else:
         inputs = {"image": (OWN_FILE, 0), "mask": (OWN_FILE, 1)}
-        loader = ("LoadImage", *place, {"image": "choose your photo"}, {})
+        loader = ("LoadImage", *place, {}, {})
     return {**nodes, "sample": (*nodes["sample"][:4], inputs), OWN_FILE: loader}
 
 
@@ -170,8 +170,8 @@ def video_nodes(
     render_inputs = {"image": image, "motion": (motion, 0)} | ({"model": ("model", 0)} if network else {})
     return {
         "render": ("GID_SoftmaxSplatRender", column, 0, {"mode": "fast splat"} if network else {}, render_inputs),
-        "video": ("CreateVideo", column, 540, {}, {"images": ("render", 0), "fps": ("render", 2), **video_inputs}),
-        "save": ("SaveVideo", column, 730, {"filename_prefix": f"video/{name}"}, {"video": ("video", 0)}),
+        "video": ("CreateVideo", column, 520, {}, {"images": ("render", 0), "fps": ("render", 2), **video_inputs}),
+        "save": ("SaveVideo", column, 695, {"filename_prefix": f"video/{name}"}, {"video": ("video", 0)}),
     }
 
 
@@ -188,7 +188,7 @@ WORKFLOWS = {
             {"pokes": POKES, "damping": 0.5},
             {"spectral_volume": ("volume", 0), "image": ("volume", 1)},
         ),
-        **video_nodes("force", "poked", 3.3),
+        **video_nodes("force", "poked", 3.31),
     },
     "04_wind_on_a_photo": {
         **note(notes.WIND),
@@ -200,7 +200,7 @@ WORKFLOWS = {
             {"seed": 1, "control_after_generate": "fixed"},
             {"spectral_volume": ("volume", 0), "image": ("volume", 1)},
         ),
-        **video_nodes("force", "wind", 3.3),
+        **video_nodes("force", "wind", 3.31),
     },
     "05_dance_to_sound": {
         **note(notes.SOUND),
@@ -237,8 +237,8 @@ WORKFLOWS = {
             {"seed": 1, "control_after_generate": "fixed", "strokes": painted_strokes()},
             {"image": ("photo", 0)},
         ),
-        "loop": ("GID_LoopMotion", 2.3, 0, {}, {"spectral_volume": ("volume", 0)}),
-        **video_nodes("loop", "brush", 3.3, network=False),
+        "loop": ("GID_LoopMotion", 2.31, 0, {}, {"spectral_volume": ("volume", 0)}),
+        **video_nodes("loop", "brush", 3.31, network=False),
     },
     "08_tracks_to_loop": {
         **note(notes.TRACKS),

@@ -22,9 +22,11 @@ Press Run: dandelions sway in an endless loop. *Render Loop To Video* shows it, 
 folder `output/video`. {OWN_PHOTO.format(what=PLANTS)}
 
 *Predict Spectral Volume* predicts the motion, and shows where it moves while it runs. A different `seed` gives a
-different motion; `amplitude` sets how large it is. *Loop Motion* sets the speed and the length. `mode` *network*
-cleans the edges of large motion, in several times the time. For frames that other nodes take, use *Softmax
-Splat Render* instead of *Render Loop To Video*."""
+different motion; an `amplitude` of 0.5 is calmer, 2 is livelier. *Loop Motion* sets the speed and the length. `mode`
+*network* cleans the edges of large motion, in several times the time.
+
+**An animated WebP**, or frames for other nodes: use *Softmax Splat Render* instead of *Render Loop To Video*, and
+connect its `frames` to *Save Animated WEBP*."""
 
 CINEMAGRAPH = f"""## Let only a part of a photo move
 

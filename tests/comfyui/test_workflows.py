@@ -110,6 +110,7 @@ def test_workflow_fits_a_screen_with_legible_labels(workflow):
     width = max(x + w for x, _, w, _ in corners) - min(x for x, _, _, _ in corners)
     height = max(y + h for _, y, _, h in corners) - min(y for _, y, _, _ in corners) + 30
     assert 0.75 * min(1920 / width, 950 / height) > 8 / 14
+    assert 0.75 * 1366 / width > 8 / 14  # of small laptops
     # Older pages show the place that is stored: the note is in it.
     (note,) = (node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
     view = workflow["extra"]["ds"]
@@ -130,6 +131,13 @@ def test_workflow_has_a_note_for_its_user(workflow):
     loaders = {"LoadImage": "*Load Image*, which is muted", "LoadVideo": "*Load Video*, which is muted"}
     muted = [loaders[node["type"]] for node in workflow["nodes"] if node.get("mode") == 2 and node["type"] in loaders]
     assert (muted or ["*Load Sample*"])[0] in text
+
+
+def test_the_muted_loader_names_no_file(workflow):
+    # A file that does not exist shows as an error before the user has chosen anything, and again when it is unmuted.
+    for node in workflow["nodes"]:
+        if node["type"] in ("LoadImage", "LoadVideo"):
+            assert node["mode"] == 2 and node["widgets_values"][0] == ""
 
 
 def test_workflow_needs_no_file_of_the_user_and_limits_the_size(workflow):
