@@ -9,9 +9,10 @@ SELECT = """(type) => {
   const graph = app.rootGraph ?? app.graph, node = LiteGraph.createNode(type);
   graph.clear();
   graph.add(node);
-  node.pos = [400, 200];
-  app.canvas.deselectAll();
-  app.canvas.select(node);
+  node.pos = [600, 300];  // its buttons are clear of the panels on both sides
+  app.canvas.ds.scale = 1;
+  app.canvas.ds.offset[0] = app.canvas.ds.offset[1] = 0;
+  app.canvas.selectItems([node]);
 }"""
 LOADED = f"() => [...document.querySelectorAll('{HELP} img')].every((image) => image.complete)"
 # What a reader would miss: images that did not load or are cut off, and tables that are wider than the help and do not
