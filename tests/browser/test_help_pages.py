@@ -15,12 +15,12 @@ SELECT = """(type) => {
   app.canvas.selectItems([node]);
 }"""
 LOADED = f"() => [...document.querySelectorAll('{HELP} img')].every((image) => image.complete)"
-# What a reader would miss: images that did not load or are cut off, and tables that are wider than the help and do not
-# scroll.
+# What a reader would miss: images that did not load or are cut off, and tables that are wider than the help where
+# nothing scrolls.
 UNSEEN = f"""() => {{
   const edge = document.querySelector("{HELP}").getBoundingClientRect().right + 1;
   const wide = (element) => element.getBoundingClientRect().right > edge;
-  const scrolls = (element) => element && element.matches("{HELP} *")
+  const scrolls = (element) => element
     && (getComputedStyle(element).overflowX === "auto" || scrolls(element.parentElement));
   return [...document.querySelectorAll("{HELP} img, {HELP} table")]
     .filter((e) => (e.matches("img") && !e.naturalWidth) || (wide(e) && !scrolls(e)))
