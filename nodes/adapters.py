@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -158,6 +159,12 @@ def warnings_on_node(node_id: str | None) -> Iterator[list[str]]:
     for message in messages:
         logger.warning(message)
     show_text("\n".join(lines + messages), node_id)
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Log a warning, but not again for the same message."""
+    logger.warning(message)
 
 
 def send_frame(frame: Tensor, node_id: str) -> None:

@@ -34,6 +34,7 @@ from .adapters import (
     schema,
     seed_input,
     thumbnail,
+    warn_once,
 )
 from .input_checks import checks_inputs
 from .live_preview import save_live_packet
@@ -269,7 +270,7 @@ class _BatchedPrediction:
                 try:
                     return pipeline(photo, **arguments)
                 except NotImplementedError as error:  # the device lacks an operation
-                    logger.warning("Predicting on the CPU: %s cannot (%s).", pipeline.device, error)
+                    warn_once(f"Predicting on the CPU: {pipeline.device} cannot ({error}).")
                     return _copy_on_cpu(pipeline)(photo, **arguments)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

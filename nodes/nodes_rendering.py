@@ -30,7 +30,6 @@ from .adapters import (
     advanced,
     as_motion,
     intermediate_dtype,
-    logger,
     motion_or_volume_input,
     nodes_with_output,
     preview_step,
@@ -38,6 +37,7 @@ from .adapters import (
     schema,
     show_text,
     thumbnail,
+    warn_once,
 )
 from .files import temporary_file
 from .input_checks import checks_inputs
@@ -342,7 +342,7 @@ def _on_a_device(
         except RuntimeError as error:  # Metal raises it; other devices raise its subclass NotImplementedError
             if not isinstance(error, NotImplementedError) and device.type != "mps":
                 raise
-            logger.warning("Rendering on the CPU: %s cannot (%s).", device, error)
+            warn_once(f"Rendering on the CPU: {device} cannot ({error}).")
             network = network and deepcopy(network).to("cpu", torch.float32)
             return render_on(torch.device("cpu"), network.prepare if network else _interruptible_fast_splat)
 

@@ -75,22 +75,26 @@ class MotionToTracks(io.ComfyNode):
                     tooltip="Number of points of a grid, about, or of weighted points.",
                 ),
                 *_size_inputs("Width of the tracks' picture in pixels: that of the video in Wan Track To Video."),
-                io.Int.Input(
-                    "num_points",
-                    default=WAN_POINTS,
-                    min=0,
-                    max=100_000,
-                    tooltip="Points in time of each track. Wan Track To Video reads 121, for a video of any length. "
-                    "Other nodes want one for each frame. 0 ends with the motion.",
+                advanced(
+                    io.Int.Input(
+                        "num_points",
+                        default=WAN_POINTS,
+                        min=0,
+                        max=100_000,
+                        tooltip="Points in time of each track. Wan Track To Video reads 121, for a video of any "
+                        "length. Other nodes want one for each frame. 0 ends with the motion.",
+                    )
                 ),
-                io.Float.Input(
-                    "fps",
-                    default=WAN_FPS,
-                    min=1.0,
-                    max=240.0,
-                    step=0.01,
-                    tooltip="Points in time per second: 24 for Wan Track To Video, whose 121 points are 5 seconds. "
-                    "Elsewhere the frame rate of the video.",
+                advanced(
+                    io.Float.Input(
+                        "fps",
+                        default=WAN_FPS,
+                        min=1.0,
+                        max=240.0,
+                        step=0.01,
+                        tooltip="Points in time per second: 24 for Wan Track To Video, whose 121 points are 5 seconds. "
+                        "Elsewhere the frame rate of the video.",
+                    )
                 ),
                 io.Image.Input("image", optional=True, tooltip="The image that moves. The tracks are drawn over it."),
                 io.Mask.Input(

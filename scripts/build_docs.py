@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GUIDES = {
     "Recipes": "docs/recipes.md",
     "Training": "docs/training.md",
+    "Experiments": "docs/checkpoint.md",
     "Measured figures": "docs/benchmarks.md",
     "Contributing": "CONTRIBUTING.md",
     "Checklist": "docs/comfyui-checklist.md",

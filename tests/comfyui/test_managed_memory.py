@@ -108,6 +108,15 @@ for node in (render, predict):
             assert problem == "lacks" and len(made)
         assert raised and state() == before, (node.__name__, problem)
         print(node.__name__, problem)
+
+problem, warnings = "lacks", []
+for adapters in (module for name, module in sys.modules.items() if name.endswith(".nodes.adapters")):
+    adapters.warn_once.cache_clear()
+    adapters.logger.warning = lambda message, *_: warnings.append(message)
+for node in (render, predict, render, predict):
+    with torch.inference_mode():
+        node()
+print(*warnings, sep="\\n")
 """
 )
 
@@ -179,9 +188,11 @@ def test_a_prediction_takes_what_it_asks_for(repo, tiny_model):
 
 
 def test_a_managed_model_is_left_as_it_was(repo, tiny_model):
-    """After a fallback to another dtype, an error, and a cancel."""
+    """After a fallback to another dtype, an error, and a cancel. The log tells once of a fallback."""
     assert run(DTYPES, repo, tiny_model) == [
-        f"{node} {problem}" for node in ("render", "predict") for problem in ("lacks", "error", "cancel")
+        *(f"{node} {problem}" for node in ("render", "predict") for problem in ("lacks", "error", "cancel")),
+        "Rendering on the CPU: cpu cannot (no such operation).",
+        "Predicting on the CPU: cpu cannot (no such operation).",
     ]
 
 

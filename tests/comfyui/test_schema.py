@@ -87,11 +87,11 @@ def test_every_input_and_output_has_a_tooltip(nodes):
     assert not missing
 
 
-def test_at_most_seven_widgets_are_visible(nodes):
+def test_at_most_six_widgets_are_visible(nodes):
     for node_id, info in nodes.items():
         widgets = [name for name, _, kind, options in inputs_of(info) if kind in WIDGET_TYPES]
         folded = [name for name, _, _, options in inputs_of(info) if options.get("advanced")]
-        assert len(set(widgets) - set(folded)) <= 7, node_id
+        assert len(set(widgets) - set(folded)) <= 6, node_id
 
 
 def test_defaults_are_within_their_limits(nodes):
