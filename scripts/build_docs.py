@@ -79,11 +79,15 @@ def main() -> int:
 
 
 def write_pages(folder: Path) -> list[dict]:
-    """Write all pages into a folder; returns MkDocs' navigation: titles and paths in the folder."""
+    """Write all pages into a folder; returns MkDocs' navigation: titles and paths in the folder.
+
+    The help pages in other languages stay out: their images are where the page of ComfyUI looks for them.
+    """
+    english = shutil.ignore_patterns("zh.md")
     for name in COPIED:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+        shutil.copytree(source, target, ignore=english) if source.is_dir() else shutil.copy(source, target)
     (folder / COMMANDS).write_text(command_page(), encoding="utf-8")
     reference = reference_pages()
     (folder / REFERENCE).mkdir()

@@ -113,15 +113,26 @@ def test_every_node_has_a_help_page(server, repo, nodes):
     assert not strangers, "help pages of nodes that do not exist"
 
 
+def translated_page(repo: Path, node_id: str) -> Path:
+    """The Chinese help page. ComfyUI shows `<node id>/<language>.md` if there is one, `<node id>.md` otherwise."""
+    return repo / "js" / "docs" / node_id / "zh.md"
+
+
+def test_every_help_page_is_there_in_chinese(repo, nodes):
+    pages = {path.relative_to(repo / "js" / "docs") for path in (repo / "js" / "docs").glob("*/*.md")}
+    assert pages == {Path(node_id, "zh.md") for node_id in nodes}
+
+
 def test_help_pages_and_their_images_are_served(server, repo):
     prefix = "/extensions/generative-image-dynamics/docs/"
     for path in (repo / "js" / "docs").rglob("*.*"):
         name = path.relative_to(repo / "js" / "docs").as_posix()
         with urllib.request.urlopen(server.url + prefix + name) as answer:
             assert answer.read() == path.read_bytes(), name
-    for page in (repo / "js" / "docs").glob("*.md"):
-        for image in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text()):
-            assert (page.parent / image).is_file(), f"{page.name} shows {image}"
+    for page in (repo / "js" / "docs").rglob("*.md"):
+        for image in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            # From docs/ on, in pages of all languages: the page of ComfyUI puts the address of docs/ before it.
+            assert (repo / "js" / "docs" / image).is_file(), f"{page} shows {image}"
 
 
 def test_help_pages_name_every_input_and_output(repo, nodes):
@@ -131,6 +142,64 @@ def test_help_pages_name_every_input_and_output(repo, nodes):
         words = [options.get("display_name") or name for name, _, _, options in inputs_of(info)]
         missing += [(node_id, word) for word in [*words, *info["output_name"]] if word not in page]
     assert not missing
+
+
+# What a translated help page repeats in the order of the English one, and what it only has to contain.
+SAME = {
+    "headings": r"^#+(?= )",
+    "rows of tables": r"^\|",
+    "items of lists": r"^-(?= )",
+    "images and links": r"\]\(([^)\s]+)\)",
+    "blocks of code": r"^```.*?^```$|^    .+?$",
+}
+CONTAINED = {"code": r"`[^`\n]+`", "numbers": r"\d+(?:[.,]\d+)*"}
+
+
+def differences(english: str, translated: str) -> list[tuple]:
+    """What a translated page lacks, or has in excess, beside the English one."""
+
+    def found(pattern: str, text: str) -> list[str]:
+        return re.findall(pattern, text, re.MULTILINE | re.DOTALL)
+
+    pairs = {name: (found(pattern, english), found(pattern, translated)) for name, pattern in SAME.items()}
+    different = [(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
+    missing = {name: set(found(p, english)) - set(found(p, translated)) for name, p in CONTAINED.items()}
+    return different + [(name, words) for name, words in missing.items() if words]
+
+
+def test_chinese_help_pages_have_what_the_english_ones_have(repo, nodes):
+    for node_id in nodes:
+        english = (repo / "js" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
+        assert differences(english, translated_page(repo, node_id).read_text(encoding="utf-8")) == [], node_id
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (("| gain |", "| new | A new input. |\n| gain |"), "rows of tables"),
+        (("## Tips", "## More\n\n## Tips"), "headings"),
+        (("0.5 to 3", "0.5 to 3.5"), "numbers"),
+        (("Without a mask", "Without a `new`"), "code"),
+        (("images/amplify.jpg", "images/new.jpg"), "images and links"),
+    ],
+)
+def test_a_change_of_an_english_help_page_is_missed_in_the_chinese_one(repo, change, name):
+    english = (repo / "js" / "docs" / "GID_AmplifyMotion.md").read_text(encoding="utf-8")
+    chinese = translated_page(repo, "GID_AmplifyMotion").read_text(encoding="utf-8")
+    assert change[0] in english
+    assert [found[0] for found in differences(english.replace(*change), chinese)] == [name]
+
+
+def test_chinese_help_pages_name_every_input_and_output_as_the_nodes_do(repo, nodes):
+    names = json.loads((repo / "locales" / "zh" / "nodeDefs.json").read_text(encoding="utf-8"))
+    for node_id in nodes:
+        page = translated_page(repo, node_id).read_text(encoding="utf-8")
+        entry = names[node_id]
+        assert page.startswith(f"# {entry['display_name']}\n"), node_id
+        rows = [line for line in page.splitlines() if line.startswith("| ")]
+        words = [(part["name"], name) for name, part in entry["inputs"].items()]
+        words += [(f"| {part['name']} |",) for part in entry.get("outputs", {}).values()]
+        assert [pair for pair in words if not any(all(word in row for word in pair) for row in rows)] == [], node_id
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

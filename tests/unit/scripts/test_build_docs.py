@@ -36,6 +36,10 @@ def test_all_nodes_commands_and_public_names_have_a_page(site, repo):
     assert {"animate", "poke", "wind", "loop", "batch", "train"} <= set(commands)
 
 
+def test_pages_in_other_languages_stay_out(site):
+    assert list(site[0].rglob("zh.md")) == []
+
+
 def test_links_between_the_pages_hold(site):
     folder, paths = site
     broken = []
