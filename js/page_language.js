@@ -1,5 +1,5 @@
-// Brings the texts of locales/*/main.json to translate.js. ComfyUI serves those of all packs, and does not give scripts its
-// own translations. The language is looked up for each text: ComfyUI makes all nodes anew when it is changed.
+// Brings the texts of locales/*/main.json to translate.js. ComfyUI serves those of all packs, but its own translations
+// are out of reach of scripts. Each text looks the language up: ComfyUI makes all nodes anew when it is changed.
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
