@@ -86,6 +86,7 @@ def test_nodes_and_scripts_speak_the_language_of_the_page(renderer, frontend, br
             node.get_by_text(nodes["GID_LoopGuidance"]["inputs"]["mode"]["name"], exact=True).wait_for()
             node.get_by_text(ours["options"]["projection"], exact=True).first.wait_for()
         page.screenshot(path=tmp_path / f"ja_{renderer}_{frontend}.png")
+        settle(page, ".gid-open")  # the pinned frontend unfolds all inputs, and the button is below the window
         page.get_by_role("button", name=ours["paint_motion_tip"]).click()
         page.locator(BRUSH).wait_for(state="visible")
         settle(page, BRUSH)
