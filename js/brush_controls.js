@@ -4,20 +4,30 @@ import {
   DEFAULT_RADIUS, DEFAULT_SOFTNESS, DEFAULT_STIFFNESS, MAX_RADIUS, MAX_STIFFNESS, MIN_RADIUS, MIN_STIFFNESS,
 } from "./constants.js";
 import { createButton, createElement } from "./live_panel.js";
+import { translate } from "./translate.js";
 
-const TOOLS = {
-  move: ["brush", "Move", "Paint what moves (B)", "b"],
-  pin: ["pin", "Pin", "Paint what must not move (P)", "p"],
-  arrow: ["arrow", "Arrow", "Draw from an object in the direction in which it sways, as far as it goes (A)", "a"],
-  erase: ["erase", "Erase", "Erase paint, and arrows that begin there (E)", "e"],
-};
+const TOOLS = { move: ["brush", "b"], pin: ["pin", "p"], arrow: ["arrow", "a"], erase: ["erase", "e"] };
 const SIZE_STEP = 1.15; // factor of the brush's size by a key or a step of the wheel
 const SETTINGS = {
-  radius: ["Size", "Size of the brush ([ and ], or the wheel)", MIN_RADIUS * 5, MAX_RADIUS / 2, DEFAULT_RADIUS],
-  softness: ["Soft", "How softly a stroke ends: 0 is a hard edge", 0, 1, DEFAULT_SOFTNESS],
-  stiffness: ["Stiff", "How stiff it is what the next stroke paints", MIN_STIFFNESS, MAX_STIFFNESS, DEFAULT_STIFFNESS],
+  radius: [MIN_RADIUS * 5, MAX_RADIUS / 2, DEFAULT_RADIUS],
+  softness: [0, 1, DEFAULT_SOFTNESS],
+  stiffness: [MIN_STIFFNESS, MAX_STIFFNESS, DEFAULT_STIFFNESS],
 };
 const LOGARITHMIC = new Set(["radius", "stiffness"]);
+
+/** The name and the tooltip of each tool and setting. */
+const controlTexts = () => ({
+  move: [translate("move", "Move"), translate("move_tip", "Paint what moves (B)")],
+  pin: [translate("pin", "Pin"), translate("pin_tip", "Paint what must not move (P)")],
+  arrow: [
+    translate("arrow", "Arrow"),
+    translate("arrow_tip", "Draw from an object in the direction in which it sways, as far as it goes (A)"),
+  ],
+  erase: [translate("erase", "Erase"), translate("erase_tip", "Erase paint, and arrows that begin there (E)")],
+  radius: [translate("radius", "Size"), translate("radius_tip", "Size of the brush ([ and ], or the wheel)")],
+  softness: [translate("softness", "Soft"), translate("softness_tip", "How softly a stroke ends: 0 is a hard edge")],
+  stiffness: [translate("stiffness", "Stiff"), translate("stiffness_tip", "How stiff it is what the next stroke paints")],
+});
 
 export class BrushControls {
   /** @param {() => void} onChange  called after each change */
@@ -25,13 +35,15 @@ export class BrushControls {
     this.onChange = onChange;
     this.tool = "move";
     this.brush = Object.fromEntries(Object.entries(SETTINGS).map(([name, setting]) => [name, setting.at(-1)]));
-    this.buttons = Object.entries(TOOLS).map(([tool, [icon, text, tooltip]]) => {
-      const button = createButton(icon, text, tooltip, () => this.choose(tool));
+    const texts = controlTexts();
+    this.buttons = Object.entries(TOOLS).map(([tool, [icon]]) => {
+      const button = createButton(icon, ...texts[tool], () => this.choose(tool));
       return [tool, button];
     });
     this.sliders = {};
-    const labels = Object.entries(SETTINGS).map(([name, [text]]) => {
-      this.sliders[name] = this.#slider(name);
+    const labels = Object.keys(SETTINGS).map((name) => {
+      const [text, tooltip] = texts[name];
+      this.sliders[name] = this.#slider(name, tooltip);
       return createElement("label", {}, text, this.sliders[name]);
     });
     const buttons = this.buttons.map(([, button]) => button);
@@ -47,7 +59,7 @@ export class BrushControls {
 
   /** Set radius, softness or stiffness of the next strokes. */
   set(name, value) {
-    const [, , min, max] = SETTINGS[name];
+    const [min, max] = SETTINGS[name];
     this.brush[name] = Math.min(Math.max(value, min), max);
     this.sliders[name].value = toSlider(name, this.brush[name]);
     this.onChange();
@@ -71,8 +83,8 @@ export class BrushControls {
     for (const [tool, button] of this.buttons) button.setAttribute("aria-pressed", tool === this.tool);
   }
 
-  #slider(name) {
-    const [, tooltip, min, max, value] = SETTINGS[name];
+  #slider(name, tooltip) {
+    const [min, max, value] = SETTINGS[name];
     const attributes = { "aria-label": tooltip };
     const range = { type: "range", min: toSlider(name, min), max: toSlider(name, max), step: "any" };
     const slider = createElement("input", { ...range, title: tooltip, attributes });

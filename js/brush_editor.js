@@ -8,14 +8,12 @@ import { Arrow, createButton, createSvgElement } from "./live_panel.js";
 import { PaintLayer } from "./paint_layer.js";
 import { formatStrokes, parseStrokes, shortenLine } from "./stroke_list.js";
 import { TextHistory, historyKey } from "./text_history.js";
+import { translate } from "./translate.js";
 
 const MIN_STEP = 2; // pixels between two points of a stroke
 const MIN_ARROW = 8; // pixels; a shorter arrow is a slip
 const CURSOR_STEP = 0.02; // of the image's width
 const SWAY_WIDGETS = ["gravity", "amplitude", "base_frequency", "seed", "grid"];
-const LABEL =
-  "Picture to paint motion on. Drag to paint. Keyboard: B, P, A and E choose the tool, brackets set the size of the " +
-  "brush, arrow keys move it, Enter paints a dot, Space plays, Control Z undoes, Control Shift Z redoes.";
 
 export class BrushEditor extends LiveEditor {
   #busy = false;
@@ -30,7 +28,12 @@ export class BrushEditor extends LiveEditor {
    *   sway(request): a promise of the packet of what is painted; undefined if the node cannot tell before it runs
    */
   constructor(node, hint) {
-    super(node, hint, { testid: "gid-brush-view", label: LABEL, names: ["strokes", ...SWAY_WIDGETS] });
+    const label = translate(
+      "brush_view",
+      "Picture to paint motion on. Drag to paint. Keyboard: B, P, A and E choose the tool, brackets set the size of the " +
+        "brush, arrow keys move it, Enter paints a dot, Space plays, Control Z undoes, Control Shift Z redoes.",
+    );
+    super(node, hint, { testid: "gid-brush-view", label, names: ["strokes", ...SWAY_WIDGETS] });
     this.strokes = [];
     this.text = "";
     this.error = "";
@@ -54,9 +57,11 @@ export class BrushEditor extends LiveEditor {
     this.ring = createSvgElement("circle", { class: "ring", visibility: "hidden" });
     panel.overlay.append(this.ring);
     panel.stage.after(...this.controls.rows);
-    this.undoButton = createButton("undo", "", "Undo the last change (Ctrl+Z)", () => this.undo());
-    this.redoButton = createButton("redo", "", "Redo (Ctrl+Shift+Z)", () => this.redo());
-    this.clearButton = createButton("clear", "", "Clear: delete all strokes", () => this.commit([]));
+    const undoTip = translate("undo_tip", "Undo the last change (Ctrl+Z)");
+    const clearTip = translate("clear_strokes_tip", "Clear: delete all strokes");
+    this.undoButton = createButton("undo", "", undoTip, () => this.undo());
+    this.redoButton = createButton("redo", "", translate("redo_tip", "Redo (Ctrl+Shift+Z)"), () => this.redo());
+    this.clearButton = createButton("clear", "", clearTip, () => this.commit([]));
     panel.bar.append(this.undoButton, this.redoButton, this.clearButton);
 
     const { canvas } = panel;
@@ -238,7 +243,11 @@ export class BrushEditor extends LiveEditor {
 
   #locked() {
     if (!this.node.locked("strokes")) return false;
-    this.panel.setMessage("The strokes come through a link. Change them in the node that the link starts from.");
+    const text = translate(
+      "strokes_linked",
+      "The strokes come through a link. Change them in the node that the link starts from.",
+    );
+    this.panel.setMessage(text);
     return true;
   }
 
@@ -249,8 +258,10 @@ export class BrushEditor extends LiveEditor {
     this.clearButton.disabled = locked || !(this.strokes.length || this.error);
     if (!this.panel.packet || this.drag) return;
     let hint = "";
-    if (!this.strokes.length && !locked) hint = "Paint what moves";
-    else if (!this.node.sway && this.text !== this.shownText) hint = "Run the workflow to see this motion";
+    if (!this.strokes.length && !locked) hint = translate("paint_hint", "Paint what moves");
+    else if (!this.node.sway && this.text !== this.shownText) {
+      hint = translate("run_hint", "Run the workflow to see this motion");
+    }
     this.panel.setMessage(this.error || hint, Boolean(this.error));
   }
 
@@ -329,8 +340,8 @@ export class BrushEditor extends LiveEditor {
     const [toX, toY] = rest.at(-1) ?? [x, y];
     this.drawnArrow.show(x, y, toX, toY);
     const [width, height] = this.panel.imageSize;
-    const reach = (100 * Math.hypot((toX - x) * width, (toY - y) * height)) / width;
-    this.panel.setMessage(this.node.sway ? `Sways ${reach.toFixed(1)} % of the width` : "");
+    const percent = ((100 * Math.hypot((toX - x) * width, (toY - y) * height)) / width).toFixed(1);
+    this.panel.setMessage(this.node.sway ? translate("reach", "Sways {percent} % of the width", { percent }) : "");
   }
 
   #finish(stroke) {

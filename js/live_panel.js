@@ -3,6 +3,7 @@
 
 import { WebGLView } from "./webgl_view.js";
 import { addStyle } from "./live_style.js";
+import { translate } from "./translate.js";
 
 const POLL_INTERVAL_MS = 200; // how often to look for changed widgets while nothing plays
 const MAX_CLOCK_STEP = 0.1; // seconds per displayed frame, so that the clock does not jump after a delay
@@ -114,7 +115,7 @@ export class LivePanel {
     this.imageBox = createElement("div", { className: "gid-image" }, this.canvas, this.overlay);
     this.message = createElement("div", { className: "gid-message", attributes: { role: "status" } });
     this.stage = createElement("div", { className: "gid-stage" }, this.imageBox, this.message);
-    this.playButton = createButton("play", "", "Play (Space)", () => this.toggle());
+    this.playButton = createButton("play", "", translate("play", "Play (Space)"), () => this.toggle());
     this.clock = createElement("div", { className: "gid-time" });
     this.bar = createElement("div", { className: "gid-bar" }, this.playButton, this.clock);
     this.root = createElement("div", { className: "gid-live" }, this.stage, this.bar);
@@ -138,7 +139,10 @@ export class LivePanel {
   setPacket(packet) {
     this.packet = packet;
     this.view ??= new WebGLView(this.canvas);
-    if (!this.view.gl) return this.setMessage("The live view needs WebGL 2, which this browser does not offer.");
+    if (!this.view.gl) {
+      const text = translate("no_webgl", "The live view needs WebGL 2, which this browser does not offer.");
+      return this.setMessage(text);
+    }
     this.view.onRestored = () => this.requestDraw();
     this.view.load(packet);
     this.q = new Float64Array(2 * packet.header.bins);
@@ -242,7 +246,7 @@ export class LivePanel {
   }
 
   #updatePlayButton() {
-    const text = this.playing ? "Pause (Space)" : "Play (Space)";
+    const text = this.playing ? translate("pause", "Pause (Space)") : translate("play", "Play (Space)");
     this.playButton.setIcon(this.playing ? "pause" : "play");
     this.playButton.title = text;
     this.playButton.setAttribute("aria-label", text);

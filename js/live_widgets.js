@@ -10,6 +10,7 @@ import { createButton } from "./live_panel.js";
 import { addStyle } from "./live_style.js";
 import { placeAbove } from "./more_options.js";
 import { PokeEditor } from "./poke_editor.js";
+import { translate } from "./translate.js";
 import { WindEditor } from "./wind_editor.js";
 
 // Of each node type: the editor, the height in pixels of everything below the image, and whether the widget is only a
@@ -24,9 +25,13 @@ const BUTTON_HEIGHT = 26; // pixels, of the button that opens an editor
 const MIN_WIDTH = 380; // pixels
 const TEXT_HEIGHT = 64; // pixels, of the text widget with the pokes
 const MARGIN = 20; // pixels between node and widget, left and right together
-const HINT = "Run the workflow once to see it live";
-const BRUSH_HINT = "Connect an image, then run the workflow once, to paint on it";
 const PICTURE_NODES = new Set(["LoadImage", "LoadImageMask", "LoadImageOutput"]);
+
+/** What stands in an editor's place for the picture until there is one. */
+const hint = (paints) =>
+  paints
+    ? translate("brush_hint", "Connect an image, then run the workflow once, to paint on it")
+    : translate("live_hint", "Run the workflow once to see it live");
 
 /** Functions with which an editor reads and changes a node. */
 function nodeAccess(node) {
@@ -109,13 +114,15 @@ function addLiveWidget(node) {
       if (!inNodes2()) node.expandToFitContent?.();
       return;
     }
-    editor = new Editor(nodeAccess(node), opens ? BRUSH_HINT : HINT);
+    editor = new Editor(nodeAccess(node), hint(opens));
     holder.replaceChildren(editor.root);
     growNode();
   }
 
   addStyle();
-  const openButton = createButton("brush", "Paint motion", "Paint what moves in the picture", () => {
+  const openText = translate("paint_motion", "Paint motion");
+  const openTip = translate("paint_motion_tip", "Paint what moves in the picture");
+  const openButton = createButton("brush", openText, openTip, () => {
     opened = true;
     build();
     show(waiting);

@@ -5,6 +5,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { addElement, appendCallback, remember, whenRestored } from "./dom_widget.js";
+import { translate } from "./translate.js";
 
 const NODE_TYPES = new Set(["GID_SoftmaxSplatRender", "GID_RenderLoopToVideo", "GID_PredictSpectralVolume"]);
 
@@ -16,7 +17,7 @@ function previewUrl(file) {
 function addPreview(node) {
   const image = document.createElement("img");
   image.dataset.testid = "gid-loop-preview";
-  image.alt = "Preview of the last run";
+  image.alt = translate("loop_preview", "Preview of the last run");
   Object.assign(image.style, { width: "100%", height: "100%", objectFit: "contain", display: "none" });
   const container = document.createElement("div");
   container.append(image);

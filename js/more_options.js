@@ -3,6 +3,7 @@
 // Values, their order in the workflow and the prompt stay the same.
 
 import { app } from "../../scripts/app.js";
+import { translate } from "./translate.js";
 
 const FOLDED_SIZE = [0, -4]; // pixels; -4 cancels the gap between two widgets
 
@@ -38,8 +39,9 @@ function addButton(node) {
   const options = { canvasOnly: true, serialize: false };
   const button = node.addWidget("button", "more_options", null, () => toggle(node), options);
   button.serialize = false;
-  const label = { configurable: true, get: () => (node.showAdvanced ? "Fewer options" : "More options"), set() {} };
-  Object.defineProperty(button, "label", label);
+  const label = () =>
+    node.showAdvanced ? translate("fewer_options", "Fewer options") : translate("more_options", "More options");
+  Object.defineProperty(button, "label", { configurable: true, get: label, set() {} });
   node.widgets.splice(node.widgets.indexOf(button), 1);
   node.widgets.splice(node.widgets.findLastIndex((widget) => widget.serialize !== false) + 1, 0, button);
 }

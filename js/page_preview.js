@@ -5,6 +5,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { addElement, appendCallback, inNodes2, remember, whenRestored } from "./dom_widget.js";
+import { translate } from "./translate.js";
 
 const NODE_TYPE = "GID_SaveInteractivePhoto";
 const MIN_WIDTH = 380; // pixels, of the node
@@ -22,7 +23,7 @@ function create(tag, style) {
 function addPreview(node) {
   const size = { flex: "1", width: "100%", minHeight: `${HEIGHT - LINK_HEIGHT}px` };
   const frame = create("iframe", { ...size, border: "0", borderRadius: "6px", background: "#111" });
-  frame.title = "The saved page";
+  frame.title = translate("page_preview", "The saved page");
   frame.setAttribute("sandbox", "allow-scripts");
   const link = create("a", { font: "12px Inter, Arial, sans-serif", color: "var(--p-primary-color, #4a9eff)" });
   const container = create("div", { display: "none", flexDirection: "column", gap: "6px", height: "100%" });
@@ -43,7 +44,8 @@ function addPreview(node) {
     container.style.display = text === null ? "none" : "flex"; // the file of a cached run may be gone
     if (text !== null) {
       frame.srcdoc = text;
-      Object.assign(link, { href: api.apiURL(url), download: file.filename, textContent: `Download ${file.filename}` });
+      const textContent = translate("download", "Download {file}", { file: file.filename });
+      Object.assign(link, { href: api.apiURL(url), download: file.filename, textContent });
     }
     // Nodes 2.0 sizes a node by its content, also after its size was set.
     container.style.minWidth = inNodes2() ? `${MIN_WIDTH - MARGIN}px` : "";

@@ -5,19 +5,23 @@ import { Arrow, createButton } from "./live_panel.js";
 import { findPull, pokeMotion } from "./poke.js";
 import { PokeTimeline } from "./poke_timeline.js";
 import { TextHistory, historyKey } from "./text_history.js";
+import { translate } from "./translate.js";
 import { activeOffset, formatPokes, parsePokes, pokeFromDrag } from "./poke_list.js";
 
 const DRAG_THRESHOLD = 4; // pixels; a shorter movement is a click
 const CURSOR_STEP = 0.02; // of the image's width
 const KEY_PULL = 0.06; // of the image's width
 const KEY_HOLD = 0.2; // seconds
-const LABEL =
-  "Photo to poke. Drag to pull, hold and release. Keyboard: arrow keys move the point, Shift and an arrow key pull " +
-  "it, Space plays, Delete removes the selected poke, Control Z undoes the last change.";
+const nothingMoves = () => translate("nothing_moves", "Nothing moves there");
 
 export class PokeEditor extends ForceEditor {
   constructor(node, hint) {
-    super(node, hint, { testid: "gid-modal-view", label: LABEL, names: ["pokes"] });
+    const label = translate(
+      "poke_view",
+      "Photo to poke. Drag to pull, hold and release. Keyboard: arrow keys move the point, Shift and an arrow key pull " +
+        "it, Space plays, Delete removes the selected poke, Control Z undoes the last change.",
+    );
+    super(node, hint, { testid: "gid-modal-view", label, names: ["pokes"] });
     this.pokes = [];
     this.selected = -1;
     this.history = new TextHistory();
@@ -31,11 +35,7 @@ export class PokeEditor extends ForceEditor {
       move: (index, time) => this.move(index, time),
     });
     panel.stage.after(this.timeline.root);
-    this.undoButton = createButton("undo", "Undo", "Undo the last change (Ctrl+Z)", () => this.undo());
-    this.redoButton = createButton("redo", "", "Redo (Ctrl+Shift+Z)", () => this.redo());
-    this.deleteButton = createButton("delete", "Delete", "Delete the selected poke (Delete)", () => this.remove());
-    this.clearButton = createButton("clear", "Clear", "Clear: delete all pokes", () => this.commit([]));
-    panel.bar.append(this.undoButton, this.redoButton, this.deleteButton, this.clearButton);
+    this.addButtons();
     this.forceArrows = [new Arrow(panel), new Arrow(panel), new Arrow(panel)];
     this.selectedArrow = new Arrow(panel, "faint");
     this.cursorArrow = new Arrow(panel);
@@ -44,6 +44,17 @@ export class PokeEditor extends ForceEditor {
     panel.canvas.addEventListener("focus", () => this.drawArrows());
     panel.canvas.addEventListener("blur", () => this.drawArrows());
     this.pollWidgets();
+  }
+
+  addButtons() {
+    const undo = [translate("undo", "Undo"), translate("undo_tip", "Undo the last change (Ctrl+Z)")];
+    const remove = [translate("delete", "Delete"), translate("delete_tip", "Delete the selected poke (Delete)")];
+    const clear = [translate("clear", "Clear"), translate("clear_pokes_tip", "Clear: delete all pokes")];
+    this.undoButton = createButton("undo", ...undo, () => this.undo());
+    this.redoButton = createButton("redo", "", translate("redo_tip", "Redo (Ctrl+Shift+Z)"), () => this.redo());
+    this.deleteButton = createButton("delete", ...remove, () => this.remove());
+    this.clearButton = createButton("clear", ...clear, () => this.commit([]));
+    this.panel.bar.append(this.undoButton, this.redoButton, this.deleteButton, this.clearButton);
   }
 
   get hasMotion() {
@@ -64,7 +75,9 @@ export class PokeEditor extends ForceEditor {
     if (this.modes) {
       try {
         this.motion = pokeMotion(this.modes, pokes, this.settings);
-        if (this.motion.staticPokes.length) this.error ||= `Poke ${this.motion.staticPokes[0] + 1}: nothing moves there`;
+        const [fixed] = this.motion.staticPokes;
+        const number = fixed + 1;
+        if (number) this.error ||= translate("poke_is_static", "Poke {number}: nothing moves there", { number });
       } catch (error) {
         this.motion = null;
         this.error ||= error.message;
@@ -113,7 +126,11 @@ export class PokeEditor extends ForceEditor {
 
   commit(pokes, selected = -1) {
     if (this.node.locked("pokes")) {
-      return this.panel.setMessage("The pokes come through a link. Change them in the node that the link starts from.");
+      const text = translate(
+        "pokes_linked",
+        "The pokes come through a link. Change them in the node that the link starts from.",
+      );
+      return this.panel.setMessage(text);
     }
     this.history.push(String(this.values.pokes ?? ""));
     this.selected = selected;
@@ -171,7 +188,7 @@ export class PokeEditor extends ForceEditor {
     this.deleteButton.disabled = locked || this.selected < 0;
     this.clearButton.disabled = locked || !this.pokes.length;
     if (this.panel.packet && !this.drag) {
-      const hint = this.pokes.length || locked ? "" : "Drag the image to poke it";
+      const hint = this.pokes.length || locked ? "" : translate("poke_hint", "Drag the image to poke it");
       this.panel.setMessage(this.error || hint, Boolean(this.error));
     }
   }
@@ -214,7 +231,7 @@ export class PokeEditor extends ForceEditor {
     const out = drag.q ?? new Float64Array(panel.q.length);
     drag.q = pokePull?.heldCoordinates(drag.dx, drag.dy, this.settings, out) ?? null;
     panel.clipStartMs = drag.pressedAtMs - 1000 * drag.clipTime; // from now on the clock follows the drag
-    panel.setMessage(drag.q ? "" : "Nothing moves there");
+    panel.setMessage(drag.q ? "" : nothingMoves());
     panel.requestDraw();
   }
 
@@ -263,7 +280,7 @@ export class PokeEditor extends ForceEditor {
   pullWithKey(dx, dy) {
     const { panel, cursor } = this;
     if (!this.modes) return;
-    if (!findPull(this.modes, cursor.x, cursor.y)) return panel.setMessage("Nothing moves there");
+    if (!findPull(this.modes, cursor.x, cursor.y)) return panel.setMessage(nothingMoves());
     if (panel.time > panel.duration - 1.5 / this.settings.fps) panel.seek(0);
     panel.repeat = !panel.prefersReducedMotion;
     this.add({ ...cursor, dx: clamp(dx), dy: clamp(dy), time: panel.time, hold: KEY_HOLD, kind: "pull", path: [] });

@@ -2,6 +2,7 @@
 // the DOM, but not ComfyUI.
 
 import { createElement } from "./live_panel.js";
+import { translate } from "./translate.js";
 
 const LANES = 3; // rows of bars
 const LANE_HEIGHT = 9; // pixels
@@ -24,8 +25,8 @@ export class PokeTimeline {
     this.root = createElement("div", {
       className: "gid-track",
       tabIndex: 0,
-      title: "Time: drag to move the playhead",
-      attributes: { role: "slider", "aria-label": "Time in the clip", "aria-valuemin": "0" },
+      title: translate("timeline_tip", "Time: drag to move the playhead"),
+      attributes: { role: "slider", "aria-label": translate("timeline", "Time in the clip"), "aria-valuemin": "0" },
     });
     this.root.dataset.testid = "gid-timeline";
     this.root.append(this.playhead);
@@ -72,11 +73,13 @@ export class PokeTimeline {
       let lane = laneEnds.findIndex((laneEnd) => laneEnd <= start);
       if (lane < 0) lane = laneEnds.indexOf(Math.min(...laneEnds));
       laneEnds[lane] = Math.max(end, start + 0.03 * this.duration);
-      const text = `Poke ${index + 1} at ${poke.time.toFixed(2)} s`;
+      const place = { number: index + 1, seconds: poke.time.toFixed(2) };
+      const text = translate("poke_bar", "Poke {number} at {seconds} s", place);
+      const tip = translate("poke_bar_tip", "{poke}. Delete removes it, arrow keys move it.", { poke: text });
       const bar = createElement("button", {
         type: "button",
         className: poke.kind,
-        title: `${text}. Delete removes it, arrow keys move it.`,
+        title: tip,
         attributes: { "aria-label": text, "aria-pressed": String(index === selected) },
       });
       bar.dataset.index = String(index);

@@ -5,6 +5,8 @@ import { app } from "../../scripts/app.js";
 import { SWAY_PRESETS, WIND_PRESETS } from "./constants.js";
 import { appendCallback, inNodes2 } from "./dom_widget.js";
 import { placeAbove } from "./more_options.js";
+import { labelOptions } from "./option_labels.js";
+import { translate } from "./translate.js";
 
 const PRESETS = { GID_Wind: WIND_PRESETS, GID_VolumeFromMask: SWAY_PRESETS };
 const CUSTOM = "custom";
@@ -26,7 +28,10 @@ function addPresets(node, presets) {
   const options = { values: [...names, CUSTOM], serialize: false };
   const combo = node.addWidget("combo", "preset", current(), choose, options);
   combo.serialize = false;
-  combo.tooltip = `Sets ${targets.map((widget) => widget.name).join(", ")}.`;
+  combo.label = translate("preset", "preset");
+  const inputs = targets.map((widget) => widget.label || widget.name).join(", ");
+  combo.tooltip = translate("preset_tip", "Sets {inputs}.", { inputs });
+  labelOptions(combo);
   placeAbove(node, combo, node.widgets.findIndex((widget) => widget.serialize !== false));
   if (!inNodes2()) node.expandToFitContent?.();
 

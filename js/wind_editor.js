@@ -2,19 +2,22 @@
 
 import { ForceEditor } from "./force_editor.js";
 import { Arrow } from "./live_panel.js";
+import { translate } from "./translate.js";
 import { windMotion } from "./wind.js";
 
 const ARROW_LENGTH = 0.2; // of the arrow for strength 1, as a fraction of the image's shorter side
 const DIRECTION_KEY_STEP = 5; // degrees
 const STRENGTH_KEY_STEP = 0.1;
-const LABEL =
-  "Photo in the wind. Drag in it to set the wind's direction and strength. Keyboard: left and right turn the wind, " +
-  "up and down change its strength, Space plays.";
 
 export class WindEditor extends ForceEditor {
   constructor(node, hint) {
     const names = ["direction", "gustiness", "seed", "loop"];
-    super(node, hint, { testid: "gid-wind-view", label: LABEL, names });
+    const label = translate(
+      "wind_view",
+      "Photo in the wind. Drag in it to set the wind's direction and strength. Keyboard: left and right turn the wind, " +
+        "up and down change its strength, Space plays.",
+    );
+    super(node, hint, { testid: "gid-wind-view", label, names });
     this.arrow = new Arrow(this.panel);
     this.pollWidgets();
   }

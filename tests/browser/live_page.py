@@ -92,10 +92,11 @@ def steady(read, seconds=0.3):
 
 
 @contextmanager
-def comfy_page(browser, server, renderer):
+def comfy_page(browser, server, renderer, language="en"):
     """ComfyUI's page, ready for use, with `page.server`, `page.renderer` and `page.errors` (errors of its scripts)."""
+    settings = {"Comfy.VueNodes.Enabled": renderer == "vue", "Comfy.Locale": language}
     # Otherwise the first visit opens a dialog over the page.
-    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": renderer == "vue"})
+    server.post("/settings", {"Comfy.TutorialCompleted": True, **settings})
     # A separate context, because the page keeps the workflow in the browser's storage.
     context = browser.new_context(viewport={"width": 1400, "height": 850})
     context.set_default_timeout(ACTION_TIMEOUT)

@@ -201,7 +201,8 @@ def test_modules_have_no_side_effects(plain_page):
           for (const name of ["constants", "oscillators", "modes", "poke", "poke_list", "wind", "live_packet",
                               "webgl_view", "live_style", "live_panel", "poke_timeline", "force_editor", "poke_editor",
                               "wind_editor", "live_editor", "text_history", "stroke_list", "motion_brush",
-                              "paint_layer", "brush_controls", "brush_editor", "photo_motion", "interactive_page"])
+                              "paint_layer", "brush_controls", "brush_editor", "photo_motion", "interactive_page",
+                              "translate"])
             await import(`${base}/${name}.js`);
         }""",
         BASE,

@@ -20,7 +20,7 @@ OWN_FILES = {
 }  # their options depend on the user's files
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 TEXT_OPTIONS = {"display_name", "tooltip"}  # may change; other tests cover them
-LANGUAGES = ("en", "zh")
+LANGUAGES = sorted(path.name for path in (Path(__file__).parents[2] / "locales").iterdir())
 
 
 @pytest.fixture(scope="module")
