@@ -75,9 +75,11 @@ export class PokeEditor extends ForceEditor {
     if (this.modes) {
       try {
         this.motion = pokeMotion(this.modes, pokes, this.settings);
-        const [fixed] = this.motion.staticPokes;
-        const number = fixed + 1;
-        if (number) this.error ||= translate("poke_is_static", "Poke {number}: nothing moves there", { number });
+        const { staticPokes } = this.motion;
+        if (staticPokes.length) {
+          const number = staticPokes[0] + 1;
+          this.error ||= translate("poke_is_static", "Poke {number}: nothing moves there", { number });
+        }
       } catch (error) {
         this.motion = null;
         this.error ||= error.message;

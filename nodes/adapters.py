@@ -88,9 +88,9 @@ def speed_input(tooltip: str, **options: Any) -> io.Input:
     return io.Float.Input("speed", default=1.0, min=0.05, max=8.0, step=0.05, tooltip=tooltip, **options)
 
 
-def fps_input(tooltip: str) -> io.Input:
-    """Frames per second of a motion."""
-    return io.Float.Input("fps", default=30.0, min=1.0, max=240.0, step=0.01, tooltip=tooltip)
+def fps_input(tooltip: str, default: float = 30.0) -> io.Input:
+    """Frames per second of a motion, or points of a track per second."""
+    return io.Float.Input("fps", default=default, min=1.0, max=240.0, step=0.01, tooltip=tooltip)
 
 
 def motion_outputs(motion_tooltip: str, count_tooltip: str) -> list[io.Output]:

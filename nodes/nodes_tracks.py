@@ -25,6 +25,7 @@ from .adapters import (
     advanced,
     as_image,
     as_motion,
+    fps_input,
     motion_or_volume_input,
     schema,
     show_text,
@@ -86,14 +87,10 @@ class MotionToTracks(io.ComfyNode):
                     )
                 ),
                 advanced(
-                    io.Float.Input(
-                        "fps",
-                        default=WAN_FPS,
-                        min=1.0,
-                        max=240.0,
-                        step=0.01,
-                        tooltip="Points in time per second: 24 for Wan Track To Video, whose 121 points are 5 seconds. "
+                    fps_input(
+                        "Points in time per second: 24 for Wan Track To Video, whose 121 points are 5 seconds. "
                         "Elsewhere the frame rate of the video.",
+                        WAN_FPS,
                     )
                 ),
                 io.Image.Input("image", optional=True, tooltip="The image that moves. The tracks are drawn over it."),
@@ -182,14 +179,7 @@ class TracksToMotion(io.ComfyNode):
                 ),
                 io.Image.Input("image", tooltip="The image that will move. Its colors tell where objects end."),
                 *_size_inputs("Width of the picture in which the tracks were drawn, in pixels."),
-                io.Float.Input(
-                    "fps",
-                    default=WAN_FPS,
-                    min=1.0,
-                    max=240.0,
-                    step=0.01,
-                    tooltip="Points of a track per second.",
-                ),
+                fps_input("Points of a track per second.", WAN_FPS),
                 io.Float.Input(
                     "spread",
                     default=10.0,
