@@ -30,8 +30,8 @@ class VolumeConfig:
     image_area: pixels of the photo that the encoder sees; photos of another size are resized to this area.
     unit_amplitude: training divides volumes by their `SpectralVolume.amplitude`, so the model predicts the shape and
         timing of the motion, and `amplitude` sets its size.
-    amplitude: typical displacement of a moving pixel of an object of medium size, as a share of the image's width, see
-        `amplitude.expected_amplitude`.
+    amplitude: typical displacement of a moving pixel, as a share of the image's width, of a photo in which as much
+        motion as in most is expected, see `amplitude.expected_amplitude`.
     """
 
     num_bins: int = DEFAULT_BINS

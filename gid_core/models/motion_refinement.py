@@ -109,7 +109,7 @@ def smooth_along_objects(coefficients: Tensor, affinities: Affinities, sigma: fl
 def suppress_faint_motion(volume: SpectralVolume) -> SpectralVolume:
     """Make motion exactly zero where it is below `STILL_BELOW` of the typical motion; full from `MOVING_ABOVE` on."""
     rms = rms_motion(volume.coefficients)
-    share = rms / _typical_motion(rms)
+    share = rms / typical_motion(rms)
     gate = smoothstep(((share - STILL_BELOW) / (MOVING_ABOVE - STILL_BELOW)).clamp(0, 1))
     return volume.replace(coefficients=volume.coefficients * gate.unsqueeze(1))
 
@@ -122,7 +122,7 @@ def reach_beyond_outlines(volume: SpectralVolume) -> SpectralVolume:
     """
     rms = rms_motion(volume.coefficients)
     index = local_argmax(rms, OUTLINE_REACH)
-    step = (gather_pixels(rms, index) - rms) / _typical_motion(rms)
+    step = (gather_pixels(rms, index) - rms) / typical_motion(rms)
     own = torch.arange(rms[0].numel(), device=rms.device).expand_as(index)
     index = torch.where(step.flatten(1) > OUTLINE_STEP, index, own)
     reached = gather_pixels(volume.coefficients.flatten(1, 2), index)
@@ -147,7 +147,7 @@ def expected_displacement(model: MotionModel, prior: Tensor) -> Tensor:
     return rms * (2**0.5 / model.config.volume.period / prior.shape[-1])
 
 
-def _typical_motion(rms: Tensor) -> Tensor:
+def typical_motion(rms: Tensor) -> Tensor:
     """Mean of rms motion [B, 1, H, W], each pixel weighted by its own motion, above zero: [B, 1, 1, 1]."""
     mean = rms.mean((2, 3), keepdim=True)
     return (rms.square().mean((2, 3), keepdim=True) / mean.clamp_min(1e-12)).clamp_min(1e-12)

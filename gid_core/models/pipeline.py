@@ -10,7 +10,6 @@ from operator import index
 import torch
 from torch import Tensor
 
-from ..edge_aware_smoothing import Affinities
 from ..rendering.render import Renderer
 from ..spectral_volume import SpectralVolume
 from ..tensors import (
@@ -195,7 +194,7 @@ class GIDPipeline:
                 return decode(step.denoised_latents, step.prior).coefficients.cpu()
 
             condition = self._encode(photos).repeat(len(seeds))
-            typical_amplitude = self._expected_amplitude(affinities, condition.prior)
+            typical_amplitude = self._expected_amplitude(condition)
             gate = stillness_gate(self.model, condition.prior, affinities)
             latents = self._sample(
                 condition,
@@ -305,14 +304,14 @@ class GIDPipeline:
         coefficients = torch.zeros(1, config.volume.num_bins, 4, height, width, device=self.device)
         return self.model.to_latents(coefficients, prior)
 
-    def _expected_amplitude(self, affinities: Affinities, prior: Tensor | None) -> Tensor:
+    def _expected_amplitude(self, condition: Condition) -> Tensor:
         """Amplitude of each volume, [B], as a share of the width; ones if the model predicts amplitudes itself."""
-        config = self.model.config
-        if not config.volume.unit_amplitude:
-            return torch.ones(len(affinities.horizontal), device=self.device)
-        coarse = affinities.coarsen(config.autoencoder.downsampling_factor)
-        weight = None if prior is None else expected_displacement(self.model, prior)
-        return expected_amplitude(config.volume, coarse, weight)
+        config, count = self.model.config.volume, len(condition.features)
+        if not config.unit_amplitude:
+            return torch.ones(count, device=self.device)
+        if condition.prior is None:
+            return torch.full((count,), config.amplitude, device=self.device)
+        return expected_amplitude(config, expected_displacement(self.model, condition.prior))
 
     def _make_volume(self, coefficients: Tensor, amplitude: Tensor) -> SpectralVolume:
         """Coefficients as a volume in pixels that begins at rest.
