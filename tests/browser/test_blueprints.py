@@ -32,12 +32,24 @@ CONNECT = """(output) => {
 }"""
 
 
+def open_search(page, search):
+    """Double-click the empty canvas until the search is there: a page that has just opened may miss the first time."""
+    from playwright.sync_api import TimeoutError as NotYet
+
+    for tries_left in reversed(range(3)):
+        page.mouse.dblclick(560, 620)
+        try:
+            return search.wait_for(timeout=APPEARS / 3)
+        except NotYet:
+            if not tries_left:
+                raise
+
+
 def add_by_search(page, name):
     """Double-click the empty canvas, type the name, and put the node down."""
     clear(page)  # a new page has ComfyUI's first workflow
-    page.mouse.dblclick(560, 620)
     search = page.locator("[role=dialog] input").first
-    search.wait_for(timeout=APPEARS)
+    open_search(page, search)
     search.focus()
     page.keyboard.type(name, delay=30)
     page.get_by_text(BLUEPRINTS[name].description[:40]).first.wait_for(timeout=APPEARS)
