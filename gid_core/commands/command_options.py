@@ -191,7 +191,7 @@ def comma_separated(text: str) -> list[float]:
 
 def video_options(parser: argparse.ArgumentParser) -> None:
     """A video or images to write."""
-    output_option(parser, "a .mp4 or .webm file, or a folder for PNG images", check_video_or_folder)
+    output_option(parser, "a .mp4, .webm, .webp or .gif file, or a folder for PNG images", check_video_or_folder)
     rendering_options(parser)
 
 

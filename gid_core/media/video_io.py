@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 from ..memory import check_fits
 from ..tensors import image_batch
 from ..validation import check_integer, check_path, check_rate, check_size, describe, refuse
+from .animated_image import PaletteFrames, bgra_frame
 from .atomic import atomic_write
 from .video_color import RGBConverter, bt709_frame, tag_bt709
 from .video_probe import VideoProbe, decoded_frames, open_container, probe_video, video_stream
@@ -29,9 +30,18 @@ WINDOW_SECONDS = 5.0
 # What to do when the frames of a file do not fit into memory.
 READING_REMEDIES = ("read fewer at a time (start and max_frames)", "read them smaller (size)", "use iterate_frames")
 # Codec for each file suffix.
-CODECS = {".mp4": "libx264", ".mkv": "libx264", ".mov": "libx264", ".webm": "libvpx-vp9"}
+CODECS = {
+    ".mp4": "libx264",
+    ".mkv": "libx264",
+    ".mov": "libx264",
+    ".webm": "libvpx-vp9",
+    ".webp": "libwebp_anim",
+    ".gif": "gif",
+}
 # Longest side in pixels that each encoder takes.
-MAX_SIDES = {"libx264": 16384, "libvpx-vp9": 65536}
+MAX_SIDES = {"libx264": 16384, "libvpx-vp9": 65536, "libwebp_anim": 16383, "gif": 65535}
+WITH_ALPHA = ("libvpx-vp9", "libwebp_anim")
+ANIMATED_IMAGES = ("libwebp_anim", "gif")  # they repeat without end, and take odd sides
 # Most reference and B frames of H.264, and the macroblocks that a decoder of level 5.1 keeps. Frames that can refer far
 # back stay close to the first one: at the seam of a loop of 150 frames the picture changes by 0.0051 instead of 0.0067
 # on average, and the file is a third smaller, in a fifth more time.
@@ -150,17 +160,20 @@ def iterate_frames(
 
 
 def write_video(path: str | os.PathLike, frames: Tensor | Iterable[Tensor], fps: float, *, crf: int = 18) -> Path:
-    """Write frames as a video: H.264 in .mp4, .mkv or .mov; VP9, with alpha for RGBA frames, in .webm.
+    """Write frames as a video (H.264 in .mp4, .mkv or .mov; VP9 in .webm) or an animated image (.webp, .gif).
 
-    The colors are BT.709, limited range, and tagged. Both formats need even sides; an odd side is extended by repeating
-    its last row or column. The file is written atomically: a failure leaves no partial file.
+    WebM and WebP keep the alpha of RGBA frames. Videos have BT.709 colors, limited range, tagged, and even sides: an
+    odd side is extended by repeating its last row or column. A WebP or GIF repeats without end. GIF has the 256 colors
+    that suit its first frame, and durations in hundredths of a second. The file is written atomically: a failure leaves
+    no partial file.
 
     Args:
         path: file to write; the suffix decides the format.
         frames: [T, H, W, C] in 0..1, or an iterable of such chunks or of [H, W, C] frames. Each item is encoded as
             soon as it arrives, so that a long video need not fit in memory.
         fps: frames per second, > 0.
-        crf: constant rate factor; a smaller value gives better quality and a larger file.
+        crf: constant rate factor; a smaller value gives better quality and a larger file. The quality of WebP is 100
+            less this; GIF ignores it.
 
     Returns:
         The path.
@@ -177,26 +190,22 @@ def write_video(path: str | os.PathLike, frames: Tensor | Iterable[Tensor], fps:
     crf = check_integer("crf", crf, 0, 51 if path.suffix.lower() != ".webm" else 63)
     codec, rate = CODECS[path.suffix.lower()], Fraction(fps).limit_denominator(100000)
     with atomic_write(path) as temporary, _ffmpeg_errors(path.name):
-        with av.open(os.path.abspath(temporary), "w") as container:  # a relative path may name a protocol
+        repeat = {"loop": "0"} if codec in ANIMATED_IMAGES else {}
+        # A relative path may name a protocol.
+        with av.open(os.path.abspath(temporary), "w", options=repeat) as container:
             stream = None
             for index, image in enumerate(_byte_images(frames)):
-                alpha = image.shape[-1] == 4 and codec == "libvpx-vp9"
-                image = image[..., : 4 if alpha else 3]
-                padding = [(0, side % 2) for side in image.shape[:2]] + [(0, 0)]
-                image = np.pad(image, padding, mode="edge")
+                image = _encodable(image, codec)
                 if stream is None:
                     _check_sides(path, codec, *image.shape[:2])
                     stream = container.add_stream(codec, rate=rate)
-                    stream.options = {"crf": str(crf)} | _codec_options(codec, *image.shape[:2])
-                    stream.pix_fmt = "yuva420p" if alpha else "yuv420p"
-                    stream.height, stream.width = image.shape[:2]
-                    tag_bt709(stream.codec_context)
+                    to_frame = _configure(stream, codec, image, crf, rate)
                 if image.shape[:2] != (stream.height, stream.width):
                     raise ValueError(
                         f"All frames must have one size; got {image.shape[1]} x {image.shape[0]} after "
                         f"{stream.width} x {stream.height}."
                     )
-                video_frame = bt709_frame(image, stream.pix_fmt)
+                video_frame = to_frame(image)
                 video_frame.pts, video_frame.time_base = index, 1 / rate
                 container.mux(stream.encode(video_frame))
             if stream is None:
@@ -271,6 +280,31 @@ def _check_sides(path: Path, codec: str, height: int, width: int) -> None:
             f"A side of {path.suffix} video has at most {MAX_SIDES[codec]} pixels; got frames of {width} x {height}: "
             f"make the image smaller{other}."
         )
+
+
+def _encodable(image: np.ndarray, codec: str) -> np.ndarray:
+    """An image with the channels and sides that an encoder takes."""
+    image = np.ascontiguousarray(image[..., : 4 if codec in WITH_ALPHA else 3])
+    if codec in ANIMATED_IMAGES:
+        return image
+    return np.pad(image, [(0, side % 2) for side in image.shape[:2]] + [(0, 0)], mode="edge")
+
+
+def _configure(
+    stream: av.VideoStream, codec: str, image: np.ndarray, crf: int, rate: Fraction
+) -> Callable[[np.ndarray], av.VideoFrame]:
+    """Set up a stream for images like this one. Returns the function that makes its frames of images."""
+    stream.height, stream.width = image.shape[:2]
+    if codec == "gif":
+        stream.pix_fmt = "pal8"
+        return PaletteFrames(image, rate)
+    if codec == "libwebp_anim":
+        stream.pix_fmt, stream.options = "bgra", {"quality": str(100 - crf)}
+        return bgra_frame
+    pixel_format = "yuva420p" if image.shape[-1] == 4 else "yuv420p"
+    stream.pix_fmt, stream.options = pixel_format, {"crf": str(crf), **_codec_options(codec, *image.shape[:2])}
+    tag_bt709(stream.codec_context)
+    return lambda image: bt709_frame(image, pixel_format)
 
 
 def _lookahead(height: int, width: int) -> int:

@@ -40,7 +40,7 @@ def render_to_video(
     no partial file.
 
     Args:
-        path: file to write: .mp4, .mkv or .mov (H.264), or .webm (VP9, with alpha for RGBA photos).
+        path: file to write, see `write_video`.
         image, motion, start, count, mask, renderer, chunk, device: see `render`. The clips of a batch follow each
             other in the video.
         crf: constant rate factor; a smaller value gives better quality and a larger file.

@@ -41,7 +41,7 @@ def test_an_interrupt_leaves_no_file(files, monkeypatch):
     ("arguments", "message"),
     [
         (["nowhere/a.mp4"], "no folder nowhere"),
-        (["a.gif"], "Cannot write .gif"),
+        (["a.avi"], "Cannot write .avi"),
         (["a.mp4", "--volume", "nowhere/v.safetensors"], "no folder nowhere"),
         (["a.mp4", "--volume", "."], "the name of a file"),
     ],

@@ -141,7 +141,7 @@ def test_poke_and_wind_on_a_predicted_motion(model, command):
         (["poke", *STORED, "a.mp4", "--poke", "2,0.4,0,0"], "x is 2.0; it must be 0 to 1"),
         (["poke", *STORED, "a.mp4", "--pokes", "nothing.json"], "nothing.json"),
         (["poke", *STORED, "a.mp4", "--poke", "0.5,0.4,0.1,0", "--frames", "0"], "num_frames"),
-        (["wind", *STORED, "a.gif"], ".gif"),
+        (["wind", *STORED, "a.avi"], ".avi"),
         (["wind", *STORED, "nowhere/a.mp4"], "no folder nowhere"),
         (["wind", *STORED, "a.mp4", "--gustiness", "2"], "gustiness"),
         (["wind", *STORED, "a.mp4", "--damping", "-1"], "Damping"),

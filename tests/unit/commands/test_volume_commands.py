@@ -117,7 +117,7 @@ LOOP = ["loop", *FAST, "-o", "a.mp4"]
         (["loop", "photo.png", "photo.png", "-o", "a.mp4"], "photo.png cannot be read as a spectral volume"),
         (["loop", "volume.safetensors", "nothing.png", "-o", "a.mp4"], "nothing.png"),
         (["loop", "volume.safetensors", "volume.safetensors", "-o", "a.mp4"], "cannot be read as an image"),
-        (["loop", *FAST, "-o", "a.gif"], ".gif"),
+        (["loop", *FAST, "-o", "a.avi"], ".avi"),
         (["loop", *FAST, "-o", "nowhere/a.mp4"], "nowhere"),
         ([*LOOP, "--speed", "0"], "speed"),
         ([*LOOP, "--frames", "0"], "num_frames"),
@@ -184,7 +184,7 @@ def test_animate_clip(clip):
         (["extract", "photo.png", "-o", "new.safetensors"], ""),
         (["extract", "clip.mp4", "-o", "new.safetensors", "--bins", "500"], "500"),
         (["extract", "clip.mp4", "-o", "new.safetensors", "--start-frame", "25"], "25"),
-        (["animate-clip", "clip.mp4", "-o", "a.gif"], ".gif"),
+        (["animate-clip", "clip.mp4", "-o", "a.avi"], ".avi"),
     ],
 )
 def test_bad_clips_are_refused(clip, capsys, arguments, message):

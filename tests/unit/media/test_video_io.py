@@ -142,7 +142,7 @@ def test_an_existing_file_is_replaced(tmp_path):
 # ---- invalid input ----
 
 
-@pytest.mark.parametrize("name", ["a.gif", "a.avi", "a", "mp4"])
+@pytest.mark.parametrize("name", ["a.apng", "a.avi", "a", "mp4"])
 def test_an_unknown_suffix_is_refused_before_anything_is_written(tmp_path, name):
     with pytest.raises(ValueError, match=r"\.mp4.*\.webm"):
         write_video(tmp_path / name, moving(2), 10)
