@@ -25,7 +25,7 @@ from gid_core.evaluation.clip_folder import Clip, find_clips, load_window
 from gid_core.evaluation.coherence import frequency_coherence
 from gid_core.evaluation.motion_metrics import amplitude_wasserstein, log_spectrum_distance, moving_auc
 from gid_core.evaluation.result_store import REAL, ResultStore
-from gid_core.models.config import GID_SMALL, AffinityConfig, DiffusionConfig, RendererConfig
+from gid_core.models.config import GID_SMALL, AffinityConfig, DiffusionConfig, DisplacementConfig, RendererConfig
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import loop
 from gid_core.spectral_volume import SpectralVolume
@@ -49,6 +49,7 @@ CONFIG = replace(
     # Shared noise alone makes frequencies coherent; here only attention is measured.
     diffusion=DiffusionConfig(noise_coherence=0.0),
     affinity=AffinityConfig(),
+    displacement=DisplacementConfig(),
     renderer=RendererConfig(),  # nothing is rendered here
 )
 # Normalization and the last stage, which trains the whole U-Net, with or without attention over frequencies.

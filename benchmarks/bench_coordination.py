@@ -24,7 +24,7 @@ from benchmarks.stage_training import SINGLE_SLICE_STAGES, train_branch, train_s
 from gid_core.evaluation.coherence import frequency_coherence, phase_coherence
 from gid_core.evaluation.motion_metrics import moving_auc
 from gid_core.models.checkpoint import load_model
-from gid_core.models.config import GID_SMALL, AffinityConfig, DenoiserConfig, DiffusionConfig
+from gid_core.models.config import GID_SMALL, AffinityConfig, DenoiserConfig, DiffusionConfig, DisplacementConfig
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import loop
 from gid_core.spectral_volume import SpectralVolume
@@ -48,6 +48,7 @@ CONFIG = replace(
     denoiser=DenoiserConfig((32, 64, 128), layout="independent"),
     diffusion=DiffusionConfig(),  # noise is shared by frequencies only
     affinity=AffinityConfig(),
+    displacement=DisplacementConfig(),
 )
 
 

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset, default_collate
 from benchmarks.bench_coordination import SIZE, painted_samples
 from benchmarks.measure import write_results
 from benchmarks.stage_training import new_model, train_stage
-from gid_core.models.config import GID_SMALL, AffinityConfig, DiffusionConfig
+from gid_core.models.config import GID_SMALL, AffinityConfig, DiffusionConfig, DisplacementConfig
 from gid_core.models.motion_model import MotionModel
 from gid_core.models.noise import frequency_noise
 from gid_core.models.noise_schedule import add_noise, alphas_cumprod, velocity
@@ -43,6 +43,7 @@ CONFIG = replace(
     denoiser=replace(GID_SMALL.denoiser, layout="independent"),
     diffusion=DiffusionConfig(),
     affinity=AffinityConfig(),
+    displacement=DisplacementConfig(),
 )
 TIMESTEPS = (100, 300, 500, 700, 900)  # of 1000
 LOSS_SEEDS = 8  # the loss is a mean over this many draws

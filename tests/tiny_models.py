@@ -10,6 +10,7 @@ from gid_core.models.config import (
     AffinityConfig,
     AutoencoderConfig,
     DenoiserConfig,
+    DisplacementConfig,
     ImageEncoderConfig,
     ModelConfig,
     RendererConfig,
@@ -26,6 +27,7 @@ TINY = replace(
     encoder=ImageEncoderConfig("resnet", 4, 16),
     denoiser=DenoiserConfig((16, 32, 32), num_attention_heads=2),
     affinity=AffinityConfig(8),
+    displacement=DisplacementConfig(8),
     renderer=RendererConfig((8, 12, 16), (4, 8, 8)),
 )
 

@@ -37,9 +37,7 @@ class AffinityNetwork(nn.Module):
 
     def __init__(self, width: int, pyramid_channels: Sequence[int] = ()) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, width // 2, 3, 2, padding=1), nn.SiLU(), nn.Conv2d(width // 2, width, 3, 2, padding=1)
-        )
+        self.stem = photo_stem(width)
         self.lateral_convs = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in pyramid_channels)
         self.blocks = nn.Sequential(ResidualBlock(width), ResidualBlock(width), nn.SiLU())
         self.pair_head = nn.Sequential(nn.Conv2d(2 * width + 1, width, 1), nn.SiLU(), nn.Conv2d(width, 1, 1))
@@ -70,6 +68,13 @@ class AffinityNetwork(nn.Module):
         # A sigmoid keeps gradients at both ends of the range, where a clamp would stop them.
         low, high = math.log(MIN_DIFFERENCE), math.log(MAX_DIFFERENCE)
         return low + (high - low) * torch.sigmoid(self.pair_head(pair).float())
+
+
+def photo_stem(width: int) -> nn.Sequential:
+    """Convolutions from a photo in -1..1 to `width` channels of cells of `STRIDE` photo pixels."""
+    return nn.Sequential(
+        nn.Conv2d(3, width // 2, 3, 2, padding=1), nn.SiLU(), nn.Conv2d(width // 2, width, 3, 2, padding=1)
+    )
 
 
 def affinities_from_differences(horizontal: Tensor, vertical: Tensor) -> Affinities:

@@ -163,6 +163,17 @@ class AffinityConfig:
 
 
 @dataclass(frozen=True)
+class DisplacementConfig:
+    """The network that refines how far each cell is expected to move (`displacement_network`). Not in the paper.
+
+    hidden_channels: a multiple of 8; 0: the model has none, and the encoder's expectation is only resized. It needs a
+        prior (`ImageEncoderConfig.prior`) and volumes of stride 4.
+    """
+
+    hidden_channels: int = 0
+
+
+@dataclass(frozen=True)
 class RendererConfig:
     """The rendering network.
 
@@ -200,12 +211,16 @@ class ModelConfig:
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     affinity: AffinityConfig = field(default_factory=AffinityConfig)
+    displacement: DisplacementConfig = field(default_factory=DisplacementConfig)
     renderer: RendererConfig = field(default_factory=RendererConfig)
 
     def __post_init__(self) -> None:
         check_choice("normalization", self.normalization, NORMALIZATIONS)
-        if self.affinity.hidden_channels and self.volume.stride != 4:
-            raise ValueError(f"affinity.hidden_channels > 0 needs volume.stride 4; got {self.volume.stride}.")
+        for name, network in (("affinity", self.affinity), ("displacement", self.displacement)):
+            if network.hidden_channels and self.volume.stride != 4:
+                raise ValueError(f"{name}.hidden_channels > 0 needs volume.stride 4; got {self.volume.stride}.")
+        if self.displacement.hidden_channels and not self.encoder.prior:
+            raise ValueError("displacement.hidden_channels > 0 needs encoder.prior.")
 
     @property
     def latent_stride(self) -> int:
@@ -264,6 +279,7 @@ GID_SMALL = ModelConfig(
     # The mixture fits the latents of the training samples best (maximum likelihood).
     diffusion=DiffusionConfig(noise_scales=(2.0, 6.0), noise_weights=(0.3, 0.7), noise_white=0.03),
     affinity=AffinityConfig(32),
+    displacement=DisplacementConfig(32),
     renderer=RendererConfig((32, 48, 64), (16, 32, 48)),
 )
 # The paper's sizes (section 6, supplement): 256 x 160, the volume at the photo's resolution.

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from ..edge_aware_smoothing import Affinities, color_affinities
+from ..tensors import resize_maps
 from .affinity_network import AffinityNetwork, affinities_from_differences
 from .autoencoder import SliceAutoencoder
 from .config import ModelConfig
 from .denoiser import Denoiser
+from .displacement_network import DisplacementNetwork
 from .efficientnet import PYRAMID_CHANNELS
 from .image_encoder import ImageEncoder, PretrainedPyramid
 from .noise import spatial_noise_factor
@@ -33,7 +35,11 @@ class MotionModel(nn.Module):
         self.autoencoder = SliceAutoencoder(config.autoencoder, config.volume.num_bins)
         self.encoder = ImageEncoder(config)
         self.denoiser = Denoiser(config)
-        self.affinity = _make_affinity_network(config)
+        pyramid_channels = tuple(PYRAMID_CHANNELS.values()) if config.encoder.backbone == "efficientnet" else ()
+        width = config.affinity.hidden_channels
+        self.affinity = AffinityNetwork(width, pyramid_channels) if width else None
+        width = config.displacement.hidden_channels
+        self.displacement = DisplacementNetwork(width, pyramid_channels) if width else None
         self.renderer = RenderingNetwork(config.renderer) if config.renderer.block_out_channels else None
 
     def to_latents(self, coefficients: Tensor, prior: Tensor | None) -> Tensor:
@@ -80,10 +86,28 @@ class MotionModel(nn.Module):
         """
         if self.affinity is None:
             raise ValueError("This model has no affinity network (affinity.hidden_channels is 0).")
+        return self.affinity(photo, self._pyramid(photo))
+
+    def refine_displacement(self, photo: Tensor, expected: Tensor) -> Tensor:
+        """How far each cell of the volume is expected to move: the encoder's expectation in detail, or only resized.
+
+        Args:
+            photo: [B, 3, H, W] in 0..1, of the encoder's input size.
+            expected: [B, 1, h, w] of `motion_refinement.expected_displacement`.
+
+        Returns:
+            [B, 1, H / stride, W / stride].
+        """
+        if self.displacement is None:
+            stride = self.config.volume.stride
+            return resize_maps(expected, (photo.shape[-2] // stride, photo.shape[-1] // stride))
+        return self.displacement(photo, self._pyramid(photo), expected)
+
+    @torch.no_grad()
+    def _pyramid(self, photo: Tensor) -> list[Tensor]:
+        """The pretrained backbone's features of photos [B, 3, H, W]; none if the backbone was trained from scratch."""
         backbone = self.encoder.backbone
-        with torch.no_grad():
-            pyramid = backbone.network.pyramid(photo) if isinstance(backbone, PretrainedPyramid) else []
-        return self.affinity(photo, pyramid)
+        return backbone.network.pyramid(photo) if isinstance(backbone, PretrainedPyramid) else []
 
     def spatial_noise_factor(self, affinities: Affinities) -> Tensor | None:
         """How the cells of the latents share noise (`noise.spatial_noise_factor`); None for white noise.
@@ -110,11 +134,3 @@ class MotionModel(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return next(self.denoiser.parameters()).dtype
-
-
-def _make_affinity_network(config: ModelConfig) -> AffinityNetwork | None:
-    """The affinity network of a config, which uses a pretrained backbone's features where there is one."""
-    if not config.affinity.hidden_channels:
-        return None
-    pretrained = config.encoder.backbone == "efficientnet"
-    return AffinityNetwork(config.affinity.hidden_channels, tuple(PYRAMID_CHANNELS.values()) if pretrained else ())

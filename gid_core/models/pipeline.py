@@ -28,11 +28,10 @@ from .checkpoint import load_model
 from .loop_guidance import LoopGuidance
 from .motion_model import MotionModel
 from .motion_refinement import (
-    expected_displacement,
-    match_expected_energy,
+    ExpectedMotion,
+    expect_motion,
     reach_beyond_outlines,
-    smooth_along_objects,
-    stillness_gate,
+    refine_motion,
     suppress_faint_motion,
 )
 from .sampling import SAMPLERS, Condition, SamplingStep, StepCallback, draw_noise, sample_latents
@@ -172,18 +171,23 @@ class GIDPipeline:
             photos = photos.clone()
             motion_mask = None if motion_mask is None else motion_mask.clone()
 
-            affinities = self.model.affinities(self._encoder_input(photos).to(self.device))
+            encoder_input = self._encoder_input(photos).to(self.device)
+            condition = self._encode(encoder_input)
+            affinities = self.model.affinities(encoder_input)
             noise_factor = self.model.spatial_noise_factor(affinities)
+            expected = None
+            if condition.prior is not None:
+                expected = expect_motion(self.model, encoder_input, condition.prior, affinities)
+            typical_amplitude = self._typical_amplitude(expected, len(photos)).repeat_interleave(len(seeds))
+            condition, affinities = condition.repeat(len(seeds)), affinities.repeat_interleave(len(seeds))
             if noise_factor is not None:
                 noise_factor = noise_factor.repeat_interleave(len(seeds), 0)
-            affinities = affinities.repeat_interleave(len(seeds))
+            if expected is not None:
+                expected = expected.repeat_interleave(len(seeds))
 
             def decode(latents: Tensor, prior: Tensor | None) -> SpectralVolume:
                 coefficients = self.model.to_coefficients(latents, prior)
-                coefficients = match_expected_energy(self.model, coefficients, prior, affinities)
-                coefficients = smooth_along_objects(coefficients, affinities)
-                if gate is not None:
-                    coefficients = coefficients * gate.unsqueeze(1)
+                coefficients = refine_motion(coefficients, expected, affinities)
                 return self._make_volume(coefficients, amplitude * typical_amplitude)
 
             def on_step(step: SamplingStep) -> None:
@@ -193,9 +197,6 @@ class GIDPipeline:
             def preview(step: SamplingStep) -> Tensor:
                 return decode(step.denoised_latents, step.prior).coefficients.cpu()
 
-            condition = self._encode(photos).repeat(len(seeds))
-            typical_amplitude = self._expected_amplitude(condition)
-            gate = stillness_gate(self.model, condition.prior, affinities)
             latents = self._sample(
                 condition,
                 noise_factor,
@@ -279,12 +280,11 @@ class GIDPipeline:
             noise_factor=noise_factor,
         )
 
-    def _encode(self, photos: Tensor) -> Condition:
-        """The encoder's features and prior of photos [B, C, H, W].
+    def _encode(self, encoder_input: Tensor) -> Condition:
+        """The encoder's features and prior of photos [B, 3, H, W], from `_encoder_input`.
 
         The prior is the mean of the photo's and of its mirror image's.
         """
-        encoder_input = self._encoder_input(photos).to(self.device)
         features, prior = self.model.encoder(encoder_input)
         if prior is not None:
             prior = (prior + self.model.encoder(encoder_input.flip(-1))[1].flip(-1)) / 2
@@ -304,14 +304,14 @@ class GIDPipeline:
         coefficients = torch.zeros(1, config.volume.num_bins, 4, height, width, device=self.device)
         return self.model.to_latents(coefficients, prior)
 
-    def _expected_amplitude(self, condition: Condition) -> Tensor:
-        """Amplitude of each volume, [B], as a share of the width; ones if the model predicts amplitudes itself."""
-        config, count = self.model.config.volume, len(condition.features)
+    def _typical_amplitude(self, expected: ExpectedMotion | None, count: int) -> Tensor:
+        """Amplitude of each photo, [count], as a share of the width; ones if the model predicts amplitudes itself."""
+        config = self.model.config.volume
         if not config.unit_amplitude:
             return torch.ones(count, device=self.device)
-        if condition.prior is None:
+        if expected is None:
             return torch.full((count,), config.amplitude, device=self.device)
-        return expected_amplitude(config, expected_displacement(self.model, condition.prior))
+        return expected_amplitude(config, expected.coarse)
 
     def _make_volume(self, coefficients: Tensor, amplitude: Tensor) -> SpectralVolume:
         """Coefficients as a volume in pixels that begins at rest.

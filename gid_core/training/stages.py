@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from ..evaluation.networks.lpips import LPIPS
 from ..models.affinity_network import affinity_loss
+from ..models.displacement_network import displacement_loss
 from ..models.frame_edits import candidate_images, find_departing
 from ..models.image_encoder import PretrainedPyramid
 from ..models.motion_model import MotionModel
-from ..models.motion_refinement import expected_displacement, rms_motion
+from ..models.motion_refinement import expected_displacement, rms_displacement, rms_motion
 from ..models.noise_schedule import add_noise, alphas_cumprod, velocity
 from ..models.sampling import draw_noise
 from ..rendering.warping import forward_warp
@@ -29,7 +30,7 @@ PLANT_THRESHOLD = 0.5  # of the largest value of a mask of plants, above which a
 PLANT_WEIGHT = 0.3  # of plants in the loss of the encoder
 ERROR_FLOOR = 0.002  # added to the fast splat's error (`rendering.render.fast_splat`) when dividing by it
 
-MOTION_STAGES = ("vae", "encoder", "affinity", "denoiser", "frequency-attention")
+MOTION_STAGES = ("vae", "encoder", "affinity", "displacement", "denoiser", "frequency-attention")
 STAGES = (*MOTION_STAGES, "renderer")
 # Stages that change the latents. After them the statistics of the latents are measured again.
 LATENT_STAGES = ("vae", "encoder")
@@ -117,6 +118,25 @@ class AffinityStage(TrainingStage):
 
     def forward(self, photos: Tensor, coefficients: Tensor, seed: int) -> Loss:
         return affinity_loss(self.model.log_differences(photos), coefficients), {}
+
+
+class DisplacementStage(TrainingStage):
+    """Stage "displacement": the network that refines where motion is expected (`models.displacement_network`)."""
+
+    def __init__(self, model: MotionModel) -> None:
+        super().__init__(model)
+        if model.displacement is None:
+            raise ValueError(
+                'This config has no displacement network (displacement.hidden_channels), so no stage "displacement".'
+            )
+        model.displacement.requires_grad_(True)
+        model.encoder.dropout.p = 0.0  # the network refines what the trained encoder expects
+
+    def forward(self, photos: Tensor, coefficients: Tensor, seed: int) -> Loss:
+        with torch.no_grad():
+            expected = expected_displacement(self.model, self.model.encoder(photos)[1])
+        true = rms_displacement(coefficients, self.model.config.volume.period)
+        return displacement_loss(self.model.refine_displacement(photos, expected), true), {}
 
 
 class DenoiserStage(TrainingStage):
@@ -290,6 +310,8 @@ def make_stage(name: str, model: MotionModel, **options: Any) -> TrainingStage:
         return EncoderStage(model, **options)
     if name == "affinity":
         return AffinityStage(model)
+    if name == "displacement":
+        return DisplacementStage(model)
     if name == "renderer":
         return RendererStage(model, **options)
     return DenoiserStage(model, frequency_attention_only=name == "frequency-attention", **options)

@@ -12,13 +12,15 @@ STAGE_HELP = {
     "vae": "1: the autoencoder of frequency slices",
     "encoder": "2: the image encoder and its prior of where each frequency moves",
     "affinity": "3: the network that tells which neighbors move as one",
-    "denoiser": "4: the U-Net on single slices",
-    "frequency-attention": "5: the attention between the slices",
+    "displacement": "4: the network that refines where motion is expected",
+    "denoiser": "5: the U-Net on single slices",
+    "frequency-attention": "6: the attention between the slices",
 }
 LEARNING_RATES = {
     "vae": 5e-4,
     "encoder": 5e-4,
     "affinity": 1e-3,
+    "displacement": 1.5e-3,
     "denoiser": 2e-4,
     "frequency-attention": 2e-4,
     "renderer": 5e-4,

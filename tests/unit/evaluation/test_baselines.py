@@ -22,7 +22,14 @@ from gid_core.evaluation.baselines import (
 )
 from gid_core.evaluation.coherence import phase_coherence
 from gid_core.evaluation.motion_metrics import mean_magnitude, reference_error, seam_ratio
-from gid_core.models.config import GID_SMALL, AffinityConfig, AutoencoderConfig, DenoiserConfig, ImageEncoderConfig
+from gid_core.models.config import (
+    GID_SMALL,
+    AffinityConfig,
+    AutoencoderConfig,
+    DenoiserConfig,
+    DisplacementConfig,
+    ImageEncoderConfig,
+)
 from gid_core.models.motion_model import MotionModel
 from gid_core.models.pipeline import GIDPipeline
 from gid_core.motion import Motion, loop, playback
@@ -59,6 +66,7 @@ def tiny_pipeline():
         autoencoder=AutoencoderConfig((8, 16)),
         encoder=ImageEncoderConfig("resnet", 4, 16),
         affinity=AffinityConfig(),
+        displacement=DisplacementConfig(),
         denoiser=DenoiserConfig((16, 32)),
     )
     return GIDPipeline(MotionModel(config))

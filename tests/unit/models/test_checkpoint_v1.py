@@ -16,6 +16,7 @@ from gid_core.models.config import (
     GID_SMALL,
     AffinityConfig,
     DiffusionConfig,
+    DisplacementConfig,
     ImageEncoderConfig,
     ModelConfig,
 )
@@ -91,7 +92,7 @@ def old_tensor_name(name: str) -> str:
 
 
 def without_new_settings(config: ModelConfig) -> ModelConfig:
-    """The config with what version 1 did not have: no affinity network, white noise over the photo."""
+    """The config with what version 1 did not have: fewer networks, and white noise over the photo."""
     white = DiffusionConfig()
     diffusion = replace(
         config.diffusion,
@@ -99,7 +100,7 @@ def without_new_settings(config: ModelConfig) -> ModelConfig:
         noise_weights=white.noise_weights,
         noise_white=white.noise_white,
     )
-    return replace(config, affinity=AffinityConfig(), diffusion=diffusion)
+    return replace(config, affinity=AffinityConfig(), displacement=DisplacementConfig(), diffusion=diffusion)
 
 
 def old_config(config: ModelConfig) -> dict:
@@ -111,7 +112,8 @@ def old_config(config: ModelConfig) -> dict:
         old = {OLD_SETTINGS[group].get(name, name): value for name, value in settings.items()}
         return {name: value for name, value in old.items() if name not in NEW_SETTINGS}
 
-    return {group: rename(group, settings) for group, settings in config.to_dict().items() if group != "affinity"}
+    new = ("affinity", "displacement")
+    return {group: rename(group, settings) for group, settings in config.to_dict().items() if group not in new}
 
 
 def write_version_1(path, model):

@@ -5,20 +5,21 @@ import torch
 
 from gid_core.edge_aware_smoothing import Affinities
 from gid_core.evaluation.object_coherence import lattice_share, object_curves
-from gid_core.models.config import ModelConfig
-from gid_core.models.motion_model import MotionModel
 from gid_core.models.motion_refinement import (
     ENERGY_MATCHING,
+    ExpectedMotion,
     match_expected_energy,
     reach_beyond_outlines,
+    refine_motion,
     rms_motion,
     smooth_along_objects,
     stillness_gate,
     suppress_faint_motion,
 )
 from gid_core.spectral_volume import SpectralVolume
+from gid_core.tensors import resize_maps
 from random_tensors import random_normal
-from tiny_models import BINS, TINY
+from tiny_models import BINS
 
 SIZE = (36, 64)
 COLUMN = 32  # where the right object begins
@@ -94,32 +95,25 @@ def test_suppressed_motion_keeps_its_order():
     assert (rms.diff() > 0).all()
 
 
-@pytest.fixture(scope="module")
-def model():
-    return MotionModel(ModelConfig())
-
-
-def test_energy_follows_the_expectation_inside_outlines(model):
+def test_energy_follows_the_expectation_inside_outlines():
     """The expectation lies on the coarse grid of the latents; it must not leak into the object beside."""
     motion = two_motions()
     motion[..., :COLUMN] *= 0.5  # both move equally far
-    prior = torch.full((1, 16, 2, 9, 16), 0.05)
-    prior[..., :8] = 1.0
-    matched = match_expected_energy(model, motion, prior, two_objects())
+    expected = torch.full((1, 1, 9, 16), 0.0025)
+    expected[..., :8] = 1.0
+    matched = match_expected_energy(motion, expected, two_objects())
     gain = (rms_motion(matched) / rms_motion(motion))[0, 0]
     assert gain[:, :COLUMN].min() > 4 * gain[:, COLUMN:].max()
     assert gain[:, :COLUMN].std() < 0.05 * gain[:, :COLUMN].mean()
-    assert torch.equal(match_expected_energy(model, motion, None, two_objects()), motion)
 
 
 def test_matching_brings_energy_closer_to_the_expected_energy():
-    model = MotionModel(TINY)
     outline = Affinities(torch.ones(1, 1, 16, 31), torch.ones(1, 1, 15, 32))
     outline.horizontal[..., 15] = 0  # between both halves
-    prior = torch.ones(1, BINS, 2, 4, 8)
-    prior[..., 4:] = 2  # with sqrt normalization, the right half is expected to move four times as far
+    expected = torch.ones(1, 1, 4, 8)
+    expected[..., 4:] = 4
     sample = random_normal(1, BINS, 4, 16, 32)
-    matched = match_expected_energy(model, sample, prior, outline)
+    matched = match_expected_energy(sample, expected, outline)
 
     def energy_ratio(volume):
         energy = volume[:, 1:].square().sum((0, 1, 2))
@@ -130,21 +124,71 @@ def test_matching_brings_energy_closer_to_the_expected_energy():
     # Phases, directions and the distribution over frequencies do not change.
     similarity = torch.nn.functional.cosine_similarity(matched.flatten(1, 2), sample.flatten(1, 2), 1)
     assert similarity.min() > 0.999999
-    assert torch.equal(match_expected_energy(model, 0 * sample, prior, outline), 0 * sample)
-    torch.testing.assert_close(match_expected_energy(model, 5 * sample, prior, outline), 5 * matched)
-    assert match_expected_energy(model, sample, None, outline) is sample
+    assert torch.equal(match_expected_energy(0 * sample, expected, outline), 0 * sample)
+    torch.testing.assert_close(match_expected_energy(5 * sample, expected, outline), 5 * matched)
+    # Only ratios of what is expected count.
+    torch.testing.assert_close(match_expected_energy(sample, 0.1 * expected, outline), matched)
 
 
 def test_what_the_encoder_expects_to_stand_still_is_gated_along_outlines():
-    model = MotionModel(TINY)
     outline = Affinities(torch.ones(1, 1, 16, 31), torch.ones(1, 1, 15, 32))
     outline.horizontal[..., 15] = 0
-    prior = torch.full((1, BINS, 2, 4, 8), 3.0)
-    prior[..., 4:] = 0.008
-    gate = stillness_gate(model, prior, outline)[0, 0]
-    assert (gate[:, :16] == 1).all() and gate[:, 24:].max() < 0.02 and gate[:, 16:].max() < 0.3
-    assert (stillness_gate(model, torch.full_like(prior, 0.005), outline) == 0).all()
-    assert stillness_gate(model, None, outline) is None
+    expected = torch.full((1, 1, 4, 8), 0.5)
+    expected[..., 4:] = 0.006
+    gate = stillness_gate(expected, resize_maps(expected, outline.size), outline)[0, 0]
+    assert (gate[:, :15] == 1).all() and gate[:, 24:].max() < 0.02 and gate[:, 16:].max() < 0.4
+    still = torch.full_like(expected, 0.004)
+    assert (stillness_gate(still, resize_maps(still, outline.size), outline) == 0).all()
+
+
+def test_cells_that_are_expected_to_move_much_less_than_their_surroundings_are_gated():
+    # No outline is known, and on the coarse grid everything seems to move.
+    joined = Affinities(torch.ones(1, 1, 16, 31), torch.ones(1, 1, 15, 32))
+    expected = torch.ones(1, 1, 4, 8)
+    detailed = torch.ones(1, 1, 16, 32)
+    detailed[..., 6:10, 12:18] = 0.02  # a pole in front of leaves
+    detailed[..., 2:4, 4:8] = 0.6  # leaves that move a little less
+    gate = stillness_gate(expected, detailed, joined)[0, 0]
+    assert gate[6:10, 12:18].max() == 0
+    gate[6:10, 12:18] = 1
+    assert (gate == 1).all()
+    # The size of the motion does not matter for this comparison.
+    torch.testing.assert_close(
+        stillness_gate(expected, 0.2 * detailed, joined), stillness_gate(expected, detailed, joined)
+    )
+    # Nothing divides by zero where nothing is expected at all.
+    assert (stillness_gate(0 * expected, 0 * detailed, joined) == 0).all()
+
+
+def test_without_an_expectation_motion_is_only_smoothed():
+    motion, affinities = two_motions(), two_objects(0.03)
+    assert torch.equal(refine_motion(motion, None, affinities), smooth_along_objects(motion, affinities))
+
+
+def test_motion_that_spread_over_a_weak_outline_goes_back():
+    """The encoder's grid is too coarse for this outline, and the affinities hardly know it."""
+    affinities = two_objects(0.3)
+    motion = two_motions()[:1]
+    motion[..., COLUMN:] = 0
+    coarse, detailed = torch.ones(1, 1, 9, 16), torch.ones(1, 1, *SIZE)
+    without_details = ExpectedMotion(coarse, detailed.clone(), None)
+    detailed[..., COLUMN:] = 0.01
+
+    def leak(expected):
+        rms = rms_motion(refine_motion(motion, expected, affinities))[0, 0]
+        return float(rms[:, COLUMN + 4 :].mean() / rms[:, :COLUMN].mean())
+
+    assert leak(ExpectedMotion(coarse, detailed, None)) < 0.6 * leak(without_details)
+    gate = stillness_gate(coarse, detailed, affinities)
+    assert leak(ExpectedMotion(coarse, detailed, gate)) < 0.001 * leak(without_details)
+
+
+def test_expectations_are_repeated_photo_by_photo():
+    maps = torch.arange(2.0).view(2, 1, 1, 1)
+    repeated = ExpectedMotion(maps, maps, maps).repeat_interleave(3)
+    for each in (repeated.coarse, repeated.detailed, repeated.gate):
+        assert each.flatten().tolist() == [0, 0, 0, 1, 1, 1]
+    assert ExpectedMotion(maps, maps, None).repeat_interleave(2).gate is None
 
 
 def test_the_rim_of_what_moves_travels_with_it():
