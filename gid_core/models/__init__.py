@@ -10,6 +10,7 @@ efficientnet        EfficientNet-Lite0, the backbone of the image encoder
 image_encoder       the photo to features on the grid of the latents
 denoiser            the U-Net with frequency attention
 affinity_network    which neighboring cells move as one, from the photo
+displacement_network  how far each cell is expected to move, in detail
 noise_schedule      how much noise latents have at each timestep
 noise               noise that neighboring frequencies and the cells of an object share
 sampling            latents from noise, step by step

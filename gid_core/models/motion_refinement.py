@@ -1,8 +1,8 @@
 """From the decoder's coefficients to motion that follows the photo's objects. Ours, not in the paper.
 
-1. `match_expected_energy`: about as much motion at each position as the encoder expects.
-2. `smooth_along_objects`: each object moves as one.
-3. `match_expected_energy` again, with the expectation in detail: motion that spread over outlines goes back.
+1. `match_expected_spectrum`: about as much motion at each frequency as the encoder expects.
+2. `match_expected_energy`: and at each position.
+3. `smooth_along_objects`: each object moves as one.
 4. `stillness_gate`: what should not move is still.
 5. `upsampling.upsample_to_photo`: outlines of motion on the photo's own pixels.
 6. `suppress_faint_motion`: faint motion becomes exactly zero.
@@ -25,11 +25,9 @@ from .motion_model import MotionModel
 # `match_expected_energy`
 ENERGY_MATCHING = 0.75  # exponent: 0 leaves the sample's energy, 1 gives each position the expected energy
 MAX_ENERGY_RATIO = 30.0  # of expected to sampled energy, and its inverse
+MAX_SPECTRUM_RATIO = 100.0  # the same for a frequency
 MIN_ENERGY_SHARE = 1e-4  # of a position relative to the mean
 ENERGY_SIGMA = 8.0  # cells of the volume over which the expected energy is spread along objects
-# The same for the expectation in detail, after smoothing: wide, because inside an object its details are texture. On
-# filmed clips motion inside objects is as uneven as theirs; with a sigma of 16 cells or less, it is more so.
-DETAIL_SIGMA = 24.0
 # `smooth_along_objects`. Chosen on filmed clips and painted scenes: with a sigma of 6 cells, every cell counting alike,
 # motion inside an object was 1.5 times as uneven as that of clips, and 0.11 of it was not affine instead of 0.07.
 OBJECT_SIGMA = 48.0  # cells of the volume: an object that fills a third of the photo moves as one
@@ -55,23 +53,24 @@ OUTLINE_STEP = 0.1
 
 @dataclass(frozen=True, eq=False)
 class ExpectedMotion:
-    """How far the cells of B photos are expected to move (`expected_displacement`).
+    """What a model expects of the motion of B photos.
 
     Attributes:
-        coarse: [B, 1, h, w], of the encoder.
-        detailed: [B, 1, H, W], on the volume's grid (`MotionModel.refine_displacement`).
-        gate: [B, 1, H, W] of `stillness_gate`; None if the expectation has no absolute size.
+        displacement: [B, 1, h, w] of `expected_displacement`.
+        spectrum: [B, K] of `mean_spectrum`.
+        gate: [B, 1, H, W] of `stillness_gate`, on the volume's grid.
     """
 
-    coarse: Tensor
-    detailed: Tensor
-    gate: Tensor | None
+    displacement: Tensor
+    spectrum: Tensor
+    gate: Tensor
 
     def repeat_interleave(self, count: int) -> ExpectedMotion:
         """Every photo's `count` times in a row."""
-        gate = None if self.gate is None else self.gate.repeat_interleave(count, 0)
-        coarse, detailed = (maps.repeat_interleave(count, 0) for maps in (self.coarse, self.detailed))
-        return ExpectedMotion(coarse, detailed, gate)
+        displacement, spectrum, gate = (
+            each.repeat_interleave(count, 0) for each in (self.displacement, self.spectrum, self.gate)
+        )
+        return ExpectedMotion(displacement, spectrum, gate)
 
 
 def expect_motion(model: MotionModel, photo: Tensor, prior: Tensor, affinities: Affinities) -> ExpectedMotion:
@@ -81,33 +80,53 @@ def expect_motion(model: MotionModel, photo: Tensor, prior: Tensor, affinities: 
         prior: of the encoder, [B, K, 2, h, w].
         affinities: of B grids of H x W cells.
     """
-    coarse = expected_displacement(model, prior)
-    detailed = model.refine_displacement(photo, coarse)
-    gate = stillness_gate(coarse, detailed, affinities) if model.config.volume.unit_amplitude else None
-    return ExpectedMotion(coarse, detailed, gate)
+    displacement = expected_displacement(model, prior)
+    if model.config.volume.unit_amplitude:
+        gate = stillness_gate(displacement, model.refine_displacement(photo, displacement), affinities)
+    else:  # what is expected has no absolute size
+        gate = displacement.new_ones(len(displacement), 1, *affinities.size)
+    return ExpectedMotion(displacement, mean_spectrum(_prior_coefficients(model, prior)), gate)
 
 
 def refine_motion(coefficients: Tensor, expected: ExpectedMotion | None, affinities: Affinities) -> Tensor:
-    """Motion that follows the photo's objects: steps 1 to 4 on the volume's grid.
+    """Motion that follows the photo's objects: steps 1 to 4.
 
     Args:
         coefficients: [B, K, 4, H, W] in pixels, from the decoder.
         expected: None for a model without a prior.
         affinities: of B grids of H x W cells.
     """
-    if expected is not None:
-        coefficients = match_expected_energy(coefficients, expected.coarse, affinities)
-    coefficients = smooth_along_objects(coefficients, affinities)
-    if expected is not None:
-        coefficients = match_expected_energy(coefficients, expected.detailed, affinities, DETAIL_SIGMA)
-        if expected.gate is not None:
-            coefficients = coefficients * expected.gate.unsqueeze(1)
-    return coefficients
+    if expected is None:
+        return smooth_along_objects(coefficients, affinities)
+    coefficients = match_expected_spectrum(coefficients, expected.spectrum)
+    coefficients = match_expected_energy(coefficients, expected.displacement, affinities)
+    return smooth_along_objects(coefficients, affinities) * expected.gate.unsqueeze(1)
 
 
-def match_expected_energy(
-    coefficients: Tensor, expected: Tensor, affinities: Affinities, sigma: float = ENERGY_SIGMA
-) -> Tensor:
+def match_expected_spectrum(coefficients: Tensor, expected: Tensor) -> Tensor:
+    """Bring the energy of a sample at each frequency closer to what the encoder expects for the photo.
+
+    Frequency k is multiplied by (expected / sampled)^(ENERGY_MATCHING / 2), both relative to all frequencies. Reason:
+    samples hold a sixth of the fast motion that clips have (their upper half of frequencies), the encoder half of it.
+
+    Args:
+        coefficients: [B, K, 4, H, W] in pixels.
+        expected: [B, K] of `mean_spectrum`; only ratios count.
+    """
+    shares = [
+        each / each[:, 1:].sum(1, keepdim=True).clamp_min(1e-30) for each in (expected, mean_spectrum(coefficients))
+    ]
+    ratio = (shares[0] / shares[1].clamp_min(1e-12)).clamp(1 / MAX_SPECTRUM_RATIO, MAX_SPECTRUM_RATIO)
+    gain = ratio ** (ENERGY_MATCHING / 2)
+    return coefficients * gain.view(*gain.shape, 1, 1, 1)
+
+
+def mean_spectrum(coefficients: Tensor) -> Tensor:
+    """Mean energy of each frequency over all cells: [B, K, 4, H, W] -> [B, K]."""
+    return coefficients.square().sum(2).mean((2, 3))
+
+
+def match_expected_energy(coefficients: Tensor, expected: Tensor, affinities: Affinities) -> Tensor:
     """Bring the energy of a sample at each position closer to what is expected for the photo.
 
     The energy over all frequencies is multiplied by (expected / sampled)^ENERGY_MATCHING, both relative to their means
@@ -118,11 +137,10 @@ def match_expected_energy(
         coefficients: [B, K, 4, H, W] in pixels.
         expected: displacements [B, 1, h, w] on any grid; only their ratios count.
         affinities: of B grids of H x W cells.
-        sigma: of the spreading along objects, in cells.
     """
     # Energies span orders of magnitude. Their roots keep the strongest cells from ruling a whole object.
     both = torch.cat([resize_maps(expected, affinities.size), rms_motion(coefficients)], 1)
-    both = edge_aware_smooth(both, affinities, sigma).square()
+    both = edge_aware_smooth(both, affinities, ENERGY_SIGMA).square()
     ratio = _energy_share(both[:, :1]) / _energy_share(both[:, 1:])
     gain = ratio.clamp(1 / MAX_ENERGY_RATIO, MAX_ENERGY_RATIO) ** (ENERGY_MATCHING / 2)
     return coefficients * gain.unsqueeze(1)
@@ -203,8 +221,13 @@ def expected_displacement(model: MotionModel, prior: Tensor) -> Tensor:
     Args:
         prior: of the encoder, [B, K, 2, h, w].
     """
+    return rms_displacement(_prior_coefficients(model, prior), model.config.volume.period)
+
+
+def _prior_coefficients(model: MotionModel, prior: Tensor) -> Tensor:
+    """The prior's modulus [B, K, 2, h, w] as coefficients [B, K, 4, h, w] in pixels of its grid."""
     parts = prior[:, :, :, None].expand(-1, -1, -1, 2, -1, -1).flatten(2, 3)  # of x and y, real and imaginary
-    return rms_displacement(model.normalizer.denormalize(parts), model.config.volume.period)
+    return model.normalizer.denormalize(parts)
 
 
 def rms_displacement(coefficients: Tensor, period: int) -> Tensor:

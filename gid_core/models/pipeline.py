@@ -311,7 +311,7 @@ class GIDPipeline:
             return torch.ones(count, device=self.device)
         if expected is None:
             return torch.full((count,), config.amplitude, device=self.device)
-        return expected_amplitude(config, expected.coarse)
+        return expected_amplitude(config, expected.displacement)
 
     def _make_volume(self, coefficients: Tensor, amplitude: Tensor) -> SpectralVolume:
         """Coefficients as a volume in pixels that begins at rest.

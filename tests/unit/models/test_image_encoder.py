@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gid_core.models.config import (
+    DisplacementConfig,
     ImageEncoderConfig,
 )
 from random_tensors import random_normal
@@ -23,7 +24,8 @@ def test_features_and_prior_have_the_size_of_the_latents(backbone):
 
 
 def test_model_without_prior():
-    model = randomize_weights(make_tiny_model(replace(TINY, encoder=replace(TINY.encoder, prior=False))))
+    config = replace(TINY, encoder=replace(TINY.encoder, prior=False), displacement=DisplacementConfig())
+    model = randomize_weights(make_tiny_model(config))
     with torch.no_grad():
         features, prior = model.encoder(torch.rand(2, 3, 48, 80))
         assert prior is None

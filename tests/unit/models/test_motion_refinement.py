@@ -9,6 +9,8 @@ from gid_core.models.motion_refinement import (
     ENERGY_MATCHING,
     ExpectedMotion,
     match_expected_energy,
+    match_expected_spectrum,
+    mean_spectrum,
     reach_beyond_outlines,
     refine_motion,
     rms_motion,
@@ -165,30 +167,46 @@ def test_without_an_expectation_motion_is_only_smoothed():
     assert torch.equal(refine_motion(motion, None, affinities), smooth_along_objects(motion, affinities))
 
 
-def test_motion_that_spread_over_a_weak_outline_goes_back():
-    """The encoder's grid is too coarse for this outline, and the affinities hardly know it."""
-    affinities = two_objects(0.3)
+def test_refined_motion_has_the_expected_spectrum_places_and_stillness():
+    affinities = two_objects(0.03)
     motion = two_motions()[:1]
-    motion[..., COLUMN:] = 0
-    coarse, detailed = torch.ones(1, 1, 9, 16), torch.ones(1, 1, *SIZE)
-    without_details = ExpectedMotion(coarse, detailed.clone(), None)
-    detailed[..., COLUMN:] = 0.01
+    displacement = torch.ones(1, 1, 9, 16)
+    detailed = torch.ones(1, 1, *SIZE)
+    detailed[..., COLUMN + 2 :] = 0.001  # the right object stands still
+    spectrum = torch.ones(1, motion.shape[1])
+    expected = ExpectedMotion(displacement, spectrum, stillness_gate(displacement, detailed, affinities))
+    refined = refine_motion(motion, expected, affinities)
+    assert refined[..., COLUMN + 8 :].abs().max() < 0.01 * refined[..., :COLUMN].abs().mean()
 
-    def leak(expected):
-        rms = rms_motion(refine_motion(motion, expected, affinities))[0, 0]
-        return float(rms[:, COLUMN + 4 :].mean() / rms[:, :COLUMN].mean())
+    def inequality(coefficients):
+        energy = mean_spectrum(coefficients[..., :COLUMN])[0, 1:]
+        return float(energy.max() / energy.min())
 
-    assert leak(ExpectedMotion(coarse, detailed, None)) < 0.6 * leak(without_details)
-    gate = stillness_gate(coarse, detailed, affinities)
-    assert leak(ExpectedMotion(coarse, detailed, gate)) < 0.001 * leak(without_details)
+    motion[:, 1] *= 10
+    assert inequality(refine_motion(motion, expected, affinities)) < 0.1 * inequality(motion)
 
 
 def test_expectations_are_repeated_photo_by_photo():
     maps = torch.arange(2.0).view(2, 1, 1, 1)
-    repeated = ExpectedMotion(maps, maps, maps).repeat_interleave(3)
-    for each in (repeated.coarse, repeated.detailed, repeated.gate):
+    repeated = ExpectedMotion(maps, maps.flatten(1), maps).repeat_interleave(3)
+    for each in (repeated.displacement, repeated.spectrum, repeated.gate):
         assert each.flatten().tolist() == [0, 0, 0, 1, 1, 1]
-    assert ExpectedMotion(maps, maps, None).repeat_interleave(2).gate is None
+
+
+def test_matching_brings_the_spectrum_closer_to_the_expected_one():
+    sample = random_normal(2, BINS, 4, 16, 32)
+    expected = torch.ones(2, BINS)
+    expected[:, 4:] = 9
+    matched = match_expected_spectrum(sample, expected)
+    before, after = mean_spectrum(sample), mean_spectrum(matched)
+    ratio = after[:, 4:].mean(1) / after[:, 1:4].mean(1) / (before[:, 4:].mean(1) / before[:, 1:4].mean(1))
+    torch.testing.assert_close(ratio, torch.full((2,), 9.0**ENERGY_MATCHING), rtol=0.1, atol=0)
+    # Where things move does not change, and only ratios of what is expected count.
+    torch.testing.assert_close(
+        matched / matched.abs().amax((2, 3, 4), keepdim=True), sample / sample.abs().amax((2, 3, 4), keepdim=True)
+    )
+    torch.testing.assert_close(match_expected_spectrum(sample, 0.1 * expected), matched)
+    assert torch.equal(match_expected_spectrum(0 * sample, expected), 0 * sample)
 
 
 def test_the_rim_of_what_moves_travels_with_it():
