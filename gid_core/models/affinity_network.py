@@ -52,9 +52,7 @@ class AffinityNetwork(nn.Module):
         Returns:
             [B, 1, H / 4, W / 4 - 1] for horizontal and [B, 1, H / 4 - 1, W / 4] for vertical neighbors.
         """
-        x = self.stem(photo * 2 - 1)
-        for conv, level in zip(self.lateral_convs, pyramid, strict=True):
-            x = x + resize_maps(conv(level).float(), x.shape[-2:])
+        x = add_laterals(self.stem(photo * 2 - 1), self.lateral_convs, pyramid)
         x = self.blocks(x)
         color = rgb_to_lab(resize_maps(photo, x.shape[-2:]).clamp(0, 1)) / 100
         return self._pair_difference(x, color, -1), self._pair_difference(x, color, -2)
@@ -75,6 +73,13 @@ def photo_stem(width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(3, width // 2, 3, 2, padding=1), nn.SiLU(), nn.Conv2d(width // 2, width, 3, 2, padding=1)
     )
+
+
+def add_laterals(x: Tensor, convs: nn.ModuleList, pyramid: Sequence[Tensor]) -> Tensor:
+    """Add features of several sizes to x [B, C, h, w], each projected by its convolution and resized."""
+    for conv, level in zip(convs, pyramid, strict=True):
+        x = x + resize_maps(conv(level).float(), x.shape[-2:])
+    return x
 
 
 def affinities_from_differences(horizontal: Tensor, vertical: Tensor) -> Affinities:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..tensors import resize_maps
-from .affinity_network import STRIDE, photo_stem
+from .affinity_network import STRIDE, add_laterals, photo_stem
 from .image_encoder import NUM_GROUPS, ResidualBlock
 
 # Added to displacements before their logarithm: about what the encoder expects of still things; a typical moving pixel
@@ -64,9 +64,7 @@ class DisplacementNetwork(nn.Module):
         size = photo.shape[-2] // STRIDE, photo.shape[-1] // STRIDE
         half = size[0] // 2, size[1] // 2
         log_expected = resize_maps((expected + MIN_DISPLACEMENT).log(), size)
-        x = self.expectation_conv(resize_maps(log_expected, half))
-        for conv, level in zip(self.lateral_convs, pyramid, strict=True):
-            x = x + resize_maps(conv(level).float(), half)
+        x = add_laterals(self.expectation_conv(resize_maps(log_expected, half)), self.lateral_convs, pyramid)
         context = self.context(self.dropout(x))
         x = self.blocks(self.stem(photo * 2 - 1) + resize_maps(context, size))
         limit = math.log(MAX_FACTOR)

@@ -80,12 +80,13 @@ def expect_motion(model: MotionModel, photo: Tensor, prior: Tensor, affinities: 
         prior: of the encoder, [B, K, 2, h, w].
         affinities: of B grids of H x W cells.
     """
-    displacement = expected_displacement(model, prior)
+    coefficients = _prior_coefficients(model, prior)
+    displacement = rms_displacement(coefficients, model.config.volume.period)
     if model.config.volume.unit_amplitude:
         gate = stillness_gate(displacement, model.refine_displacement(photo, displacement), affinities)
     else:  # what is expected has no absolute size
         gate = displacement.new_ones(len(displacement), 1, *affinities.size)
-    return ExpectedMotion(displacement, mean_spectrum(_prior_coefficients(model, prior)), gate)
+    return ExpectedMotion(displacement, mean_spectrum(coefficients), gate)
 
 
 def refine_motion(coefficients: Tensor, expected: ExpectedMotion | None, affinities: Affinities) -> Tensor:
@@ -107,7 +108,7 @@ def match_expected_spectrum(coefficients: Tensor, expected: Tensor) -> Tensor:
     """Bring the energy of a sample at each frequency closer to what the encoder expects for the photo.
 
     Frequency k is multiplied by (expected / sampled)^(ENERGY_MATCHING / 2), both relative to all frequencies. Reason:
-    samples hold a sixth of the fast motion that clips have (their upper half of frequencies), the encoder half of it.
+    in the upper half of the frequencies, samples hold a sixth of the motion that filmed clips have.
 
     Args:
         coefficients: [B, K, 4, H, W] in pixels.

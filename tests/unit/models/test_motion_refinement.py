@@ -5,9 +5,11 @@ import torch
 
 from gid_core.edge_aware_smoothing import Affinities
 from gid_core.evaluation.object_coherence import lattice_share, object_curves
+from gid_core.models.motion_model import MotionModel
 from gid_core.models.motion_refinement import (
     ENERGY_MATCHING,
     ExpectedMotion,
+    expected_displacement,
     match_expected_energy,
     match_expected_spectrum,
     mean_spectrum,
@@ -21,7 +23,7 @@ from gid_core.models.motion_refinement import (
 from gid_core.spectral_volume import SpectralVolume
 from gid_core.tensors import resize_maps
 from random_tensors import random_normal
-from tiny_models import BINS
+from tiny_models import BINS, TINY
 
 SIZE = (36, 64)
 COLUMN = 32  # where the right object begins
@@ -133,13 +135,15 @@ def test_matching_brings_energy_closer_to_the_expected_energy():
 
 
 def test_what_the_encoder_expects_to_stand_still_is_gated_along_outlines():
+    model = MotionModel(TINY)
     outline = Affinities(torch.ones(1, 1, 16, 31), torch.ones(1, 1, 15, 32))
     outline.horizontal[..., 15] = 0
-    expected = torch.full((1, 1, 4, 8), 0.5)
-    expected[..., 4:] = 0.006
+    prior = torch.full((1, BINS, 2, 4, 8), 3.0)
+    prior[..., 4:] = 0.008
+    expected = expected_displacement(model, prior)
     gate = stillness_gate(expected, resize_maps(expected, outline.size), outline)[0, 0]
-    assert (gate[:, :15] == 1).all() and gate[:, 24:].max() < 0.02 and gate[:, 16:].max() < 0.4
-    still = torch.full_like(expected, 0.004)
+    assert (gate[:, :16] == 1).all() and gate[:, 24:].max() < 0.02 and gate[:, 16:].max() < 0.3
+    still = expected_displacement(model, torch.full_like(prior, 0.005))
     assert (stillness_gate(still, resize_maps(still, outline.size), outline) == 0).all()
 
 
